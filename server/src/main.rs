@@ -1,0 +1,3 @@
+//! The binary `cardea`.
+
+fn main() {}
