@@ -14,6 +14,9 @@ CREATE TABLE users (
     title TEXT,
     active BOOLEAN NOT NULL,
     document TEXT NOT NULL,
+    -- Raised when everything of the account ends. A session of an earlier epoch is dead, also one whose
+    -- opening raced with the end.
+    access_epoch BIGINT NOT NULL DEFAULT 0,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     -- A deleted user keeps its row, without names and document: ids are never reused.
@@ -84,6 +87,7 @@ CREATE TABLE client (
 CREATE TABLE session (
     id TEXT NOT NULL PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES users (id),
+    access_epoch BIGINT NOT NULL,
     token_hash TEXT NOT NULL,
     assurance BIGINT NOT NULL,
     amr TEXT NOT NULL,

@@ -1,0 +1,75 @@
+//! Applications that sign users in.
+
+use kernel::{Sensitivity, TokenHash};
+use store::{Db, JsonText, StoreError, sql};
+
+/// An application.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Client {
+    /// `client_id`, as the administrator named it.
+    pub id: String,
+    /// Raised by one at each change.
+    pub version: i64,
+    /// How to show it.
+    pub name: String,
+    /// SHA-256 of its secret; a public client has none.
+    pub secret_hash: Option<String>,
+    /// Where answers may go, compared exactly (RFC 9700, section 2.1).
+    pub redirect_uris: JsonText<Vec<String>>,
+    /// How much it matters: `low`, `moderate`, `high`, `critical`.
+    pub sensitivity: String,
+    /// The undertaking it belongs to.
+    pub project: Option<String>,
+    /// How its ID tokens are signed: `RS256` or `ES256`.
+    pub id_token_alg: String,
+}
+
+impl Client {
+    /// How much it matters. A word that cannot be read counts as the highest.
+    #[must_use]
+    pub fn sensitivity(&self) -> Sensitivity {
+        self.sensitivity.parse().unwrap_or(Sensitivity::Critical)
+    }
+
+    /// Whether an answer may go there: exactly one of the registered ones.
+    #[must_use]
+    pub fn allows_redirect_to(&self, uri: &str) -> bool {
+        self.redirect_uris.0.iter().any(|registered| registered == uri)
+    }
+
+    /// Whether it keeps a secret at all.
+    #[must_use]
+    pub fn is_confidential(&self) -> bool {
+        self.secret_hash.is_some()
+    }
+
+    /// Whether this is its secret, in constant time.
+    #[must_use]
+    pub fn has_secret(&self, presented: &str) -> bool {
+        self.secret_hash.as_deref().is_some_and(|stored| TokenHash::of(presented).matches(stored))
+    }
+}
+
+/// The client.
+pub async fn get(db: &Db, id: &str) -> Result<Option<Client>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg \
+             FROM client WHERE id = $1"
+        ),
+        (id,),
+    )
+    .await
+}
+
+/// All clients, by id.
+pub async fn all(db: &Db) -> Result<Vec<Client>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg \
+             FROM client ORDER BY id"
+        ),
+        (),
+    )
+    .await
+}

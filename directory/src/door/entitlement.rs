@@ -1,0 +1,64 @@
+//! Who is entitled to which access profile, and why: what policy said when it was last asked.
+
+use kernel::Timestamp;
+use kernel::id::UserId;
+use store::{Db, Fact, StoreError, Tx, sql};
+
+use crate::facts::{EntitlementEnded, EntitlementGranted};
+
+/// One entitlement.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Entitlement {
+    /// Who.
+    pub user_id: UserId,
+    /// What.
+    pub access_profile: String,
+    /// Which policies say so.
+    pub because: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a user is entitled to, by profile.
+pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Entitlement>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT user_id, access_profile, because, since FROM entitlement WHERE user_id = $1 ORDER BY access_profile"
+        ),
+        (user,),
+    )
+    .await
+}
+
+/// Makes a user's entitlements what policy says: `(profile, because)`. Records each that came or went; those
+/// that stay are not touched. Answers whether anything changed.
+pub async fn settle(tx: &mut Tx, user: UserId, wanted: &[(String, String)]) -> Result<bool, StoreError> {
+    let held: Vec<(String,)> =
+        tx.all(sql!("SELECT access_profile FROM entitlement WHERE user_id = $1"), (user,)).await?;
+    let mut changed = false;
+    for (profile,) in &held {
+        if !wanted.iter().any(|(name, _)| name == profile) {
+            changed = true;
+            tx.run(
+                sql!("DELETE FROM entitlement WHERE user_id = $1 AND access_profile = $2"),
+                (user, profile),
+            )
+            .await?;
+            tx.record(Fact::new(user.subject(), &EntitlementEnded { access_profile: profile.clone() }));
+        }
+    }
+    for (profile, because) in wanted {
+        if held.iter().any(|(name,)| name == profile) {
+            continue;
+        }
+        changed = true;
+        tx.run(
+            sql!("INSERT INTO entitlement (user_id, access_profile, because, since) VALUES ($1, $2, $3, $4)"),
+            (user, profile, because, tx.now()),
+        )
+        .await?;
+        let body = EntitlementGranted { access_profile: profile.clone(), because: because.clone() };
+        tx.record(Fact::new(user.subject(), &body));
+    }
+    Ok(changed)
+}

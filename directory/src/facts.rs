@@ -1,0 +1,183 @@
+//! The facts that rooms hear of each other by. Bodies are versioned; names are for ever.
+//!
+//! Envelopes carry ids only. A body may name people and is erased when its time is over.
+
+use kernel::id::CredentialId;
+use serde::{Deserialize, Serialize};
+use store::FactBody;
+
+macro_rules! facts {
+    ($($(#[$doc:meta])* $name:ident = $kind:literal $(revokes $revokes:literal)? { $($(#[$field_doc:meta])* $field:ident: $ty:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            pub struct $name { $($(#[$field_doc])* pub $field: $ty,)* }
+            impl FactBody for $name {
+                const KIND: &'static str = $kind;
+                $(const REVOKES: bool = $revokes;)?
+            }
+        )*
+        /// Every kind of this list.
+        pub const KINDS: &[&str] = &[$($kind),*];
+    };
+}
+
+facts! {
+    /// An HR system or an administrator made an account.
+    UserCreated = "user.created" {
+        /// The name to sign in with.
+        user_name: String,
+        /// Whether it may sign in.
+        active: bool,
+    }
+    /// Attributes of an account changed.
+    UserChanged = "user.changed" {
+        /// Their names, without values.
+        attributes: Vec<String>,
+    }
+    /// An account lost everything it could do; its sessions, grants and codes are dead and its credentials
+    /// are on no list any more.
+    UserDeactivated = "user.deactivated" revokes true {
+        /// What ended with it.
+        ended: Ended,
+    }
+    /// An account may sign in again. No session or grant returns; credentials return by policy.
+    UserActivated = "user.activated" {}
+    /// An account is gone for good, and so are its credentials.
+    UserDeleted = "user.deleted" revokes true {
+        /// What ended with it.
+        ended: Ended,
+    }
+    /// A group was made.
+    GroupCreated = "group.created" {
+        /// Its name.
+        display_name: String,
+        /// Ids of members.
+        members: Vec<String>,
+    }
+    /// A group's name, attributes or members changed.
+    GroupChanged = "group.changed" {
+        /// Names of attributes.
+        attributes: Vec<String>,
+        /// Ids of members that joined.
+        added: Vec<String>,
+        /// Ids of members that left.
+        removed: Vec<String>,
+    }
+    /// A group is gone.
+    GroupDeleted = "group.deleted" {
+        /// Ids of those who were members.
+        members: Vec<String>,
+    }
+    /// A single-use link was made with which a person sets a password.
+    InvitationCreated = "invitation.created" {
+        /// Its id.
+        invitation: String,
+    }
+    /// A password was set.
+    PasswordSet = "authenticator.password-set" {
+        /// The id of the invitation that was used up for it.
+        invitation: Option<String>,
+    }
+    /// A browser's sign-in succeeded.
+    SessionOpened = "session.opened" {
+        /// Its id.
+        session: String,
+        /// For which client, if for one.
+        client: Option<String>,
+        /// The rung reached.
+        assurance: String,
+        /// Methods used (RFC 8176).
+        amr: Vec<String>,
+        /// Why policy asked for this much and no more.
+        because: Vec<String>,
+    }
+    /// A sign-in did not succeed.
+    SignInRefused = "sign-in.refused" {
+        /// `wrong-credentials`, `inactive`, `denied-by-policy`, `assurance-too-low`.
+        reason: String,
+        /// For which client, if for one.
+        client: Option<String>,
+        /// What policy says about it.
+        because: Vec<String>,
+    }
+    /// A session ended.
+    SessionEnded = "session.ended" revokes true {
+        /// Its id.
+        session: String,
+        /// How many grants ended with it.
+        grants: i64,
+    }
+    /// A user was signed in to a client.
+    GrantCreated = "grant.created" {
+        /// Its id.
+        grant: String,
+        /// The client.
+        client: String,
+        /// What was asked for.
+        scope: String,
+    }
+    /// A grant ended: its tokens are dead.
+    GrantEnded = "grant.ended" revokes true {
+        /// Its id.
+        grant: String,
+        /// `revoked-by-client`, `code-reused`.
+        reason: String,
+    }
+    /// A card was given to a user.
+    CredentialIssued = "credential.issued" {
+        /// Its id.
+        credential: CredentialId,
+        /// The pool it came from.
+        pool: String,
+    }
+    /// A credential was taken off every list, and may come back.
+    CredentialSuspended = "credential.suspended" revokes true {
+        /// Its id.
+        credential: CredentialId,
+    }
+    /// A suspended credential is valid again.
+    CredentialResumed = "credential.resumed" {
+        /// Its id.
+        credential: CredentialId,
+    }
+    /// A credential was taken off every list for good.
+    CredentialRevoked = "credential.revoked" revokes true {
+        /// Its id.
+        credential: CredentialId,
+    }
+    /// Policy gives a user an access profile.
+    EntitlementGranted = "entitlement.granted" {
+        /// Its name.
+        access_profile: String,
+        /// Which policies say so.
+        because: String,
+    }
+    /// Policy no longer gives a user an access profile.
+    EntitlementEnded = "entitlement.ended" revokes true {
+        /// Its name.
+        access_profile: String,
+    }
+    /// An administrator changed a part of the configuration that lives in the database.
+    ConfigurationChanged = "configuration.changed" {
+        /// `created`, `changed`, `deleted`.
+        change: String,
+        /// Names of what changed in it; secrets only by name.
+        fields: Vec<String>,
+    }
+}
+
+/// What died with an account.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Browser sessions.
+    pub sessions: i64,
+    /// Grants, and so every token of theirs.
+    pub grants: i64,
+    /// Authorization codes not yet redeemed.
+    pub codes: i64,
+    /// Invitations not yet used.
+    pub invitations: i64,
+    /// Credentials taken off every list.
+    pub credentials: Vec<CredentialId>,
+}

@@ -1,0 +1,34 @@
+//! What the rooms share: users and groups, what they sign in with, sessions and grants, clients, doors and
+//! credentials. A folder per noun, its rules and its SQL side by side.
+//!
+//! What it is not: it speaks no protocol. SCIM, OpenID Connect and door systems are rooms of their own, which
+//! meet only here and through the facts of [`facts`].
+//!
+//! A **rule** is what is true at a commit, without IO: `user::deactivate` ends sessions, grants, codes and
+//! takes credentials off every list, in the transaction of the deactivation. Whatever must leave the house is
+//! a sink's work and begins with the fact.
+//!
+//! To add a noun: a folder here, a migration, its facts in [`facts`].
+
+pub mod authenticator;
+pub mod client;
+pub mod credential;
+pub mod door;
+mod error;
+pub mod facts;
+pub mod group;
+pub mod invitation;
+pub mod policy;
+pub mod scim_connection;
+pub mod session;
+pub mod user;
+
+pub use error::DirectoryError;
+
+/// Folds a name so that two spellings that people take for one are one: Unicode lower case.
+///
+/// Done here and stored in `…_key` columns, since the engines' own `lower()` differ.
+#[must_use]
+pub fn fold(name: &str) -> String {
+    name.to_lowercase()
+}

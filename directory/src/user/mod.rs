@@ -1,0 +1,332 @@
+//! A person's account.
+
+mod ending;
+
+use kernel::id::UserId;
+use kernel::{Ctx, Timestamp};
+use serde::Deserialize;
+use store::{Db, Fact, StoreError, Tx, sql};
+
+use crate::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
+use crate::{DirectoryError, fold};
+
+/// An account as the directory holds it.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct User {
+    /// Also `sub` and the SCIM `id`.
+    pub id: UserId,
+    /// Raised by one at each change; the SCIM ETag.
+    pub version: i64,
+    /// What the person signs in with, as HR wrote it.
+    pub user_name: String,
+    /// HR's own id.
+    pub external_id: Option<String>,
+    /// How to show the person.
+    pub display_name: Option<String>,
+    /// The primary mail address.
+    pub email: Option<String>,
+    /// The department, from the enterprise extension.
+    pub department: Option<String>,
+    /// The job title.
+    pub title: Option<String>,
+    /// Whether the person may do anything at all.
+    pub active: bool,
+    /// The SCIM value tree as JSON, without id, meta, groups and password.
+    pub document: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// What is written of an account: the SCIM document and its projections, made together by the caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// See [`User::user_name`]. Not empty.
+    pub user_name: String,
+    /// See [`User::external_id`].
+    pub external_id: Option<String>,
+    /// See [`User::display_name`].
+    pub display_name: Option<String>,
+    /// See [`User::email`].
+    pub email: Option<String>,
+    /// See [`User::department`].
+    pub department: Option<String>,
+    /// See [`User::title`].
+    pub title: Option<String>,
+    /// See [`User::active`].
+    pub active: bool,
+    /// See [`User::document`].
+    pub document: String,
+}
+
+impl User {
+    /// The values of the SCIM attribute `roles`: what policies know as `Role`.
+    #[must_use]
+    pub fn roles(&self) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Roles {
+            #[serde(default)]
+            roles: Vec<Role>,
+        }
+        #[derive(Deserialize)]
+        struct Role {
+            value: String,
+        }
+        let read: Result<Roles, _> = serde_json::from_str(&self.document);
+        read.map(|document| document.roles.into_iter().map(|role| role.value).collect()).unwrap_or_default()
+    }
+}
+
+/// The account, unless it was deleted.
+pub async fn get(db: &Db, id: UserId) -> Result<Option<User>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
+             created_at, updated_at FROM users WHERE id = $1 AND deleted_at IS NULL"
+        ),
+        (id,),
+    )
+    .await
+}
+
+/// The same inside a transaction.
+pub async fn get_in(tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
+    tx.opt(
+        sql!(
+            "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
+             created_at, updated_at FROM users WHERE id = $1 AND deleted_at IS NULL"
+        ),
+        (id,),
+    )
+    .await
+}
+
+/// The account of this user name, in any case.
+pub async fn by_user_name(db: &Db, user_name: &str) -> Result<Option<User>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
+             created_at, updated_at FROM users WHERE user_name_key = $1 AND deleted_at IS NULL"
+        ),
+        (fold(user_name),),
+    )
+    .await
+}
+
+/// The account with this external id, exactly.
+pub async fn by_external_id(db: &Db, external_id: &str) -> Result<Option<User>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
+             created_at, updated_at FROM users WHERE external_id = $1 AND deleted_at IS NULL"
+        ),
+        (external_id,),
+    )
+    .await
+}
+
+/// Accounts in the order they were made, after `(created_at, id)`.
+pub async fn page(db: &Db, after: Option<(Timestamp, UserId)>, limit: i64) -> Result<Vec<User>, StoreError> {
+    let (at, id) = after.map_or((Timestamp::from_millis(i64::MIN), String::new()), |(at, id)| (at, id.to_string()));
+    db.all(
+        sql!(
+            "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
+             created_at, updated_at FROM users WHERE deleted_at IS NULL AND (created_at, id) > ($1, $2) \
+             ORDER BY created_at, id LIMIT $3"
+        ),
+        (at, id, limit),
+    )
+    .await
+}
+
+/// Accounts in the same order, by position (SCIM `startIndex`). Costs as much as what it skips.
+pub async fn page_at(db: &Db, offset: i64, limit: i64) -> Result<Vec<User>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
+             created_at, updated_at FROM users WHERE deleted_at IS NULL ORDER BY created_at, id LIMIT $1 OFFSET $2"
+        ),
+        (limit, offset),
+    )
+    .await
+}
+
+/// How many accounts there are.
+pub async fn count(db: &Db) -> Result<i64, StoreError> {
+    let (count,): (i64,) = db.one(sql!("SELECT COUNT(*) FROM users WHERE deleted_at IS NULL"), ()).await?;
+    Ok(count)
+}
+
+/// Groups that name the user as a direct member: `(id, display name)`.
+pub async fn groups(db: &Db, id: UserId) -> Result<Vec<(String, String)>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT g.id, g.display_name FROM membership m JOIN groups g ON g.id = m.group_id \
+             WHERE m.member_id = $1 ORDER BY g.display_name_key"
+        ),
+        (id,),
+    )
+    .await
+}
+
+/// Makes an account.
+///
+/// # Errors
+/// [`DirectoryError::Taken`] names `userName` or `externalId`.
+pub async fn create(tx: &mut Tx, profile: &Profile) -> Result<User, DirectoryError> {
+    check(profile)?;
+    let user = made(tx.ctx(), profile);
+    tx.run(
+        sql!(
+            "INSERT INTO users (id, version, user_name, user_name_key, external_id, display_name, email, department, \
+             title, active, document, created_at, updated_at) \
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)"
+        ),
+        (
+            user.id,
+            &user.user_name,
+            fold(&user.user_name),
+            user.external_id.clone(),
+            user.display_name.clone(),
+            user.email.clone(),
+            user.department.clone(),
+            user.title.clone(),
+            user.active,
+            &user.document,
+            user.created_at,
+        ),
+    )
+    .await?;
+    tx.record(Fact::new(
+        user.id.subject(),
+        &UserCreated { user_name: user.user_name.clone(), active: user.active },
+    ));
+    Ok(user)
+}
+
+fn made(ctx: &Ctx, profile: &Profile) -> User {
+    let now = ctx.now();
+    with_profile(
+        User {
+            id: UserId::new(ctx),
+            version: 1,
+            user_name: String::new(),
+            external_id: None,
+            display_name: None,
+            email: None,
+            department: None,
+            title: None,
+            active: false,
+            document: String::new(),
+            created_at: now,
+            updated_at: now,
+        },
+        profile,
+    )
+}
+
+fn with_profile(user: User, profile: &Profile) -> User {
+    let profile = profile.clone();
+    User {
+        user_name: profile.user_name,
+        external_id: profile.external_id,
+        display_name: profile.display_name,
+        email: profile.email,
+        department: profile.department,
+        title: profile.title,
+        active: profile.active,
+        document: profile.document,
+        ..user
+    }
+}
+
+fn check(profile: &Profile) -> Result<(), DirectoryError> {
+    if profile.user_name.trim().is_empty() {
+        return Err(DirectoryError::Invalid("userName must not be empty".into()));
+    }
+    Ok(())
+}
+
+/// Writes a new profile over the version that the caller saw. `changed` names the attributes that differ.
+///
+/// When `active` falls, everything the account could do ends in this transaction; when it rises, the account
+/// may sign in again and policy decides about credentials.
+///
+/// # Errors
+/// [`DirectoryError::VersionMismatch`] when `seen` is no longer current; [`DirectoryError::Taken`].
+pub async fn update(
+    tx: &mut Tx,
+    seen: &User,
+    profile: &Profile,
+    changed: Vec<String>,
+) -> Result<User, DirectoryError> {
+    check(profile)?;
+    let user = User {
+        version: seen.version + 1,
+        updated_at: tx.now(),
+        ..with_profile(seen.clone(), profile)
+    };
+    tx.run_versioned(
+        sql!(
+            "UPDATE users SET version = version + 1, user_name = $3, user_name_key = $4, external_id = $5, \
+             display_name = $6, email = $7, department = $8, title = $9, active = $10, document = $11, \
+             updated_at = $12 WHERE id = $1 AND version = $2 AND deleted_at IS NULL"
+        ),
+        (
+            seen.id,
+            seen.version,
+            &user.user_name,
+            fold(&user.user_name),
+            user.external_id.clone(),
+            user.display_name.clone(),
+            user.email.clone(),
+            user.department.clone(),
+            user.title.clone(),
+            user.active,
+            &user.document,
+            user.updated_at,
+        ),
+    )
+    .await?;
+    match (seen.active, user.active) {
+        (true, false) => {
+            let ended = ending::end_everything(tx, user.id, ending::Finality::Suspend).await?;
+            let credentials = ended.credentials.clone();
+            let fact = Fact::new(user.id.subject(), &UserDeactivated { ended });
+            tx.record(ending::about_credentials(fact, &credentials));
+        }
+        (false, true) => drop(tx.record(Fact::new(user.id.subject(), &UserActivated {}))),
+        _ => {}
+    }
+    let others: Vec<String> = changed.into_iter().filter(|name| name != "active").collect();
+    if !others.is_empty() {
+        tx.record(Fact::new(user.id.subject(), &UserChanged { attributes: others }));
+    }
+    Ok(user)
+}
+
+/// Deletes an account over the version that the caller saw: its names are free again, its id is not, and its
+/// credentials are revoked for good.
+///
+/// # Errors
+/// [`DirectoryError::VersionMismatch`] when `seen` is no longer current.
+pub async fn delete(tx: &mut Tx, seen: &User) -> Result<(), DirectoryError> {
+    let now = tx.now();
+    tx.run_versioned(
+        sql!(
+            "UPDATE users SET version = version + 1, active = FALSE, user_name = '', user_name_key = '', \
+             external_id = NULL, display_name = NULL, email = NULL, department = NULL, title = NULL, \
+             document = '{}', updated_at = $3, deleted_at = $3 WHERE id = $1 AND version = $2 AND deleted_at IS NULL"
+        ),
+        (seen.id, seen.version, now),
+    )
+    .await?;
+    let ended = ending::end_everything(tx, seen.id, ending::Finality::Revoke).await?;
+    tx.run(sql!("DELETE FROM membership WHERE member_id = $1"), (seen.id,)).await?;
+    tx.run(sql!("DELETE FROM authenticator WHERE user_id = $1"), (seen.id,)).await?;
+    let credentials = ended.credentials.clone();
+    let fact = Fact::new(seen.id.subject(), &UserDeleted { ended });
+    tx.record(ending::about_credentials(fact, &credentials));
+    Ok(())
+}
