@@ -13,6 +13,7 @@
 pub mod authenticator;
 pub mod client;
 pub mod credential;
+pub mod declared;
 pub mod door;
 mod error;
 pub mod facts;

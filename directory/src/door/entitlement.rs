@@ -1,7 +1,7 @@
 //! Who is entitled to which access profile, and why: what policy said when it was last asked.
 
 use kernel::Timestamp;
-use kernel::id::UserId;
+use kernel::id::{CredentialId, UserId};
 use store::{Db, Fact, StoreError, Tx, sql};
 
 use crate::facts::{EntitlementEnded, EntitlementGranted};
@@ -30,9 +30,15 @@ pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Entitlement>, StoreErr
     .await
 }
 
-/// Makes a user's entitlements what policy says: `(profile, because)`. Records each that came or went; those
-/// that stay are not touched. Answers whether anything changed.
-pub async fn settle(tx: &mut Tx, user: UserId, wanted: &[(String, String)]) -> Result<bool, StoreError> {
+/// Makes a user's entitlements what policy says: `(profile, because)`. Records each that came or went, about
+/// the credentials that open by it; those that stay are not touched. Answers whether anything changed.
+pub async fn settle(
+    tx: &mut Tx,
+    user: UserId,
+    wanted: &[(String, String)],
+    credentials: &[CredentialId],
+) -> Result<bool, StoreError> {
+    let concerning = |fact: Fact| credentials.iter().fold(fact, |fact, id| fact.about(id.subject()));
     let held: Vec<(String,)> =
         tx.all(sql!("SELECT access_profile FROM entitlement WHERE user_id = $1"), (user,)).await?;
     let mut changed = false;
@@ -44,7 +50,8 @@ pub async fn settle(tx: &mut Tx, user: UserId, wanted: &[(String, String)]) -> R
                 (user, profile),
             )
             .await?;
-            tx.record(Fact::new(user.subject(), &EntitlementEnded { access_profile: profile.clone() }));
+            let body = EntitlementEnded { access_profile: profile.clone() };
+            tx.record(concerning(Fact::new(user.subject(), &body)));
         }
     }
     for (profile, because) in wanted {
@@ -58,7 +65,7 @@ pub async fn settle(tx: &mut Tx, user: UserId, wanted: &[(String, String)]) -> R
         )
         .await?;
         let body = EntitlementGranted { access_profile: profile.clone(), because: because.clone() };
-        tx.record(Fact::new(user.subject(), &body));
+        tx.record(concerning(Fact::new(user.subject(), &body)));
     }
     Ok(changed)
 }

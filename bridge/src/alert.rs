@@ -1,0 +1,125 @@
+//! What somebody must look at: opened once, closed when it is right again, each with a fact and a log line.
+
+use std::time::Duration;
+
+use kernel::{Subject, Timestamp};
+use store::{Db, Fact, Origin, StoreError, Tx, sql};
+
+use crate::facts::{AlertClosed, AlertOpened};
+
+/// A revocation waits for a door system longer than [`REVOCATION_PATIENCE`].
+pub const REVOCATION_WAITS: &str = "revocation-waits";
+/// A user is entitled, but there is no card to hand out.
+pub const NO_CARD: &str = "no-card";
+/// A door system cannot hold what is wanted.
+pub const CANNOT_HOLD: &str = "cannot-hold";
+/// A card on a door system belongs to nobody.
+pub const ORPHAN: &str = "orphan-card";
+
+/// How long a revocation may wait before somebody is told.
+pub const REVOCATION_PATIENCE: Duration = Duration::from_secs(30);
+
+/// An alert that is open.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Alert {
+    /// What is wrong.
+    pub kind: String,
+    /// With what: `kind:id`.
+    pub subject: String,
+    /// Since when.
+    pub opened_at: Timestamp,
+}
+
+/// All that are open, oldest first.
+pub async fn open_alerts(db: &Db) -> Result<Vec<Alert>, StoreError> {
+    db.all(sql!("SELECT kind, subject, opened_at FROM alert WHERE closed_at IS NULL ORDER BY opened_at, kind, subject"), ())
+        .await
+}
+
+/// Opens one unless it is open. `true` when it is new.
+pub async fn open(db: &Db, kind: &'static str, subject: &Subject, detail: &str) -> Result<bool, StoreError> {
+    let body = AlertOpened { alert: kind.into(), detail: detail.into() };
+    let now = db.ctx().now();
+    let opened = db
+        .change(
+            Origin::system(),
+            sql!(
+                "INSERT INTO alert (kind, subject, opened_at) VALUES ($1, $2, $3) \
+                 ON CONFLICT (kind, subject) WHERE closed_at IS NULL DO NOTHING"
+            ),
+            (kind, subject, now),
+            vec![Fact::new(subject.clone(), &body)],
+        )
+        .await?
+        == 1;
+    if opened {
+        tracing::error!(alert = kind, subject = %subject, detail, "alert opened");
+    }
+    Ok(opened)
+}
+
+/// Closes one if it is open. `true` when it was.
+pub async fn close(db: &Db, kind: &'static str, subject: &Subject) -> Result<bool, StoreError> {
+    let open: Option<(Timestamp,)> = db
+        .opt(sql!("SELECT opened_at FROM alert WHERE kind = $1 AND subject = $2 AND closed_at IS NULL"), (kind, subject))
+        .await?;
+    if open.is_none() {
+        return Ok(false);
+    }
+    let mut tx = db.write(Origin::system()).await?;
+    let closed = close_in(&mut tx, kind, subject).await;
+    let closed = tx.end(closed).await?;
+    if closed {
+        tracing::info!(alert = kind, subject = %subject, "alert closed");
+    }
+    Ok(closed)
+}
+
+async fn close_in(tx: &mut Tx, kind: &'static str, subject: &Subject) -> Result<bool, StoreError> {
+    let closed: Option<(Timestamp,)> = tx
+        .opt(
+            sql!(
+                "UPDATE alert SET closed_at = $3 WHERE kind = $1 AND subject = $2 AND closed_at IS NULL \
+                 RETURNING opened_at"
+            ),
+            (kind, subject, tx.now()),
+        )
+        .await?;
+    let Some((opened_at,)) = closed else { return Ok(false) };
+    tx.record(Fact::new(subject.clone(), &AlertClosed { alert: kind.into(), opened_at }));
+    Ok(true)
+}
+
+/// One look at the lanes of door systems: a revocation that waits too long opens an alert for its system,
+/// and the alert closes when none waits any more.
+pub async fn watch_revocations(db: &Db) -> Result<(), StoreError> {
+    let late = db.ctx().now().minus(REVOCATION_PATIENCE);
+    let waiting: Vec<(String, i64, Timestamp)> = db
+        .all(
+            sql!(
+                "SELECT sink, COUNT(*), MIN(created_at) FROM delivery WHERE priority = 1 AND due_at IS NOT NULL \
+                 AND dead_at IS NULL AND created_at <= $1 GROUP BY sink ORDER BY sink"
+            ),
+            (late,),
+        )
+        .await?;
+    let mut unwell = Vec::new();
+    for (sink, count, since) in waiting {
+        let Some(system) = crate::systems::system_of_sink(&sink) else { continue };
+        let subject = Subject::new("door_system", system);
+        let detail = format!(
+            "{count} revocation(s) wait for this door system since {since}: until it is reached, these cards open \
+             what they opened before. Reach it, or guard its doors."
+        );
+        open(db, REVOCATION_WAITS, &subject, &detail).await?;
+        unwell.push(subject.to_string());
+    }
+    for alert in open_alerts(db).await? {
+        if alert.kind == REVOCATION_WAITS && !unwell.contains(&alert.subject) {
+            if let Ok(subject) = alert.subject.parse() {
+                close(db, REVOCATION_WAITS, &subject).await?;
+            }
+        }
+    }
+    Ok(())
+}

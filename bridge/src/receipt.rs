@@ -1,0 +1,332 @@
+//! Receipts: the signed evidence of what a leaver lost, and how far each door is proven.
+//!
+//! A reconciler by user. Each time something about a leaver's doors is proven, it puts the receipt together
+//! anew and signs it when it says more than before; an edition is never changed. What is not yet proven is
+//! named as exposure: nothing below A2 is called revoked.
+
+use std::collections::BTreeMap;
+
+use directory::credential;
+use directory::facts::{Ended, UserDeactivated, UserDeleted};
+use kernel::id::{ReceiptId, UserId};
+use kernel::{Subject, Timestamp};
+use keys::{Evidence, KeyRing};
+use serde::{Deserialize, Serialize};
+use store::{Address, Db, Delivery, Fact, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError, StoredFact, Tx, sql};
+
+use crate::BridgeError;
+use crate::connector::{AckLevel, Descriptor, WorstCase};
+use crate::facts::{PlacementProven, ReceiptIssued};
+use crate::placement::{self, Placement};
+use crate::systems::Systems;
+
+/// The sink's name.
+pub const SINK: &str = "receipt";
+
+/// How long a self-contained access token may still be believed by an app that asks nobody.
+pub const TOKEN_EXPOSURE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// What makes a receipt due: the end of an account, and each proof at a door.
+pub fn route(sinks: &Sinks) {
+    const KINDS: &[&str] = &[UserDeactivated::KIND, UserDeleted::KIND, PlacementProven::KIND];
+    sinks.set(SINK, |fact| {
+        if !KINDS.contains(&fact.kind) {
+            return Vec::new();
+        }
+        let users = std::iter::once(&fact.subject).chain(&fact.about).filter(|about| about.kind == UserId::KIND);
+        users.map(|user| Address::reconcile(SINK, user.clone())).collect()
+    });
+}
+
+/// The document that is signed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// `cardea-receipt`.
+    pub document: String,
+    /// The version of this form.
+    pub v: u32,
+    /// This edition's id.
+    pub id: ReceiptId,
+    /// Which edition for its cause, from 1.
+    pub revision: i64,
+    /// Who signs: the configured issuer.
+    pub issuer: String,
+    /// When this edition was signed (RFC 3339).
+    pub issued_at: String,
+    /// Whose access ended.
+    pub user: UserId,
+    /// What happened.
+    pub cause: Cause,
+    /// What was dead at the commit of the cause.
+    pub ended_at_commit: Ended,
+    /// What the commit could not reach.
+    pub exposure: Vec<Exposure>,
+    /// Each credential at each door system.
+    pub doors: Vec<DoorProof>,
+    /// Whether every door system is proven at A2 or above.
+    pub complete: bool,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cause {
+    /// The fact's id.
+    pub fact: String,
+    /// Its kind.
+    pub kind: String,
+    /// When it was recorded (RFC 3339).
+    pub at: String,
+    /// Who caused it.
+    pub actor: String,
+}
+
+/// What may still work, until when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// What.
+    pub what: String,
+    /// Until when (RFC 3339, or in words).
+    pub until: String,
+}
+
+/// One credential at one door system.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DoorProof {
+    /// Which credential.
+    pub credential: String,
+    /// Where.
+    pub door_system: String,
+    /// Which connector.
+    pub connector: String,
+    /// What the connector was tested against; whether a device was among it.
+    pub tested_against: String,
+    /// Who decides at these doors, R0 to R5.
+    pub revocation_class: String,
+    /// How far it is proven: A0 to A4.
+    pub level: AckLevel,
+    /// The same in words.
+    pub level_words: String,
+    /// `revoked`, or `pending`: nothing below A2 is called revoked.
+    pub status: String,
+    /// When the revocation was recorded.
+    pub requested_at: String,
+    /// When it was sent.
+    pub sent_at: Option<String>,
+    /// A1: the door system said so.
+    pub accepted_at: Option<String>,
+    /// A2: its list was read and the credential is absent.
+    pub read_back_at: Option<String>,
+    /// A3: the lock confirmed.
+    pub lock_confirmed_at: Option<String>,
+    /// A4: a denial was seen.
+    pub denial_observed_at: Option<String>,
+    /// Milliseconds from the request to A2.
+    pub latency_ms: Option<i64>,
+    /// Attempts.
+    pub attempts: i64,
+}
+
+/// A stored edition.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Edition {
+    /// Its id.
+    pub id: ReceiptId,
+    /// Whose access ended.
+    pub user_id: UserId,
+    /// The fact that caused it.
+    pub cause: String,
+    /// Which edition, from 1.
+    pub revision: i64,
+    /// The signed document: a compact JWS.
+    pub document: String,
+    /// When it was signed.
+    pub created_at: Timestamp,
+}
+
+/// The latest edition of a user's latest receipt.
+pub async fn latest(db: &Db, user: UserId) -> Result<Option<Edition>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT id, user_id, cause, revision, document, created_at FROM receipt WHERE user_id = $1 \
+             ORDER BY created_at DESC, revision DESC LIMIT 1"
+        ),
+        (user,),
+    )
+    .await
+}
+
+/// Signs receipts.
+pub struct Receipts {
+    db: Db,
+    keys: KeyRing,
+    systems: Systems,
+    issuer: String,
+}
+
+impl Receipts {
+    /// Signs as `issuer`.
+    #[must_use]
+    pub fn new(db: Db, keys: KeyRing, systems: Systems, issuer: String) -> Self {
+        Self { db, keys, systems, issuer }
+    }
+
+    async fn put_together(&self, user: UserId, cause: &StoredFact) -> Result<Receipt, BridgeError> {
+        let states: BTreeMap<String, bool> = credential::of_user(&self.db, user)
+            .await?
+            .into_iter()
+            .map(|credential| (credential.id.to_string(), credential.is_active()))
+            .collect();
+        let placements = placement::of_user(&self.db, user).await?;
+        let doors: Vec<DoorProof> = placements
+            .iter()
+            .filter(|placement| states.get(&placement.credential_id.to_string()) == Some(&false))
+            .map(|placement| self.proof(placement, cause))
+            .collect();
+        Ok(Receipt {
+            document: "cardea-receipt".into(),
+            v: 1,
+            id: ReceiptId::new(self.db.ctx()),
+            revision: 1,
+            issuer: self.issuer.clone(),
+            issued_at: self.db.ctx().now().to_string(),
+            user,
+            cause: Cause {
+                fact: cause.id.to_string(),
+                kind: cause.kind.clone(),
+                at: cause.at.to_string(),
+                actor: cause.actor.clone(),
+            },
+            ended_at_commit: ended(cause),
+            exposure: self.exposure(cause, &doors),
+            complete: doors.iter().all(|door| door.level >= AckLevel::ReadBack),
+            doors,
+        })
+    }
+
+    fn proof(&self, placement: &Placement, cause: &StoredFact) -> DoorProof {
+        // What is still wanted there, or was proven for an older wish, proves nothing about this one.
+        let concerns = placement.wanted == "absent";
+        let level = if concerns { placement.level() } else { AckLevel::Recorded };
+        let at = |at: Option<Timestamp>| at.filter(|_| concerns).map(|at| at.to_string());
+        let requested = if concerns { placement.requested_at } else { cause.at };
+        let descriptor = self.systems.descriptor(&placement.door_system);
+        let described = |say: fn(&Descriptor) -> String| descriptor.as_ref().map(say).unwrap_or_default();
+        DoorProof {
+            credential: placement.credential_id.to_string(),
+            door_system: placement.door_system.clone(),
+            connector: described(|it| it.kind.to_owned()),
+            tested_against: described(|it| it.tested_against.to_owned()),
+            revocation_class: described(|it| format!("{:?}", it.revocation)),
+            level,
+            level_words: level.words().to_owned(),
+            status: if level >= AckLevel::ReadBack { "revoked" } else { "pending" }.to_owned(),
+            requested_at: requested.to_string(),
+            sent_at: at(placement.sent_at),
+            accepted_at: at(placement.accepted_at),
+            read_back_at: at(placement.read_back_at),
+            lock_confirmed_at: at(placement.lock_confirmed_at),
+            denial_observed_at: at(placement.denial_observed_at),
+            latency_ms: placement
+                .read_back_at
+                .filter(|_| concerns)
+                .map(|read| read.as_millis().saturating_sub(requested.as_millis())),
+            attempts: placement.attempts,
+        }
+    }
+
+    fn exposure(&self, cause: &StoredFact, doors: &[DoorProof]) -> Vec<Exposure> {
+        let tokens = Exposure {
+            what: "an app that believes a self-contained access token without asking".into(),
+            until: cause.at.plus(TOKEN_EXPOSURE).to_string(),
+        };
+        let pending = doors.iter().filter(|door| door.level < AckLevel::ReadBack).map(|door| Exposure {
+            what: format!("credential {} at the doors of {}", door.credential, door.door_system),
+            until: self
+                .systems
+                .descriptor(&door.door_system)
+                .map_or(WorstCase::UntilReachable, |descriptor| descriptor.worst_case)
+                .to_string(),
+        });
+        std::iter::once(tokens).chain(pending).collect()
+    }
+
+    async fn issue(&self, delivery: &Delivery, mut receipt: Receipt, before: Option<Edition>) -> Result<(), BridgeError> {
+        let before = before.filter(|before| before.cause == receipt.cause.fact);
+        if before.as_ref().and_then(read).is_some_and(|before| says_the_same(&before, &receipt)) {
+            let mut tx = self.db.write(Origin::system()).await?;
+            let completed = delivery.complete(&mut tx).await;
+            tx.end(completed).await?;
+            return Ok(());
+        }
+        receipt.revision = before.map_or(1, |before| before.revision + 1);
+        let document = self.keys.sign_evidence(Evidence::Receipt, &receipt)?;
+        let mut tx = self.db.write(Origin::system()).await?;
+        let kept = keep(&mut tx, delivery, &receipt, &document).await;
+        tx.end(kept).await?;
+        Ok(())
+    }
+}
+
+async fn keep(tx: &mut Tx, delivery: &Delivery, receipt: &Receipt, document: &str) -> Result<(), StoreError> {
+    tx.run(
+        sql!(
+            "INSERT INTO receipt (id, user_id, cause, revision, document, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        ),
+        (receipt.id, receipt.user, &receipt.cause.fact, receipt.revision, document, tx.now()),
+    )
+    .await?;
+    let body = ReceiptIssued {
+        receipt: receipt.id.to_string(),
+        revision: receipt.revision,
+        complete: receipt.complete,
+        level: receipt.doors.iter().map(|door| door.level).min(),
+    };
+    tx.record(Fact::new(receipt.user.subject(), &body).about(receipt.id.subject()));
+    delivery.complete(tx).await.map(drop)
+}
+
+/// The fact that ended the user's access last.
+async fn cause_of(db: &Db, user: &Subject) -> Result<Option<StoredFact>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
+             WHERE subject = $1 AND kind IN ('user.deactivated', 'user.deleted') ORDER BY at DESC, id DESC LIMIT 1"
+        ),
+        (user,),
+    )
+    .await
+}
+
+fn ended(cause: &StoredFact) -> Ended {
+    let deactivated = cause.read::<UserDeactivated>().map(|body| body.ended);
+    deactivated.or_else(|| cause.read::<UserDeleted>().map(|body| body.ended)).unwrap_or_default()
+}
+
+/// What an edition says. Its signature is ours: it is read, not verified.
+fn read(edition: &Edition) -> Option<Receipt> {
+    use base64::Engine as _;
+    let payload = edition.document.split('.').nth(1)?;
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
+
+fn says_the_same(before: &Receipt, now: &Receipt) -> bool {
+    before.doors == now.doors && before.complete == now.complete && before.ended_at_commit == now.ended_at_commit
+}
+
+#[async_trait::async_trait]
+impl Sink for Receipts {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        let Ok(user) = delivery.subject_id().parse::<UserId>() else {
+            return Err(SinkError::Dead(format!("{} is no user", delivery.subject)));
+        };
+        let Some(cause) = cause_of(&self.db, &user.subject()).await? else {
+            // A card that was put on, or a swipe: nobody's access ended.
+            return Ok(Settled::Done);
+        };
+        let receipt = self.put_together(user, &cause).await?;
+        let before = latest(&self.db, user).await?;
+        self.issue(delivery, receipt, before).await?;
+        Ok(Settled::Already)
+    }
+}

@@ -1,0 +1,266 @@
+//! What an administrator declares in a file: clients, SCIM connections, policies, areas, door systems, access
+//! points, access profiles, card pools.
+//!
+//! Each is an [`Item`] in one canonical form, read from the database and from the file alike, so that
+//! comparing is all that finding the difference takes. Writing one records what changed, without values.
+//!
+//! To add a kind: a variant of [`Kind`], a line in [`read_all`], an arm in `write.rs`.
+
+mod write;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use kernel::{Secret, Subject, constant_time_eq};
+use serde_json::{Value, json};
+use store::{Db, Fact, JsonText, StoreError, Tx, sql};
+
+use crate::DirectoryError;
+use crate::facts::ConfigurationChanged;
+
+/// Kinds, in the order in which they must be written; they are deleted in the reverse order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// An application.
+    Client,
+    /// An HR system.
+    ScimConnection,
+    /// Cedar policies.
+    Policy,
+    /// What is behind doors.
+    Area,
+    /// A vendor's system.
+    DoorSystem,
+    /// Where a credential is shown.
+    AccessPoint,
+    /// Which access points together.
+    AccessProfile,
+    /// Numbers to hand out.
+    CardPool,
+}
+
+impl Kind {
+    /// Every kind, in order.
+    pub const ALL: [Kind; 8] = [
+        Kind::Client,
+        Kind::ScimConnection,
+        Kind::Policy,
+        Kind::Area,
+        Kind::DoorSystem,
+        Kind::AccessPoint,
+        Kind::AccessProfile,
+        Kind::CardPool,
+    ];
+
+    /// As facts and messages call it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Client => "client",
+            Kind::ScimConnection => "scim_connection",
+            Kind::Policy => "policy",
+            Kind::Area => "area",
+            Kind::DoorSystem => "door_system",
+            Kind::AccessPoint => "access_point",
+            Kind::AccessProfile => "access_profile",
+            Kind::CardPool => "card_pool",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One declared thing in canonical form.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name: unique within the kind.
+    pub name: String,
+    /// Its fields, `null` ones left out.
+    pub fields: BTreeMap<String, Value>,
+    /// A secret that must be kept readable (a door system's), as opposed to one kept as a hash in `fields`.
+    pub secret: Option<Secret<String>>,
+}
+
+impl Item {
+    /// An item with these fields; `null` ones are left out.
+    #[must_use]
+    pub fn new(kind: Kind, name: impl Into<String>, fields: Value) -> Self {
+        let fields = match fields {
+            Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+            _ => BTreeMap::new(),
+        };
+        Self { kind, name: name.into(), fields, secret: None }
+    }
+
+    /// The same with a secret.
+    #[must_use]
+    pub fn with_secret(mut self, secret: Option<Secret<String>>) -> Self {
+        self.secret = secret;
+        self
+    }
+
+    /// What it is called in facts.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject::new(self.kind.as_str(), &self.name)
+    }
+
+    /// The names of fields that differ, the secret's among them.
+    #[must_use]
+    pub fn differing(&self, other: &Item) -> Vec<String> {
+        let names = self.fields.keys().chain(other.fields.keys());
+        let mut differing: Vec<String> =
+            names.filter(|name| self.fields.get(*name) != other.fields.get(*name)).cloned().collect();
+        if !same_secret(self.secret.as_ref(), other.secret.as_ref()) {
+            differing.push("secret".into());
+        }
+        differing.sort();
+        differing.dedup();
+        differing
+    }
+
+    pub(crate) fn text(&self, field: &str) -> Option<String> {
+        self.fields.get(field).and_then(Value::as_str).map(str::to_owned)
+    }
+
+    pub(crate) fn required(&self, field: &str) -> Result<String, DirectoryError> {
+        self.text(field).ok_or_else(|| self.wrong(field, "must be a text"))
+    }
+
+    pub(crate) fn number(&self, field: &str) -> Result<i64, DirectoryError> {
+        self.fields.get(field).and_then(Value::as_i64).ok_or_else(|| self.wrong(field, "must be a whole number"))
+    }
+
+    pub(crate) fn texts(&self, field: &str) -> Vec<String> {
+        let listed = self.fields.get(field).and_then(Value::as_array);
+        listed.map(|values| values.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn wrong(&self, field: &str, problem: &str) -> DirectoryError {
+        DirectoryError::Invalid(format!("{} {}: {field} {problem}", self.kind, self.name))
+    }
+}
+
+fn same_secret(a: Option<&Secret<String>>, b: Option<&Secret<String>>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => constant_time_eq(a.expose().as_bytes(), b.expose().as_bytes()),
+        _ => false,
+    }
+}
+
+/// How a door system's secret is sealed and opened: the keeper of the sealing key does it.
+pub trait Sealer: Send + Sync {
+    /// Seals a secret of this door system.
+    fn seal(&self, door_system: &str, secret: &Secret<String>) -> String;
+    /// Opens it.
+    ///
+    /// # Errors
+    /// In words for the administrator.
+    fn open(&self, door_system: &str, sealed: &str) -> Result<Secret<String>, String>;
+}
+
+/// Everything that is declared now.
+///
+/// # Errors
+/// [`DirectoryError::Invalid`] when a secret cannot be opened.
+pub async fn read_all(db: &Db, sealer: &dyn Sealer) -> Result<Vec<Item>, DirectoryError> {
+    let mut items = Vec::new();
+    for client in crate::client::all(db).await? {
+        let fields = json!({
+            "name": client.name, "secret_hash": client.secret_hash, "redirect_uris": client.redirect_uris.0,
+            "sensitivity": client.sensitivity, "project": client.project, "id_token_alg": client.id_token_alg,
+        });
+        items.push(Item::new(Kind::Client, client.id, fields));
+    }
+    for (_, name, token_hash) in crate::scim_connection::all(db).await? {
+        items.push(Item::new(Kind::ScimConnection, name, json!({ "token_hash": token_hash })));
+    }
+    for policy in crate::policy::all(db).await? {
+        items.push(Item::new(Kind::Policy, policy.name, json!({ "text": policy.text })));
+    }
+    read_doors(db, sealer, &mut items).await?;
+    Ok(items)
+}
+
+async fn read_doors(db: &Db, sealer: &dyn Sealer, items: &mut Vec<Item>) -> Result<(), DirectoryError> {
+    for area in crate::door::areas(db).await? {
+        let fields = json!({ "title": area.title, "protection_class": area.protection_class });
+        items.push(Item::new(Kind::Area, area.name, fields));
+    }
+    for system in crate::door::systems(db).await? {
+        let secret = match &system.secret_sealed {
+            Some(sealed) => Some(sealer.open(&system.name, sealed).map_err(DirectoryError::Invalid)?),
+            None => None,
+        };
+        let fields = json!({ "connector": system.connector, "config": system.config.0 });
+        items.push(Item::new(Kind::DoorSystem, system.name, fields).with_secret(secret));
+    }
+    for point in crate::door::access_points(db).await? {
+        let fields = json!({ "door_system": point.door_system, "area": point.area });
+        items.push(Item::new(Kind::AccessPoint, point.name, fields));
+    }
+    let points = crate::door::profile_points(db).await?;
+    for profile in crate::door::access_profiles(db).await? {
+        let its_own: Vec<&String> =
+            points.iter().filter(|(name, ..)| *name == profile.name).map(|(_, point, ..)| point).collect();
+        let fields = json!({ "title": profile.title, "project": profile.project, "access_points": its_own });
+        items.push(Item::new(Kind::AccessProfile, profile.name, fields));
+    }
+    for pool in crate::credential::pools(db).await? {
+        let fields = json!({
+            "format": pool.format, "facility": pool.facility, "first": pool.first_number, "last": pool.last_number,
+        });
+        items.push(Item::new(Kind::CardPool, pool.name, fields));
+    }
+    Ok(())
+}
+
+/// Writes an item as it should be, and records which fields changed. `before` is what was there, if anything.
+///
+/// # Errors
+/// [`DirectoryError::Invalid`] names the item and the field.
+pub async fn put(tx: &mut Tx, item: &Item, before: Option<&Item>, sealer: &dyn Sealer) -> Result<(), DirectoryError> {
+    let fields = match before {
+        Some(before) => item.differing(before),
+        None => item.fields.keys().cloned().collect(),
+    };
+    if fields.is_empty() && before.is_some() {
+        return Ok(());
+    }
+    write::put(tx, item, sealer).await?;
+    let change = if before.is_some() { "changed" } else { "created" };
+    tx.record(Fact::new(item.subject(), &ConfigurationChanged { change: change.into(), fields }));
+    Ok(())
+}
+
+/// Deletes an item.
+///
+/// # Errors
+/// [`DirectoryError::Invalid`] when something still rests on it.
+pub async fn delete(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> {
+    write::delete(tx, item).await?;
+    let body = ConfigurationChanged { change: "deleted".into(), fields: Vec::new() };
+    let mut fact = Fact::new(item.subject(), &body);
+    // What a policy, a profile or a pool gave may have to be taken away.
+    fact.revokes = true;
+    tx.record(fact);
+    Ok(())
+}
+
+/// How many credentials should be on a door system's lists.
+pub(crate) async fn placed_on(tx: &mut Tx, door_system: &str) -> Result<i64, StoreError> {
+    let sql = sql!("SELECT COUNT(*) FROM placement WHERE door_system = $1 AND (wanted = 'present' OR ack < 2)");
+    let (count,): (i64,) = tx.one(sql, (door_system,)).await?;
+    Ok(count)
+}
+
+pub(crate) fn as_json(value: Option<&Value>) -> JsonText<Value> {
+    JsonText(value.cloned().unwrap_or(Value::Null))
+}
