@@ -1,0 +1,150 @@
+//! What the app shows. One frame, no scripts, nothing loaded from elsewhere.
+
+use serde_json::Value;
+
+use super::{RelyingPartyError, Session};
+use crate::http::Response;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--ink:#14213d;--paper:#f4f6fa;--card:#fff;--line:#d9dfea;--calm:#1b7f5c;--alarm:#b3261e}\
+@media(prefers-color-scheme:dark){:root{--ink:#e8ecf4;--paper:#0e1420;--card:#182133;--line:#2b3750;--calm:#5fd3a6;\
+--alarm:#ff8a80}}\
+body{margin:0;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}\
+header{padding:1rem 2rem;border-bottom:1px solid var(--line);background:var(--card);font-weight:600}\
+main{max-width:42rem;margin:3rem auto;padding:2rem;background:var(--card);border:1px solid var(--line);\
+border-radius:.75rem}\
+h1{margin-top:0;font-size:1.5rem}.calm{color:var(--calm)}.alarm{color:var(--alarm)}\
+table{width:100%;border-collapse:collapse;margin:1.5rem 0}td{padding:.5rem 0;border-top:1px solid var(--line)}\
+td:last-child{text-align:right}\
+a.go,button{display:inline-block;padding:.6rem 1.4rem;border:0;border-radius:.5rem;font:inherit;cursor:pointer;\
+background:var(--ink);color:var(--paper);text-decoration:none}";
+
+const SIGN_IN: &str = "<p><a class=go href=\"/sign-in\">Sign in</a></p>";
+
+/// Nobody is signed in.
+pub(super) fn nobody(name: &str) -> Response {
+    let body = "<h1>Nobody is signed in</h1><p>This app keeps no passwords. It sends you to your company's \
+                sign-in and back.</p>";
+    frame(200, name, &format!("{body}{SIGN_IN}"))
+}
+
+/// There is no provider yet.
+pub(super) fn unconnected(name: &str) -> Response {
+    let body =
+        "<h1>Not connected</h1><p>This app does not know yet who signs people in. Try again in a moment.</p>";
+    frame(503, name, body)
+}
+
+/// Somebody is signed in, and the provider just said so again.
+pub(super) fn somebody(name: &str, session: &Session, userinfo: &Value) -> Response {
+    let who = escape(display_name(userinfo, session.subject()));
+    let row = |(label, value): (&str, &Value)| {
+        let value = match value {
+            Value::Null => return String::new(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        format!("<tr><td>{label}<td>{}", escape(&value))
+    };
+    let claims = &session.claims;
+    let about = [
+        ("Work address", &userinfo["email"]),
+        ("Identifier", &claims["sub"]),
+        ("Assurance", &claims["acr"]),
+        ("Signed in with", &claims["amr"]),
+    ];
+    let about: String = about.into_iter().map(row).collect();
+    let body = format!(
+        "<h1>Signed in as {who}</h1><p class=calm>Confirmed by the identity provider just now.</p>\
+         <table>{about}</table>\
+         <table><tr><td>Substation North, 110 kV<td class=calm>in service\
+         <tr><td>Substation Harbour, 110 kV<td class=calm>in service\
+         <tr><td>Interconnector East<td>maintenance</table>\
+         <form method=post action=\"/sign-out\"><button>Sign out of this app</button></form>"
+    );
+    frame(200, name, &body)
+}
+
+/// The provider no longer vouches for the person: so the app no longer lets them in.
+pub(super) fn ended(name: &str, session: &Session, error: &RelyingPartyError) -> Response {
+    let who = escape(display_name(&session.userinfo, session.subject()));
+    let body = format!(
+        "<h1 class=alarm>Access has ended</h1><p>The identity provider no longer vouches for {who}.</p>\
+         <p><code>{}</code></p>{SIGN_IN}",
+        escape(&error.to_string())
+    );
+    frame(403, name, &body)
+}
+
+/// The provider could not be asked: nobody is let in, nobody is thrown out.
+pub(super) fn unsure(name: &str, error: &RelyingPartyError) -> Response {
+    let body = format!(
+        "<h1>Cannot be checked</h1><p>The identity provider did not answer. Reload to try again.</p>\
+         <p><code>{}</code></p>",
+        escape(&error.to_string())
+    );
+    frame(503, name, &body)
+}
+
+/// A sign-in that came to nothing.
+pub(super) fn failed(name: &str, error: &RelyingPartyError) -> Response {
+    let said_no = matches!(error, RelyingPartyError::SentBack { .. });
+    let body = format!(
+        "<h1 class=alarm>You are not signed in</h1><p><code>{}</code></p>{SIGN_IN}",
+        escape(&error.to_string())
+    );
+    frame(if said_no { 403 } else { 400 }, name, &body)
+}
+
+/// No such page.
+pub(super) fn missing(name: &str) -> Response {
+    frame(404, name, "<h1>No such page</h1><p><a href=\"/\">Back to the app</a></p>")
+}
+
+fn frame(status: u16, name: &str, body: &str) -> Response {
+    let name = escape(name);
+    let page = format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <title>{name}</title><style>{STYLE}</style><header>{name}</header><main>{body}</main></html>"
+    );
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+    Response::html(status, page).with("Content-Security-Policy", policy).with("Cache-Control", "no-store")
+}
+
+fn display_name<'a>(userinfo: &'a Value, subject: &'a str) -> &'a str {
+    let names = ["name", "preferred_username", "email"];
+    names.into_iter().find_map(|name| userinfo[name].as_str()).unwrap_or(subject)
+}
+
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_said_by_others_is_markup() {
+        assert_eq!(escape("<b a=\"1\">&'"), "&lt;b a=&quot;1&quot;&gt;&amp;&#39;");
+    }
+
+    #[test]
+    fn a_person_is_called_by_the_best_name_there_is() {
+        let check = |userinfo: Value, expect: &str| assert_eq!(display_name(&userinfo, "u-1"), expect);
+        check(serde_json::json!({ "name": "Ada", "email": "a@x.example" }), "Ada");
+        check(serde_json::json!({ "email": "a@x.example" }), "a@x.example");
+        check(serde_json::json!({}), "u-1");
+    }
+}
