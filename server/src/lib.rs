@@ -1,1 +1,19 @@
-//! The wiring of every room.
+//! The binary `cardea`: configuration, wiring, commands. The only crate that knows every room.
+//!
+//! - [`config`]: the configuration file. [`apply`]: what lives in the database, declared in a file.
+//! - [`house`]: everything opened, run, and stopped in order. [`http`]: the route table, served.
+//! - [`commands`]: one file a command.
+//!
+//! What it is not: it decides nothing. Whatever it does beyond wiring belongs into a room.
+//!
+//! To add a command: a file in `commands/`, a variant in [`commands::Command`].
+
+pub mod apply;
+pub mod commands;
+pub mod config;
+pub mod health;
+pub mod house;
+pub mod http;
+pub mod logging;
+pub mod policies;
+mod tls;

@@ -1,0 +1,68 @@
+//! `cardea apply FILE`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use kernel::Ctx;
+use keys::SealingKeys;
+use store::Db;
+
+use super::{Failure, Outcome, say};
+use crate::apply::{Declaration, carry_out, open_doors, plan};
+use crate::config::Config;
+use crate::house;
+
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    /// The declaration, in TOML.
+    file: PathBuf,
+    /// Delete what is there and not declared.
+    #[arg(long)]
+    prune: bool,
+    /// Show the difference and stop.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before changing.
+    #[arg(long, short)]
+    yes: bool,
+}
+
+impl Apply {
+    pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
+        let text = std::fs::read_to_string(&self.file)
+            .map_err(|error| Failure::new(format!("cannot read {}: {error}", self.file.display())))?;
+        let folder = self.file.parent().map(PathBuf::from).unwrap_or_default();
+        let named = |error: crate::apply::FileError| Failure::new(format!("{}: {error}", self.file.display()));
+        let wanted = Declaration::parse(&text).and_then(|declared| declared.items(&folder)).map_err(named)?;
+        let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
+        let db = Db::open(&config.database()?, ctx, house::sinks()).await?;
+        // So that what is recorded here reaches the doors of this deployment.
+        open_doors(&db, &sealing).await?;
+        let plan = plan(&db, &sealing, wanted, self.prune).await?;
+        say(plan.to_string().trim_end());
+        if plan.is_empty() || self.dry_run {
+            return Ok(());
+        }
+        if !self.yes && !asked("Apply these changes? [y/N] ")? {
+            say("Nothing was changed.");
+            return Ok(());
+        }
+        carry_out(&db, &sealing, &plan).await?;
+        say("Applied.");
+        Ok(())
+    }
+}
+
+/// Asks on the terminal. Without one nobody can answer: then `--yes` is needed.
+#[expect(clippy::print_stdout, reason = "a question stays on its line")]
+fn asked(question: &str) -> Result<bool, Failure> {
+    use std::io::{IsTerminal as _, Write as _};
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new("there is no terminal to ask on; say --yes to apply, or --dry-run to look"));
+    }
+    print!("{question}");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

@@ -1,0 +1,116 @@
+//! `cardea check`: a line a part, and what is wrong with it.
+
+use bridge::systems::open_connector;
+use kernel::Ctx;
+use keys::{KeyRing, SealingKeys};
+use store::{Db, Ephemeral};
+
+use super::{Failure, Outcome, say};
+use crate::config::Config;
+use crate::{house, policies};
+
+/// Prints what was found and counts what is wrong.
+#[derive(Default)]
+struct Report {
+    wrong: usize,
+}
+
+impl Report {
+    fn part<T, E: std::fmt::Display>(&mut self, part: &str, outcome: Result<(T, String), E>) -> Option<T> {
+        match outcome {
+            Ok((value, detail)) => {
+                say(format_args!("ok     {part}: {detail}"));
+                Some(value)
+            }
+            Err(error) => {
+                self.wrong += 1;
+                say(format_args!("WRONG  {part}: {error}"));
+                None
+            }
+        }
+    }
+}
+
+pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
+    let mut report = Report::default();
+    report.part("configuration", fine(format!("issuer {}", config.issuer)));
+    let key_file = config.path(&config.sealing.key_file);
+    let sealing = SealingKeys::load(&key_file).map(|keys| (keys, key_file.display().to_string()));
+    let sealing = report.part("sealing key", sealing);
+    check_ephemeral(&mut report, &config).await;
+    if let Some(db) = check_database(&mut report, &config, &ctx).await {
+        check_contents(&mut report, &db, sealing.as_ref()).await;
+    }
+    match report.wrong {
+        0 => Ok(()),
+        wrong => Err(Failure::new(format!("{wrong} part(s) are wrong"))),
+    }
+}
+
+fn fine(detail: impl Into<String>) -> Result<((), String), String> {
+    Ok(((), detail.into()))
+}
+
+async fn check_database(report: &mut Report, config: &Config, ctx: &Ctx) -> Option<Db> {
+    let which = match config.database() {
+        Ok(which) => which,
+        Err(error) => return report.part::<Db, _>("database", Err(error)),
+    };
+    let opened = Db::open(&which, ctx.clone(), house::sinks()).await;
+    report.part("database", opened.map(|db| {
+        let kind = if db.is_postgres() { "PostgreSQL, migrated, clocks agree" } else { "SQLite, migrated" };
+        (db, kind.to_owned())
+    }))
+}
+
+async fn check_ephemeral(report: &mut Report, config: &Config) {
+    let Some(redis) = &config.ephemeral.redis else {
+        report.part("ephemeral", fine("in this process"));
+        return;
+    };
+    let outcome = async {
+        let url = config.secret("ephemeral.redis.url_file", &redis.url_file).map_err(|error| error.to_string())?;
+        let opened = Ephemeral::on_redis(&url, &redis.prefix).await.map_err(|error| error.to_string())?;
+        opened.check().await.map_err(|error| error.to_string())?;
+        Ok::<_, String>(((), "Redis".to_owned()))
+    };
+    report.part("ephemeral", outcome.await);
+}
+
+async fn check_contents(report: &mut Report, db: &Db, sealing: Option<&SealingKeys>) {
+    let policies = policies::load(db).await;
+    report.part("policies", policies.map(|_| ((), "all acceptable".to_owned())));
+    let Some(sealing) = sealing else { return };
+    let keys = KeyRing::check(db, sealing).await;
+    report.part("signing keys", keys.map(|count| ((), format!("{count} can be opened"))));
+    let systems = match directory::door::systems(db).await {
+        Ok(systems) => systems,
+        Err(error) => return drop(report.part::<(), _>("door systems", Err(error))),
+    };
+    for system in systems {
+        let part = format!("door system {}", system.name);
+        let Some(connector) =
+            report.part(&part, open_connector(db, sealing, &system).map(|it| (it, "configured".to_owned())))
+        else {
+            continue;
+        };
+        let described = connector.descriptor();
+        say(format_args!("       {part}: {} ({})", described.kind, described.tested_against));
+        for unit in connector.health().await.units {
+            let outcome = match &unit.unreachable {
+                Some(why) => Err(why.clone()),
+                None => fine(described_unit(&unit)),
+            };
+            report.part(&format!("{part}, {}", unit.unit), outcome);
+        }
+    }
+}
+
+fn described_unit(unit: &bridge::connector::UnitHealth) -> String {
+    let mut parts = vec!["answers".to_owned()];
+    parts.extend(unit.firmware.as_ref().map(|firmware| format!("firmware {firmware}")));
+    parts.extend(unit.cards.map(|cards| format!("{cards} cards")));
+    parts.extend(unit.clock_drift_seconds.filter(|drift| *drift != 0).map(|drift| format!("clock {drift} s off")));
+    parts.extend(unit.findings.iter().map(|finding| format!("{finding:?}")));
+    parts.join(", ")
+}

@@ -1,0 +1,44 @@
+//! `cardea demo`: the real server, and simulators that speak to it over real sockets.
+//!
+//! The example is an energy company, an essential entity under NIS2: a control room behind a door, an app
+//! called Grid Console, an HR system that speaks SCIM in Entra ID's shapes.
+
+mod person;
+mod script;
+mod stage;
+mod timeline;
+
+use clap::Args;
+use kernel::Ctx;
+
+use super::Outcome;
+use crate::config::{Log, LogFormat};
+use crate::logging;
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Play the story without a person: prints a timeline, and ends with 0 only if the app and the door
+    /// themselves confirmed every step.
+    #[arg(long)]
+    script: bool,
+    /// The port of the identity provider; by default a free one.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Log what the server does, too.
+    #[arg(long, short)]
+    verbose: bool,
+}
+
+impl Demo {
+    pub(super) async fn run(self, ctx: Ctx) -> Outcome {
+        let filter = if self.verbose { "info" } else { "error" };
+        logging::start(&Log { format: LogFormat::Text, filter: filter.into() });
+        let stage = stage::Stage::set(&ctx, self.port).await?;
+        let outcome = match self.script {
+            true => script::play(&stage).await,
+            false => person::attend(&stage).await,
+        };
+        stage.strike().await;
+        outcome
+    }
+}

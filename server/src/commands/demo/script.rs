@@ -1,0 +1,163 @@
+//! The story without a person. Every step is confirmed from outside: by HR's HTTP answers, by the app, by
+//! the door controller itself. The database is not asked.
+
+use serde_json::Value;
+use sim::browser::Browser;
+use sim::hr::Person;
+use sim::relying_party::Session;
+
+use super::stage::{CONTROL_ROOM, DEPARTMENT, DOMAIN, Stage, TRANSFORMER_HALL, payload};
+use super::timeline::{Timeline, prove, until};
+use crate::commands::{Failure, Outcome, say};
+
+/// What the employee chooses.
+const PASSWORD: &str = "nine ducks on a cold river";
+
+pub(super) async fn play(stage: &Stage) -> Outcome {
+    say(format_args!("Cardea runs at {} on an empty database.", stage.house.issuer.as_str()));
+    say("It is the real server; HR, the app and the door controller are simulators behind real sockets.");
+    say("");
+    let timeline = Timeline::begin();
+    let person = person();
+    let (id, card) = join(stage, &timeline, &person).await?;
+    let (mut browser, session) = work(stage, &timeline, &person, card).await?;
+    leave(stage, &timeline, &id, card).await?;
+    look_again(stage, &timeline, &mut browser, &session).await?;
+    receipt(stage, &timeline, &id, card).await?;
+    journal(stage, &timeline).await?;
+    say("");
+    say("Every step was proven by the app or the door itself.");
+    Ok(())
+}
+
+pub(super) fn person() -> Person {
+    let mut person = Person::new("Mira", "Holt", DOMAIN);
+    person.department = Some(DEPARTMENT.into());
+    person.title = Some("Grid operator".into());
+    person
+}
+
+/// HR hires; a card comes to the door.
+async fn join(stage: &Stage, timeline: &Timeline, person: &Person) -> Result<(String, u32), Failure> {
+    stage.hr.test_connection().await?;
+    let id = stage.hr.hire(person).await?;
+    timeline.step("HR", format_args!("hires {} for {DEPARTMENT} (SCIM POST, 201)", person.display_name()));
+    let card = until("a card on the controller", || stage.only_card()).await?;
+    timeline.step("policy", "gives the access profile \"Grid operators\", because: operators");
+    timeline.step("door", format_args!("the controller's list holds card {card}"));
+    Ok((id, card))
+}
+
+/// The employee sets a password, signs in, and walks through the door.
+async fn work(
+    stage: &Stage,
+    timeline: &Timeline,
+    person: &Person,
+    card: u32,
+) -> Result<(Browser, Session), Failure> {
+    let (code, link) = stage.cardea(&["invite", &person.user_name]).await?;
+    prove(code == Some(0), format_args!("an invitation: {link}"))?;
+    let mut browser = Browser::new(super::stage::clock(&stage.ctx));
+    let page = browser.get(link.trim()).await?;
+    let form = page.form_with("password")?;
+    let done = browser.submit(&form, &[("password", PASSWORD), ("password_again", PASSWORD)]).await?;
+    prove(done.status == 200, format_args!("the password was set: {} {}", done.status, done.text()))?;
+    timeline.step("employee", "follows the invitation and sets a password");
+    let again = browser.get(link.trim()).await?;
+    prove(again.status >= 400, "the invitation works once only")?;
+    let session = stage.app.sign_in(&mut browser, &person.user_name, PASSWORD).await?;
+    prove(session.claims["acr"] == "aal1", "a low app asks for one factor")?;
+    timeline.step("app", "the employee is signed in (code + PKCE, ID token verified, acr aal1)");
+    prove(stage.app.introspect(&session.access_token).await?["active"] == true, "the token is active")?;
+    prove(stage.controller.swipe(card, CONTROL_ROOM).granted, "the swipe at the control room is granted")?;
+    timeline.step("door", "the employee's swipe at the control room is granted");
+    prove(!stage.controller.swipe(card, TRANSFORMER_HALL).granted, "the transformer hall stays shut")?;
+    timeline.step("door", "the transformer hall, which no policy opens, stays shut");
+    Ok((browser, session))
+}
+
+/// HR ends the employment; the door forgets the card.
+async fn leave(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Outcome {
+    stage.hr.end_employment(id).await?;
+    timeline.step("HR", "ends the employment (SCIM PATCH, \"op\":\"Replace\", \"value\":\"False\")");
+    let holds = |number: u32| stage.controller.cards().iter().any(|card| card.number == number);
+    until("the card absent from the controller", || (!holds(card)).then_some(())).await?;
+    timeline.step("door", format_args!("the controller's list does not hold card {card} any more"));
+    Ok(())
+}
+
+/// The session is gone, the token is dead, the next swipe is denied.
+async fn look_again(stage: &Stage, timeline: &Timeline, browser: &mut Browser, session: &Session) -> Outcome {
+    let introspected = stage.app.introspect(&session.access_token).await?;
+    prove(introspected["active"] == false, "introspection says inactive")?;
+    timeline.step("app", "introspection says the token is inactive");
+    let refused = stage.app.userinfo(&session.access_token).await.err().and_then(|error| error.status());
+    prove(refused == Some(401), format_args!("userinfo refuses the token with 401, not {refused:?}"))?;
+    timeline.step("app", "userinfo refuses the token (401)");
+    let silent = stage.app.sign_in_silently(browser).await.err();
+    let code = silent.as_ref().and_then(|error| error.code());
+    prove(code == Some("login_required"), format_args!("the browser's session is gone, not {silent:?}"))?;
+    timeline.step("app", "the browser's session is gone (prompt=none: login_required)");
+    Ok(())
+}
+
+/// A swipe is denied, and the receipt says when each thing was proven.
+async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Outcome {
+    prove(!stage.controller.swipe(card, CONTROL_ROOM).granted, "the next swipe is denied")?;
+    timeline.step("door", "the next swipe at the control room is denied");
+    let (signed, receipt) = complete_receipt(stage, id).await?;
+    let door = &receipt["doors"][0];
+    timeline.step("receipt", format_args!("the denial came back as an event: {} {}", door["level"], door["level_words"]));
+    let (file, keys) = (stage.folder.path().join("receipt.jws"), stage.folder.path().join("evidence.jwks"));
+    std::fs::write(&file, &signed)?;
+    let url = stage.house.issuer.url("/jwks/evidence");
+    std::fs::write(&keys, reqwest::get(url).await?.error_for_status()?.bytes().await?)?;
+    let (file, keys) = (file.display().to_string(), keys.display().to_string());
+    let (code, said) = stage.cardea(&["receipt", "verify", &file, "--keys", &keys]).await?;
+    prove(code == Some(0), format_args!("cardea receipt verify agrees: {said}"))?;
+    timeline.step("receipt", "cardea receipt verify: good");
+    show(&receipt);
+    Ok(())
+}
+
+/// The edition that names the observed denial.
+async fn complete_receipt(stage: &Stage, id: &str) -> Result<(String, Value), Failure> {
+    let began = std::time::Instant::now();
+    loop {
+        let (code, said) = stage.cardea(&["receipt", "show", id, "--signed"]).await?;
+        if let Some(receipt) = payload(said.trim()).filter(|receipt| code == Some(0) && receipt["doors"][0]["level"] == "A4") {
+            prove(receipt["complete"] == true, "the receipt is complete")?;
+            prove(receipt["user"] == id, "the receipt is about the employee")?;
+            return Ok((said.trim().to_owned(), receipt));
+        }
+        prove(began.elapsed().as_secs() < 15, format_args!("a receipt at level A4, not: {said}"))?;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}
+
+fn show(receipt: &Value) {
+    let ended = &receipt["ended_at_commit"];
+    say("");
+    say(format_args!("  Receipt {}", receipt["id"].as_str().unwrap_or_default()));
+    say(format_args!("    cause         {} at {}", receipt["cause"]["kind"], receipt["cause"]["at"]));
+    say(format_args!("    at the commit {} session(s), {} grant(s) ended", ended["sessions"], ended["grants"]));
+    for door in receipt["doors"].as_array().into_iter().flatten() {
+        let text = |field: &str| door[field].as_str().unwrap_or("-").to_owned();
+        say(format_args!("    {}  {} ({})", text("door_system"), text("status"), text("tested_against")));
+        say(format_args!("      A0 recorded         {}", text("requested_at")));
+        say(format_args!("      A1 accepted         {}", text("accepted_at")));
+        say(format_args!("      A2 read back absent {}  ({} ms)", text("read_back_at"), door["latency_ms"]));
+        say(format_args!("      A4 denial observed  {}", text("denial_observed_at")));
+    }
+    for exposure in receipt["exposure"].as_array().into_iter().flatten() {
+        say(format_args!("    still exposed: {} until {}", exposure["what"], exposure["until"]));
+    }
+    say("");
+}
+
+async fn journal(stage: &Stage, timeline: &Timeline) -> Outcome {
+    let (code, said) = stage.cardea(&["audit", "verify"]).await?;
+    prove(code == Some(0), format_args!("cardea audit verify agrees: {said}"))?;
+    timeline.step("journal", format_args!("cardea audit verify: {}", said.trim()));
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! Commands: one file each. Errors go to standard error, one line, and say what to do next.
+
+mod apply;
+mod audit;
+mod check;
+#[cfg(feature = "demo")]
+mod demo;
+mod init;
+mod invite;
+mod receipt;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kernel::Ctx;
+
+use crate::config::{Config, Log};
+use crate::logging;
+
+/// Decides who gets in, through a browser or through a door, and proves it.
+///
+/// Cardea is an identity provider: OpenID Connect for apps, SCIM 2.0 for HR systems, and a bridge that puts
+/// credentials into door systems and takes them back at once, with receipts.
+///
+/// See it work, with nothing to set up: cardea demo
+///
+/// Start for real: cardea init; cardea check; cardea serve
+#[derive(Debug, Parser)]
+#[command(name = "cardea", version, max_term_width = 100)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, short, global = true, env = "CARDEA_CONFIG", default_value = "cardea.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write a configuration file and a sealing key into a folder.
+    Init(init::Init),
+    /// Run the server until it is told to stop (ctrl-C or SIGTERM).
+    Serve,
+    /// Check configuration, database, keys, policies and door systems, and say what is wrong.
+    Check,
+    /// Make clients, policies, doors and connections what a file declares, showing the difference first.
+    Apply(apply::Apply),
+    /// Make a single-use link with which a person sets a first password.
+    Invite(invite::Invite),
+    /// Look into the journal.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Look at receipts.
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
+    /// Show the whole story on this machine: HR hires, a door opens, HR ends it, everything closes, with proof.
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
+}
+
+/// What a command ends with: what to say, and the exit code.
+struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(next) = cause {
+            let text = next.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = next.source();
+        }
+        Self { message, code: 1 }
+    }
+}
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 1 }
+    }
+
+    #[must_use]
+    fn code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+}
+
+type Outcome = Result<(), Failure>;
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli));
+            runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+            outcome
+        }
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say_error(&failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Outcome {
+    let config = || Config::read(&cli.config);
+    let ctx = Ctx::system();
+    match cli.command {
+        Command::Init(init) => init.run(&ctx),
+        Command::Serve => {
+            let config = config()?;
+            logging::start(&config.log);
+            serve::run(config, ctx).await
+        }
+        Command::Check => check::run(config()?, ctx).await,
+        Command::Apply(apply) => apply.run(quiet(config()?), ctx).await,
+        Command::Invite(invite) => invite.run(quiet(config()?), ctx).await,
+        Command::Audit(audit) => audit.run(quiet(config()?), ctx).await,
+        Command::Receipt(receipt) => receipt.run(config, ctx).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(demo) => demo.run(ctx).await,
+    }
+}
+
+/// Commands that end at once log only what goes wrong.
+fn quiet(config: Config) -> Config {
+    logging::start(&Log { filter: "warn".into(), ..config.log.clone() });
+    config
+}
+
+/// A line on standard output: what the command is asked for.
+#[expect(clippy::print_stdout, reason = "the one place where commands answer")]
+fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where commands complain")]
+fn say_error(line: impl std::fmt::Display) {
+    eprintln!("cardea: {line}");
+}

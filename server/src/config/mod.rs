@@ -1,0 +1,220 @@
+//! The configuration file: TOML, every key with a safe default, unknown keys refused, secrets by file.
+//!
+//! Relative paths in it are taken from the file's own folder. What lives in the database (clients, policies,
+//! doors) is not here: `cardea apply` writes that.
+
+mod parts;
+
+use std::path::{Path, PathBuf};
+
+use kernel::Secret;
+use serde::Deserialize;
+use store::DbConfig;
+use web::{BadIssuer, Issuer, NotANetwork, TrustedProxies};
+
+pub use parts::{Database, Ephemeral, Http, Log, LogFormat, Passwords, Postgres, Redis, Sealing, Tls};
+
+/// What is configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where people and apps find this deployment: `https://id.example.org`, or `http://localhost:8080`.
+    pub issuer: String,
+    /// Listening.
+    #[serde(default)]
+    pub http: Http,
+    /// The database.
+    #[serde(default)]
+    pub database: Database,
+    /// Counters and short-lived values.
+    #[serde(default)]
+    pub ephemeral: Ephemeral,
+    /// The key that seals secrets at rest.
+    #[serde(default)]
+    pub sealing: Sealing,
+    /// Password hashing.
+    #[serde(default)]
+    pub passwords: Passwords,
+    /// Logging.
+    #[serde(default)]
+    pub log: Log,
+    /// The folder that relative paths start from.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+/// Why a configuration cannot be used. Each says where and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// No file.
+    #[error("cannot read {}: {reason}. Make one with: cardea init", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Not TOML, or not these keys.
+    #[error("{}: {reason}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        reason: String,
+    },
+    /// The issuer cannot be one.
+    #[error("issuer: {0}")]
+    Issuer(#[from] BadIssuer),
+    /// A trusted proxy is no address.
+    #[error("http.trusted_proxies: {0}")]
+    Proxies(#[from] NotANetwork),
+    /// A file that holds a secret cannot be read.
+    #[error("{key}: cannot read {}: {reason}", path.display())]
+    Secret {
+        /// Which key names it.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Two keys exclude each other, or one needs another.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { path: path.into(), reason: error.to_string() })?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        Self::parse(&text, &folder)
+            .map_err(|reason| ConfigError::Malformed { path: path.into(), reason })
+            .and_then(|config| config.check().map(|()| config))
+    }
+
+    /// Reads a text, as if it stood in `folder`. The error names line and column.
+    pub fn parse(text: &str, folder: &Path) -> Result<Self, String> {
+        let mut config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        config.folder = folder.to_path_buf();
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let issuer = self.issuer()?;
+        self.proxies()?;
+        let wrong = |text: &str| Err(ConfigError::Contradiction(text.into()));
+        if self.database.sqlite.is_some() && self.database.postgres.is_some() {
+            return wrong("database: choose sqlite or postgres, not both");
+        }
+        if self.http.listen.is_empty() {
+            return wrong("http.listen: name at least one address, e.g. [\"127.0.0.1:8080\"]");
+        }
+        if issuer.is_https() && self.http.tls.is_none() && self.http.trusted_proxies.is_empty() {
+            return wrong(
+                "an https issuer needs http.tls (certificate and key), or http.trusted_proxies that name the proxy \
+                 which speaks https for it",
+            );
+        }
+        if !issuer.is_https() && self.http.tls.is_some() {
+            return wrong("http.tls is set, but the issuer is http: write it as https");
+        }
+        Ok(())
+    }
+
+    /// The issuer, checked.
+    pub fn issuer(&self) -> Result<Issuer, BadIssuer> {
+        self.issuer.parse()
+    }
+
+    /// The proxies whose word counts.
+    pub fn proxies(&self) -> Result<TrustedProxies, NotANetwork> {
+        TrustedProxies::parse(&self.http.trusted_proxies)
+    }
+
+    /// Which database.
+    pub fn database(&self) -> Result<DbConfig, ConfigError> {
+        match &self.database.postgres {
+            Some(postgres) => Ok(DbConfig::Postgres {
+                url: self.secret("database.postgres.url_file", &postgres.url_file)?,
+                connections: postgres.connections,
+            }),
+            None => {
+                let path = self.database.sqlite.clone().unwrap_or_else(|| "cardea.sqlite".into());
+                Ok(DbConfig::Sqlite { path: self.path(&path) })
+            }
+        }
+    }
+
+    /// A secret from the file that a key names; the last line break does not belong to it.
+    pub fn secret(&self, key: &'static str, file: &Path) -> Result<Secret<String>, ConfigError> {
+        read_secret(&self.path(file))
+            .map_err(|reason| ConfigError::Secret { key, path: self.path(file), reason })
+    }
+
+    /// A path, taken from the configuration's folder when it is relative.
+    #[must_use]
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+}
+
+/// The text of a file that holds one secret.
+pub fn read_secret(path: &Path) -> Result<Secret<String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    if secret.expose().is_empty() { Err("it is empty".into()) } else { Ok(secret) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Config, String> {
+        let config = Config::parse(text, Path::new("/srv/cardea"))?;
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn an_issuer_is_all_it_needs() {
+        let config = check("issuer = \"http://localhost:8080\"").unwrap();
+        assert!(matches!(config.database().unwrap(), DbConfig::Sqlite { path } if path == Path::new("/srv/cardea/cardea.sqlite")));
+        assert_eq!(config.http.listen, ["127.0.0.1:8080"]);
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (text, says) in [
+            ("", "missing field `issuer`"),
+            ("issuer = \"http://localhost:1\"\nisuer = 1", "unknown field `isuer`"),
+            ("issuer = \"http://localhost:1\"\n[http]\nlisten = []", "at least one address"),
+            ("issuer = \"http://id.example.org\"", "https"),
+            ("issuer = \"https://192.0.2.1\"", "address"),
+            ("issuer = \"https://id.example.org\"", "http.tls"),
+            ("issuer = \"http://localhost:1\"\n[http]\ntrusted_proxies = [\"proxy\"]", "trusted_proxies"),
+            (
+                "issuer = \"http://localhost:1\"\n[database]\nsqlite = \"a\"\n[database.postgres]\nurl_file = \"b\"",
+                "not both",
+            ),
+            ("issuer = \"http://localhost:1\"\n[database]\npostgres = \"postgres://u:p@h/d\"", "postgres"),
+        ] {
+            let error = check(text).expect_err(text);
+            assert!(error.contains(says), "{text:?} says {error:?}, not {says:?}");
+        }
+    }
+
+    #[test]
+    fn secrets_come_from_files_without_their_line_break() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("url"), "postgres://u:p@h/d\n").unwrap();
+        std::fs::write(folder.path().join("empty"), "\n").unwrap();
+        let mut config = check("issuer = \"http://localhost:1\"").unwrap();
+        config.folder = folder.path().into();
+        assert_eq!(config.secret("k", Path::new("url")).unwrap().expose(), "postgres://u:p@h/d");
+        for (file, says) in [("empty", "empty"), ("none", "No such file")] {
+            assert!(config.secret("k", Path::new(file)).unwrap_err().to_string().contains(says));
+        }
+    }
+}

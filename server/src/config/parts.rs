@@ -1,0 +1,131 @@
+//! The sections of the configuration, each with safe defaults.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// `[http]`: listening.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Addresses to listen on.
+    pub listen: Vec<String>,
+    /// Addresses or networks of proxies whose `X-Forwarded-For` counts.
+    pub trusted_proxies: Vec<String>,
+    /// HTTPS by itself.
+    pub tls: Option<Tls>,
+    /// Threads that answer; by default one a core, four at most.
+    pub workers: Option<usize>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: vec!["127.0.0.1:8080".into()], trusted_proxies: Vec::new(), tls: None, workers: None }
+    }
+}
+
+/// `[http.tls]`: PEM files, read again when the process starts.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// `[database]`: a SQLite file unless `postgres` is set.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// The file; `cardea.sqlite` beside the configuration by default.
+    pub sqlite: Option<PathBuf>,
+    /// A PostgreSQL server instead.
+    pub postgres: Option<Postgres>,
+}
+
+/// `[database.postgres]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// A file that holds `postgres://user:password@host:port/database`.
+    pub url_file: PathBuf,
+    /// At most this many connections.
+    #[serde(default = "connections")]
+    pub connections: u32,
+}
+
+fn connections() -> u32 {
+    20
+}
+
+/// `[ephemeral]`: in this process unless `redis` is set. Several nodes need Redis.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ephemeral {
+    /// A Redis server.
+    pub redis: Option<Redis>,
+}
+
+/// `[ephemeral.redis]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    /// A file that holds `redis://user:password@host:port/number`.
+    pub url_file: PathBuf,
+    /// Keeps deployments that share a server apart.
+    #[serde(default = "prefix")]
+    pub prefix: String,
+}
+
+fn prefix() -> String {
+    "cardea".into()
+}
+
+/// `[sealing]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sealing {
+    /// The key file; nobody but its owner may read it.
+    pub key_file: PathBuf,
+}
+
+impl Default for Sealing {
+    fn default() -> Self {
+        Self { key_file: "sealing.key".into() }
+    }
+}
+
+/// `[passwords]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Passwords {
+    /// Threads that hash, 19 MiB each; by default one a core, four at most.
+    pub threads: Option<usize>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `text` for people, `json` for machines.
+    pub format: LogFormat,
+    /// What is logged, e.g. `info` or `info,bridge=debug`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
