@@ -1,0 +1,56 @@
+//! Parts that a test needs beside the house itself: a database of its own on a real PostgreSQL or Redis,
+//! real clients in Node.js and Python, the built binary.
+//!
+//! `tests/run` starts and installs them and says where they are, in the environment. Each function here
+//! gives `None` when its part is missing, and the test then says so with [`skip!`](crate::skip):
+//!
+//! ```ignore
+//! let Some(database) = parts::postgres() else { skip!("{}", parts::NO_POSTGRES) };
+//! ```
+//!
+//! What it is not: it starts no server and installs nothing; it knows no room.
+//!
+//! To add a part: an environment variable that `tests/run` exports, and a function here that reads it.
+
+mod client;
+mod postgres;
+mod redis;
+mod skip;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+pub use client::{ClientError, run_node_client};
+pub use postgres::{Database, NO_POSTGRES, postgres, postgres_sorting_as_english};
+pub use redis::{Keyspace, NO_REDIS, redis};
+pub use skip::report_skip;
+
+/// Why a test without [`python`] is skipped.
+pub const NO_PYTHON: &str = "no Python clients: CARDEA_PYTHON is not set (tests/run sets it)";
+/// Why a test without [`node_clients`] is skipped.
+pub const NO_NODE_CLIENTS: &str = "no Node.js clients: CARDEA_NODE_CLIENTS is not set (tests/run sets it)";
+/// Why a test without [`binary`] is skipped.
+pub const NO_BINARY: &str = "no binary: CARDEA_BIN is not set (tests/run sets it)";
+
+/// The Python in which `tests/clients/requirements.txt` is installed (`CARDEA_PYTHON`).
+#[must_use]
+pub fn python() -> Option<PathBuf> {
+    from_environment("CARDEA_PYTHON").map(PathBuf::from)
+}
+
+/// The folder with the Node.js scripts and their installed packages (`CARDEA_NODE_CLIENTS`).
+#[must_use]
+pub fn node_clients() -> Option<PathBuf> {
+    from_environment("CARDEA_NODE_CLIENTS").map(PathBuf::from)
+}
+
+/// The built binary `cardea` (`CARDEA_BIN`).
+#[must_use]
+pub fn binary() -> Option<PathBuf> {
+    from_environment("CARDEA_BIN").map(PathBuf::from)
+}
+
+/// A variable that is set and not empty.
+fn from_environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,139 @@
+//! A fresh PostgreSQL database for one test.
+//!
+//! Spoken to through `psql`, so that the witness shares no code with the store, and so that a database
+//! can be dropped without an async runtime.
+
+use std::process::{Command, Stdio};
+
+use url::Url;
+
+/// Why a test without [`postgres`] is skipped.
+pub const NO_POSTGRES: &str = "no PostgreSQL: CARDEA_TEST_POSTGRES is not set (tests/run sets it)";
+
+/// A database that is dropped, with whoever is still connected, when this value is.
+#[derive(Debug)]
+pub struct Database {
+    admin: Url,
+    name: String,
+    url: Url,
+}
+
+impl Database {
+    /// Where it is: `postgres://user:password@host:port/cardea_…`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str()
+    }
+
+    /// Its name in the cluster.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs a statement in it and gives what `psql` prints unaligned: a line per row, `|` between columns.
+    ///
+    /// # Panics
+    /// If the statement fails: the test cannot go on.
+    #[must_use]
+    pub fn query(&self, sql: &str) -> String {
+        psql(&self.url, sql).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // One that stays goes with its cluster; a test does not fail for it.
+        let _ = psql(&self.admin, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+/// A new empty database as the house wants it: UTF-8, sorted bytewise (collation `C`).
+///
+/// `None` if `CARDEA_TEST_POSTGRES`, a superuser's URL, is not set.
+///
+/// # Panics
+/// If it is set and the database cannot be made.
+#[must_use]
+pub fn postgres() -> Option<Database> {
+    create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+}
+
+/// A new empty database that the house must refuse: UTF-8, sorted by the rules of English (ICU), although
+/// its `datcollate` says `C`.
+///
+/// `None` and panics as [`postgres`].
+#[must_use]
+pub fn postgres_sorting_as_english() -> Option<Database> {
+    create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+}
+
+fn create(how: &str) -> Option<Database> {
+    let given = super::from_environment("CARDEA_TEST_POSTGRES")?;
+    let given = given.to_string_lossy();
+    let admin = Url::parse(&given).unwrap_or_else(|error| panic!("CARDEA_TEST_POSTGRES: {error}"));
+    let name = fresh_name();
+    psql(&admin, &format!("CREATE DATABASE {name} TEMPLATE template0 {how}"))
+        .unwrap_or_else(|error| panic!("cannot create a database with CARDEA_TEST_POSTGRES: {error}"));
+    let mut url = admin.clone();
+    url.set_path(&name);
+    Some(Database { admin, name, url })
+}
+
+/// `cardea_` and 16 random hexadecimal digits: tests run in many processes at once.
+fn fresh_name() -> String {
+    let random: [u8; 8] = kernel::Ctx::system().random();
+    random.iter().fold(String::from("cardea_"), |name, byte| format!("{name}{byte:02x}"))
+}
+
+fn psql(at: &Url, sql: &str) -> Result<String, String> {
+    // No start-up file: it could print. The URL goes by the environment, since it holds a password.
+    let output = Command::new("psql")
+        .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"])
+        .arg(format!("--command={sql}"))
+        .env("PGHOST", at.host_str().unwrap_or("127.0.0.1"))
+        .env("PGPORT", at.port().unwrap_or(5432).to_string())
+        .env("PGUSER", at.username())
+        .env("PGPASSWORD", at.password().unwrap_or_default())
+        .env("PGDATABASE", at.path().trim_start_matches('/'))
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("psql: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim_end().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::skip;
+
+    const SORTED: &str =
+        "SELECT string_agg(word, ' ' ORDER BY word) FROM (VALUES ('b'), ('A'), ('a')) AS w(word)";
+
+    #[test]
+    fn databases_are_apart_sorted_bytewise_and_dropped_at_the_end() {
+        let (Some(one), Some(two)) = (postgres(), postgres()) else { skip!("{NO_POSTGRES}") };
+        let _ = one.query("CREATE TABLE only_here (id BIGINT)");
+        assert_eq!(two.query("SELECT count(*) FROM pg_tables WHERE tablename = 'only_here'"), "0");
+        assert_eq!(one.query(SORTED), "A a b");
+
+        let count_one = format!("SELECT count(*) FROM pg_database WHERE datname = '{}'", one.name());
+        assert_eq!(two.query(&count_one), "1");
+        drop(one);
+        assert_eq!(two.query(&count_one), "0");
+    }
+
+    #[test]
+    fn the_english_database_sorts_otherwise_though_its_datcollate_says_c() {
+        let Some(database) = postgres_sorting_as_english() else { skip!("{NO_POSTGRES}") };
+        assert_eq!(database.query(SORTED), "a A b");
+        assert_eq!(
+            database.query("SELECT datcollate FROM pg_database WHERE datname = current_database()"),
+            "C"
+        );
+    }
+}
