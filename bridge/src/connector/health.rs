@@ -1,0 +1,78 @@
+//! How a door system is.
+
+use serde::Serialize;
+
+use super::AccessPointAddress;
+
+/// How a door system is, part by part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    /// Every part that decides by itself: a panel, a hub, a cloud.
+    pub units: Vec<UnitHealth>,
+}
+
+impl Health {
+    /// Every part answered and none has a finding.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.units.iter().all(|unit| unit.unreachable.is_none() && unit.findings.is_empty())
+    }
+}
+
+/// How one part of a door system is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct UnitHealth {
+    /// Its name: a serial number, a host.
+    pub unit: String,
+    /// The access points it decides for.
+    pub access_points: Vec<AccessPointAddress>,
+    /// Why it could not be asked; `None` when it answered.
+    pub unreachable: Option<String>,
+    /// The firmware or interface version it states.
+    pub firmware: Option<String>,
+    /// How many cards it holds.
+    pub cards: Option<u32>,
+    /// By how many seconds its clock is ahead of ours.
+    pub clock_drift_seconds: Option<i64>,
+    /// What somebody should look at.
+    pub findings: Vec<Finding>,
+}
+
+/// Something about a part that weakens what we promise of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", tag = "finding")]
+pub enum Finding {
+    /// Its clock is wrong: time profiles, validity and event times are off by as much.
+    #[error("the clock is {seconds} s ahead of ours")]
+    Clock {
+        /// Ahead; behind when negative.
+        seconds: i64,
+    },
+    /// Its clock shows no valid time.
+    #[error("the clock shows no valid time")]
+    NoClock,
+    /// The door opens for everybody, whatever any list says.
+    #[error("door `{access_point}` is set to stay unlocked: no revocation shuts it")]
+    StaysUnlocked {
+        /// The door.
+        access_point: AccessPointAddress,
+    },
+    /// The door opens for nobody, whatever any list says.
+    #[error("door `{access_point}` is set to stay locked: no card opens it")]
+    StaysLocked {
+        /// The door.
+        access_point: AccessPointAddress,
+    },
+    /// Its hints go to somebody else; events are still found by polling.
+    #[error("it sends its events to {address}, not to us")]
+    HintsElsewhere {
+        /// Where they go.
+        address: String,
+    },
+    /// It reports a fault of its own.
+    #[error("it reports fault {code}")]
+    Fault {
+        /// The vendor's code.
+        code: u32,
+    },
+}

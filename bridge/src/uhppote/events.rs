@@ -1,0 +1,276 @@
+//! Reading a controller's events by their running numbers, and what its codes mean.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::message::{EventRecord, GetEvent, Kept, NEWEST, OLDEST};
+use super::number;
+use super::transport::{Lane, Unanswered, Wire};
+use crate::connector::{AccessPointAddress, Alarm, DeniedReason, DoorEvent, EventGap, EventKind};
+
+/// How many events of one controller a page brings at most.
+const PAGE: u32 = 64;
+
+/// How far one controller's events have been read.
+///
+/// The time of the last one tells whether the numbering is still the same: a controller that was reset or
+/// replaced counts from 1 again, and its number 17 is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    pub(super) index: u32,
+    pub(super) at: Option<DateTime>,
+}
+
+/// What one controller has told since a position.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) events: Vec<EventRecord>,
+    pub(super) position: Option<Position>,
+    pub(super) gaps: Vec<EventGap>,
+    pub(super) more: bool,
+}
+
+/// Reads up to a page of events after a position; `None` begins at the oldest that is kept.
+pub(super) async fn read(wire: &Wire, position: Option<Position>) -> Result<Told, Unanswered> {
+    let mut told = Told { events: Vec::new(), position, gaps: Vec::new(), more: false };
+    let newest = match wire.ask(Lane::Grants, &GetEvent(NEWEST)).await? {
+        Kept::Event(newest) if told.position == Some(Position::of(&newest)) => return Ok(told),
+        Kept::Event(newest) => newest,
+        Kept::Overwritten | Kept::Nothing => {
+            told.begin_anew(wire);
+            return Ok(told);
+        }
+    };
+    let Some(first) = told.first(wire, newest.index).await? else { return Ok(told) };
+    let until = Instant::now() + wire.patience().request();
+    for index in first..=newest.index.min(first.saturating_add(PAGE - 1)) {
+        match wire.ask(Lane::Grants, &GetEvent(index)).await {
+            Ok(Kept::Event(event)) => told.hear(event),
+            Ok(Kept::Nothing) => told.miss(wire, index, index),
+            // Pushed out since we looked: the next page names the gap.
+            Ok(Kept::Overwritten) => break,
+            // What was read is not lost, what was not is still there.
+            Err(_) if !told.events.is_empty() => break,
+            Err(unanswered) => return Err(unanswered),
+        }
+        // A slow controller gives a shorter page, so that the verb ends in time.
+        if Instant::now() >= until {
+            break;
+        }
+    }
+    let is_behind = told.position.is_some_and(|position| position.index < newest.index);
+    told.more = is_behind && !told.events.is_empty();
+    Ok(told)
+}
+
+impl Position {
+    fn of(event: &EventRecord) -> Self {
+        Self { index: event.index, at: event.at }
+    }
+}
+
+impl Told {
+    /// The number to read first. Names what lies between it and the position, if anything does.
+    async fn first(&mut self, wire: &Wire, newest: u32) -> Result<Option<u32>, Unanswered> {
+        let kept = match self.position {
+            Some(position) if position.index <= newest => {
+                wire.ask(Lane::Grants, &GetEvent(position.index)).await?
+            }
+            _ => Kept::Nothing,
+        };
+        let next = self.position.map(|position| position.index.saturating_add(1));
+        if let Kept::Event(event) = kept
+            && self.position == Some(Position::of(&event))
+        {
+            return Ok(next);
+        }
+        let Kept::Event(oldest) = wire.ask(Lane::Grants, &GetEvent(OLDEST)).await? else { return Ok(None) };
+        match (kept, next) {
+            // Newer events pushed ours out, as is right in one numbering.
+            (Kept::Overwritten, Some(next)) => {
+                if next < oldest.index {
+                    self.miss(wire, next, oldest.index - 1);
+                }
+                Ok(Some(oldest.index.max(next)))
+            }
+            _ => {
+                self.begin_anew(wire);
+                Ok(Some(oldest.index))
+            }
+        }
+    }
+
+    /// The numbering began anew: what stood between is lost, and nobody can say how much.
+    fn begin_anew(&mut self, wire: &Wire) {
+        if let Some(position) = self.position.take() {
+            let from = u64::from(position.index) + 1;
+            self.gaps.push(EventGap { unit: wire.serial().to_string(), from, to: None });
+        }
+    }
+
+    fn miss(&mut self, wire: &Wire, from: u32, to: u32) {
+        let (from, to) = (u64::from(from), Some(u64::from(to)));
+        self.gaps.push(EventGap { unit: wire.serial().to_string(), from, to });
+    }
+
+    fn hear(&mut self, event: EventRecord) {
+        self.position = Some(Position::of(&event));
+        self.events.push(event);
+    }
+}
+
+/// An event in the words of the contract.
+pub(super) fn normalised(
+    serial: u32,
+    event: &EventRecord,
+    doors: &BTreeMap<u8, AccessPointAddress>,
+    time_zone: &TimeZone,
+) -> DoorEvent {
+    let (kind, words) = meaning(event);
+    let shows_card = matches!(event.reason, SWIPE_GRANTED | DENIED_FIRST..=DENIED_LAST);
+    let told_at = event.at.map_or_else(|| "-".to_owned(), |at| at.to_string());
+    let way = match event.direction {
+        1 => " in",
+        2 => " out",
+        _ => "",
+    };
+    DoorEvent {
+        // The time keeps ids apart when a controller begins to count anew.
+        id: format!("{serial}/{}/{told_at}", event.index),
+        index: u64::from(event.index),
+        kind,
+        at: event
+            .at
+            .and_then(|at| time_zone.to_ambiguous_zoned(at).compatible().ok())
+            .map(|at| at.timestamp().into()),
+        access_point: doors.get(&event.door).cloned(),
+        card: number::to_card(event.card).filter(|_| shows_card),
+        vendor: format!("type {} reason {} ({words}) door {}{way}", event.kind, event.reason, event.door),
+    }
+}
+
+const SWIPE_GRANTED: u8 = 1;
+const DENIED_FIRST: u8 = 5;
+const DENIED_LAST: u8 = 18;
+
+/// What a reason means. The codes are those that the uhppoted projects list; the type byte tells less.
+fn meaning(event: &EventRecord) -> (EventKind, &'static str) {
+    use Alarm::{Fire, ForcedOpen, HeldOpen, Tamper};
+    use DeniedReason::{CredentialNotFound, InvalidPin, NotPermittedAtThisTime, Other, Unauthorized};
+    use EventKind::{AccessGranted, Denied, DoorAlarm, DoorClosed, DoorOpened, Duress, Restarted};
+    match event.reason {
+        // The flag decides: a reason alone never lets somebody in.
+        SWIPE_GRANTED if !event.granted => (Denied(Other), "swipe, not granted"),
+        SWIPE_GRANTED => (AccessGranted, "swipe"),
+        5 => (Denied(Other), "PC control"),
+        6 => (Denied(Unauthorized), "no right"),
+        7 => (Denied(InvalidPin), "wrong PIN"),
+        8 => (Denied(Other), "anti-passback"),
+        9 => (Denied(Other), "more cards"),
+        10 => (Denied(Other), "first card"),
+        11 => (Denied(Other), "door stays locked"),
+        12 => (Denied(Other), "interlock"),
+        13 => (Denied(Other), "limited times"),
+        14 | 16 | 17 => (Denied(Other), "denied"),
+        15 => (Denied(NotPermittedAtThisTime), "not at this time"),
+        18 => (Denied(CredentialNotFound), "unknown card"),
+        20 => (AccessGranted, "push button"),
+        23 => (DoorOpened, "door open"),
+        24 => (DoorClosed, "door closed"),
+        25 => (AccessGranted, "supervisor passcode"),
+        28 => (Restarted, "power on"),
+        29 => (Restarted, "reset"),
+        34 => (Duress, "threat"),
+        37 => (DoorAlarm(HeldOpen), "open too long"),
+        38 => (DoorAlarm(ForcedOpen), "forced open"),
+        39 => (DoorAlarm(Fire), "fire"),
+        40 => (DoorAlarm(Tamper), "forced close"),
+        41 => (DoorAlarm(Tamper), "guard against theft"),
+        42 => (DoorAlarm(Tamper), "24 hour zone"),
+        43 => (DoorAlarm(Tamper), "emergency call"),
+        44 | 45 => (AccessGranted, "remote open"),
+        _ => (EventKind::Other, "other"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use kernel::Timestamp;
+
+    use super::*;
+
+    fn event(reason: u8, granted: bool) -> EventRecord {
+        let at = Some(date(2026, 11, 22).at(2, 45, 0, 0));
+        EventRecord { index: 17, kind: 1, granted, door: 1, direction: 1, card: 12_345_678, at, reason }
+    }
+
+    fn normal(event: &EventRecord) -> DoorEvent {
+        let helsinki = TimeZone::get("Europe/Helsinki").unwrap_or(TimeZone::fixed(jiff::tz::offset(2)));
+        normalised(405_419_896, event, &BTreeMap::from([(1, "hq/main".into())]), &helsinki)
+    }
+
+    #[test]
+    fn a_swipe_names_card_place_and_time() {
+        let event = normal(&event(1, true));
+        assert_eq!(
+            event,
+            DoorEvent {
+                id: "405419896/17/2026-11-22T02:45:00".into(),
+                index: 17,
+                kind: EventKind::AccessGranted,
+                at: Timestamp::parse("2026-11-22T00:45:00Z"),
+                access_point: Some("hq/main".into()),
+                card: Some("h10301:123:45678".parse().unwrap()),
+                vendor: "type 1 reason 1 (swipe) door 1 in".into(),
+            }
+        );
+    }
+
+    #[test]
+    fn reasons_have_onvifs_words() {
+        use DeniedReason::*;
+        for (reason, granted, kind, with_card) in [
+            (1, true, EventKind::AccessGranted, true),
+            (1, false, EventKind::Denied(Other), true),
+            (5, false, EventKind::Denied(Other), true),
+            (6, false, EventKind::Denied(Unauthorized), true),
+            (7, false, EventKind::Denied(InvalidPin), true),
+            (8, false, EventKind::Denied(Other), true),
+            (15, false, EventKind::Denied(NotPermittedAtThisTime), true),
+            (16, false, EventKind::Denied(Other), true),
+            (18, false, EventKind::Denied(CredentialNotFound), true),
+            (20, true, EventKind::AccessGranted, false),
+            (23, true, EventKind::DoorOpened, false),
+            (25, true, EventKind::AccessGranted, false),
+            (28, false, EventKind::Restarted, false),
+            (38, false, EventKind::DoorAlarm(Alarm::ForcedOpen), false),
+            (44, true, EventKind::AccessGranted, false),
+            (0, false, EventKind::Other, false),
+            (255, true, EventKind::Other, false),
+        ] {
+            let event = normal(&event(reason, granted));
+            assert_eq!(event.kind, kind, "{reason}");
+            assert_eq!(event.card.is_some(), with_card, "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_out_and_never_invented() {
+        let event = EventRecord { at: None, door: 4, card: 0, ..event(18, false) };
+        let event = normal(&event);
+        assert_eq!((event.at, event.access_point, event.card), (None, None, None));
+        assert_eq!(event.id, "405419896/17/-");
+    }
+
+    #[test]
+    fn an_hour_that_the_clocks_skip_or_repeat_is_still_an_instant() {
+        for local in [date(2026, 3, 29).at(3, 30, 0, 0), date(2026, 10, 25).at(3, 30, 0, 0)] {
+            assert!(normal(&EventRecord { at: Some(local), ..event(1, true) }).at.is_some(), "{local}");
+        }
+    }
+}
