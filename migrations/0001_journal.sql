@@ -17,7 +17,7 @@ CREATE TABLE fact (
     chain TEXT
 );
 CREATE UNIQUE INDEX fact_seq ON fact (seq) WHERE seq IS NOT NULL;
-CREATE INDEX fact_unsequenced ON fact (id) WHERE seq IS NULL;
+CREATE INDEX fact_unsequenced ON fact (at, id) WHERE seq IS NULL;
 CREATE INDEX fact_subject ON fact (subject, at);
 CREATE INDEX fact_kind ON fact (kind, at);
 
@@ -48,8 +48,10 @@ CREATE TABLE delivery (
     dead_at BIGINT
 );
 CREATE UNIQUE INDEX delivery_sink_subject ON delivery (sink, subject) WHERE reconcile;
-CREATE INDEX delivery_due ON delivery (sink, priority, due_at) WHERE due_at IS NOT NULL AND dead_at IS NULL;
+-- One priority at a time, so that the first row of the index is the next to claim.
+CREATE INDEX delivery_due ON delivery (sink, priority, due_at, position) WHERE due_at IS NOT NULL AND dead_at IS NULL;
 CREATE INDEX delivery_order ON delivery (sink, subject, position) WHERE NOT reconcile;
+CREATE INDEX delivery_dead ON delivery (dead_at, id) WHERE dead_at IS NOT NULL;
 
 -- How far a reader of the journal has come.
 CREATE TABLE follower (

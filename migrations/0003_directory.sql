@@ -102,7 +102,8 @@ CREATE INDEX session_user_id ON session (user_id) WHERE ended_at IS NULL;
 CREATE TABLE oauth_grant (
     id TEXT NOT NULL PRIMARY KEY,
     user_id TEXT NOT NULL REFERENCES users (id),
-    client_id TEXT NOT NULL REFERENCES client (id),
+    -- A client that is deleted takes with it also a grant that was being made.
+    client_id TEXT NOT NULL REFERENCES client (id) ON DELETE CASCADE,
     session_id TEXT NOT NULL REFERENCES session (id),
     scope TEXT NOT NULL,
     acr TEXT NOT NULL,
@@ -112,10 +113,11 @@ CREATE TABLE oauth_grant (
 );
 CREATE INDEX oauth_grant_user_id ON oauth_grant (user_id) WHERE ended_at IS NULL;
 CREATE INDEX oauth_grant_session_id ON oauth_grant (session_id) WHERE ended_at IS NULL;
+CREATE INDEX oauth_grant_client_id ON oauth_grant (client_id);
 
 CREATE TABLE authorization_code (
     code_hash TEXT NOT NULL PRIMARY KEY,
-    grant_id TEXT NOT NULL REFERENCES oauth_grant (id),
+    grant_id TEXT NOT NULL REFERENCES oauth_grant (id) ON DELETE CASCADE,
     client_id TEXT NOT NULL,
     redirect_uri TEXT NOT NULL,
     nonce TEXT,

@@ -84,12 +84,16 @@ CREATE INDEX entitlement_access_profile ON entitlement (access_profile);
 CREATE TABLE placement (
     door_system TEXT NOT NULL,
     credential_id TEXT NOT NULL REFERENCES credential (id),
-    -- The delivery's version when it was last worked on: a later grant never loses to an older one.
+    -- The delivery's version when it was last worked on: what comes late never writes over it.
     version BIGINT NOT NULL,
+    -- The credential's version that it is wanted for: a proof for one state proves nothing of the next.
+    credential_version BIGINT NOT NULL,
     wanted TEXT NOT NULL CHECK (wanted IN ('present', 'absent')),
-    -- What the wanted presence is made of, to see that nothing changed.
+    -- What is wanted, as JSON.
     rights TEXT NOT NULL,
-    -- 0 to 4: acknowledgement A0 to A4 of what is wanted now.
+    -- How far it is proven at each access point that it is about, as JSON.
+    points TEXT NOT NULL,
+    -- 0 to 4: acknowledgement A0 to A4 of what is wanted now, the lowest over all access points.
     ack BIGINT NOT NULL,
     cause TEXT,
     requested_at BIGINT NOT NULL,
@@ -98,23 +102,27 @@ CREATE TABLE placement (
     read_back_at BIGINT,
     lock_confirmed_at BIGINT,
     denial_observed_at BIGINT,
+    -- When everything had been read that happened at the doors until absence was read back: a denial that is
+    -- read first after this happened after it, whatever the clock of a panel says.
+    watched_at BIGINT,
     attempts BIGINT NOT NULL,
     PRIMARY KEY (door_system, credential_id)
 );
 CREATE INDEX placement_credential_id ON placement (credential_id);
+CREATE INDEX placement_unwatched ON placement (door_system)
+    WHERE wanted = 'absent' AND ack >= 2 AND watched_at IS NULL;
 
--- How far the events of one controller were read.
+-- How far the events of one door system were read.
 CREATE TABLE event_cursor (
     door_system TEXT NOT NULL PRIMARY KEY,
     cursor TEXT NOT NULL
 );
 
--- Which vendor events were recorded: a double is refused here.
+-- Which events were recorded, by the id that their door system gives them: a double is refused here.
 CREATE TABLE door_event (
     door_system TEXT NOT NULL,
     source TEXT NOT NULL,
     event_index BIGINT NOT NULL,
-    fact TEXT NOT NULL,
     PRIMARY KEY (door_system, source, event_index)
 );
 

@@ -45,7 +45,7 @@ pub async fn open(db: &Db, kind: &'static str, subject: &Subject, detail: &str) 
             Origin::system(),
             sql!(
                 "INSERT INTO alert (kind, subject, opened_at) VALUES ($1, $2, $3) \
-                 ON CONFLICT (kind, subject) WHERE closed_at IS NULL DO NOTHING"
+                 ON CONFLICT DO NOTHING"
             ),
             (kind, subject, now),
             vec![Fact::new(subject.clone(), &body)],
@@ -97,15 +97,15 @@ pub async fn watch_revocations(db: &Db) -> Result<(), StoreError> {
     let waiting: Vec<(String, i64, Timestamp)> = db
         .all(
             sql!(
-                "SELECT sink, COUNT(*), MIN(created_at) FROM delivery WHERE priority = 1 AND due_at IS NOT NULL \
-                 AND dead_at IS NULL AND created_at <= $1 GROUP BY sink ORDER BY sink"
+                "SELECT s.name, COUNT(*), MIN(d.created_at) FROM door_system s JOIN delivery d \
+                 ON d.sink = 'door:' || s.name AND d.priority = 1 AND d.due_at IS NOT NULL AND d.dead_at IS NULL \
+                 AND d.created_at <= $1 GROUP BY s.name ORDER BY s.name"
             ),
             (late,),
         )
         .await?;
     let mut unwell = Vec::new();
-    for (sink, count, since) in waiting {
-        let Some(system) = crate::systems::system_of_sink(&sink) else { continue };
+    for (system, count, since) in waiting {
         let subject = Subject::new("door_system", system);
         let detail = format!(
             "{count} revocation(s) wait for this door system since {since}: until it is reached, these cards open \
@@ -115,10 +115,9 @@ pub async fn watch_revocations(db: &Db) -> Result<(), StoreError> {
         unwell.push(subject.to_string());
     }
     for alert in open_alerts(db).await? {
-        if alert.kind == REVOCATION_WAITS && !unwell.contains(&alert.subject) {
-            if let Ok(subject) = alert.subject.parse() {
-                close(db, REVOCATION_WAITS, &subject).await?;
-            }
+        let is_well = alert.kind == REVOCATION_WAITS && !unwell.contains(&alert.subject);
+        if let (true, Ok(subject)) = (is_well, alert.subject.parse()) {
+            close(db, REVOCATION_WAITS, &subject).await?;
         }
     }
     Ok(())

@@ -3,19 +3,23 @@
 //! A reconciler by user: whatever the fact was, it reads the user, asks policy about every access profile,
 //! and makes entitlements and card what they should be. An inactive user is entitled to nothing; the card was
 //! taken off every list at the deactivation already.
+//!
+//! Policy is asked outside the transaction that carries its answer out. So the account is held there as it was
+//! when policy was asked: a decision about somebody who was active never gives a card to one who is not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use directory::credential::{self, CardPool, Credential};
+use directory::credential::{self, CardPool, Credential, State};
 use directory::door;
 use directory::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
 use directory::group::ENTITLEMENT_SINK;
 use directory::user::{self, User};
+use directory::DirectoryError;
 use kernel::ProtectionClass;
 use kernel::id::UserId;
 use policy::Policies;
-use store::{Address, Db, Delivery, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, Tx};
+use store::{Address, Db, Delivery, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError, Tx, sql};
 use tokio::sync::watch;
 
 use crate::BridgeError;
@@ -24,6 +28,9 @@ use crate::systems::Systems;
 
 /// The sink's name.
 pub const SINK: &str = ENTITLEMENT_SINK;
+
+/// How often it decides anew when the account changes meanwhile, before it lets others go first.
+const LOOKS: usize = 3;
 
 /// Facts about a user that may change what the user is entitled to. Group facts address their members
 /// themselves.
@@ -65,85 +72,153 @@ impl Entitlement {
         Ok(wanted)
     }
 
-    /// Settles a user who may hold something: entitlements, and a card that is valid.
-    async fn settle(&self, delivery: &Delivery, user: &User) -> Result<(), BridgeError> {
-        let wanted = self.decide(user).await?;
-        let pools = if wanted.is_empty() { Vec::new() } else { self.fitting_pools(user.id, &wanted).await? };
-        let mut tx = self.db.write(Origin::system()).await?;
-        let settled = settle_in(&mut tx, delivery, user.id, &wanted, &pools).await;
-        let has_card = tx.end(settled).await?;
-        let subject = user.id.subject();
+    /// Makes entitlements and card of a user what they should be.
+    async fn settle(&self, delivery: &Delivery, id: UserId) -> Result<(), BridgeError> {
+        let user = user::get(&self.db, id).await?;
+        let wanted = match user.as_ref().filter(|user| user.active) {
+            Some(user) => self.decide(user).await?,
+            None => Vec::new(),
+        };
+        let (mut pools, mut unfit) = self.pools_for(id, &wanted).await?;
+        loop {
+            let mut tx = self.db.write(Origin::system()).await?;
+            let settled = self.settle_in(&mut tx, delivery, id, user.as_ref(), &wanted, &pools).await;
+            match tx.end(settled).await {
+                Ok(has_card) => return self.tell(id, has_card, &unfit).await,
+                Err(NotSettled::Unfit(because)) => {
+                    unfit.extend(pools.pop_front().map(|pool| format!("pool {}: {because}", pool.name)));
+                }
+                Err(NotSettled::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn settle_in(
+        &self,
+        tx: &mut Tx,
+        delivery: &Delivery,
+        id: UserId,
+        user: Option<&User>,
+        wanted: &[(String, String)],
+        pools: &VecDeque<Pool>,
+    ) -> Result<bool, NotSettled> {
+        if let Some(user) = user {
+            hold(tx, user).await?;
+        }
+        let held = credential::of_user_in(tx, id).await?;
+        let active: Vec<_> = held.iter().filter(|card| card.is_active()).map(|card| card.id).collect();
+        door::entitlement::settle(tx, id, wanted, &active).await?;
+        let has_card = wanted.is_empty() || self.ensure_card(tx, id, &held, pools).await?;
+        delivery.complete(tx).await?;
+        Ok(has_card)
+    }
+
+    /// Resumes the card that is suspended, or hands out one. `false` when there is none to hand out.
+    async fn ensure_card(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        held: &[Credential],
+        pools: &VecDeque<Pool>,
+    ) -> Result<bool, NotSettled> {
+        if held.iter().any(Credential::is_active) {
+            return Ok(true);
+        }
+        if let Some(suspended) = held.iter().rev().find(|card| card.state.parse() == Ok(State::Suspended)) {
+            credential::resume(tx, suspended).await?;
+            return Ok(true);
+        }
+        let Some(pool) = pools.front() else { return Ok(false) };
+        let issued = credential::issue(tx, user, &pool.name).await?;
+        let issued = issued.ok_or_else(|| NotSettled::Unfit("it is used up".into()))?;
+        self.fits(&issued.format, issued.facility, issued.number, &pool.points).map_err(NotSettled::Unfit)?;
+        Ok(true)
+    }
+
+    /// Opens an alert when there is no card for somebody who is entitled, and closes it when that is over.
+    async fn tell(&self, user: UserId, has_card: bool, unfit: &[String]) -> Result<(), BridgeError> {
+        let subject = user.subject();
         if has_card {
             alert::close(&self.db, alert::NO_CARD, &subject).await?;
-        } else {
-            let detail = "entitled, but no card pool has a number left that the door systems can hold";
-            alert::open(&self.db, alert::NO_CARD, &subject, detail).await?;
+            return Ok(());
         }
+        let because = if unfit.is_empty() { "there is none".to_owned() } else { unfit.join("; ") };
+        let detail = format!("entitled, but no card pool has a card that the doors can hold: {because}");
+        alert::open(&self.db, alert::NO_CARD, &subject, &detail).await?;
         Ok(())
     }
 
-    /// The pools whose next card every door system concerned can hold. Empty when the user has a card.
-    async fn fitting_pools(&self, user: UserId, wanted: &[(String, String)]) -> Result<Vec<String>, BridgeError> {
-        let has_card = credential::of_user(&self.db, user).await?.iter().any(|card| card.state != "revoked");
-        if has_card {
-            return Ok(Vec::new());
+    /// The pools whose next card every door system concerned can hold, and why the others are passed over. None
+    /// when the user needs no card.
+    async fn pools_for(
+        &self,
+        user: UserId,
+        wanted: &[(String, String)],
+    ) -> Result<(VecDeque<Pool>, Vec<String>), BridgeError> {
+        let is_kept = |card: &Credential| card.state.parse() != Ok(State::Revoked);
+        if wanted.is_empty() || credential::of_user(&self.db, user).await?.iter().any(is_kept) {
+            return Ok((VecDeque::new(), Vec::new()));
         }
         let wanted: BTreeSet<&str> = wanted.iter().map(|(profile, _)| profile.as_str()).collect();
-        let points: Vec<String> = door::profile_points(&self.db)
-            .await?
-            .into_iter()
-            .filter_map(|(profile, point, _, _)| wanted.contains(profile.as_str()).then_some(point))
-            .collect();
-        let mut fitting = Vec::new();
+        let points = door::profile_points(&self.db).await?;
+        let points = points.into_iter().filter(|(profile, ..)| wanted.contains(profile.as_str()));
+        let points: Vec<String> = points.map(|(_, point, ..)| point).collect();
+        let (mut fitting, mut unfit) = (VecDeque::new(), Vec::new());
         for pool in credential::pools(&self.db).await? {
-            match self.fits(&pool, &points) {
-                Ok(()) => fitting.push(pool.name),
-                Err(because) => tracing::warn!(pool = %pool.name, %because, "a card pool is passed over"),
+            match self.next_fits(&pool, &points) {
+                Ok(()) => fitting.push_back(Pool { name: pool.name, points: points.clone() }),
+                Err(because) => unfit.push(format!("pool {}: {because}", pool.name)),
             }
         }
-        Ok(fitting)
+        Ok((fitting, unfit))
     }
 
-    fn fits(&self, pool: &CardPool, points: &[String]) -> Result<(), String> {
+    /// Whether the next card of a pool can be handed out; if not, why. It may turn out to be another one: numbers
+    /// that somebody has are passed over, and others draw, too.
+    fn next_fits(&self, pool: &CardPool, points: &[String]) -> Result<(), String> {
         if pool.next_number > pool.last_number {
             return Err("it is used up".into());
         }
-        let card = crate::placement::card(&pool.format, pool.facility, pool.next_number)
-            .map_err(|error| error.to_string())?;
+        self.fits(&pool.format, pool.facility, pool.next_number, points)
+    }
+
+    fn fits(&self, format: &str, facility: i64, number: i64, points: &[String]) -> Result<(), String> {
+        let card = crate::placement::card(format, facility, number).map_err(|error| error.to_string())?;
         self.systems.check(self.db.ctx(), card, points)
     }
 }
 
-async fn settle_in(
-    tx: &mut Tx,
-    delivery: &Delivery,
-    user: UserId,
-    wanted: &[(String, String)],
-    pools: &[String],
-) -> Result<bool, BridgeError> {
-    let held = credential::of_user_in(tx, user).await?;
-    let active: Vec<_> = held.iter().filter(|card| card.is_active()).map(|card| card.id).collect();
-    door::entitlement::settle(tx, user, wanted, &active).await?;
-    let has_card = wanted.is_empty() || ensure_card(tx, user, &held, pools).await?;
-    delivery.complete(tx).await?;
-    Ok(has_card)
+/// A pool to draw from, for a card that must open these access points.
+struct Pool {
+    name: String,
+    points: Vec<String>,
 }
 
-/// Resumes the card that is suspended, or hands out one. `false` when there is none to hand out.
-async fn ensure_card(tx: &mut Tx, user: UserId, held: &[Credential], pools: &[String]) -> Result<bool, BridgeError> {
-    if held.iter().any(Credential::is_active) {
-        return Ok(true);
+/// Why nothing was settled. Nothing of it was done.
+enum NotSettled {
+    /// The first pool has no card that can be held. The reason in words.
+    Unfit(String),
+    /// It failed.
+    Failed(BridgeError),
+}
+
+impl<E: Into<BridgeError>> From<E> for NotSettled {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
     }
-    if let Some(suspended) = held.iter().rev().find(|card| card.state == "suspended") {
-        credential::resume(tx, suspended).await?;
-        return Ok(true);
-    }
-    for pool in pools {
-        if credential::issue(tx, user, pool).await?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+}
+
+/// Holds the account as it was seen until the commit: nobody ends it meanwhile, and when somebody has, nothing
+/// is handed out any more.
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the account has moved on: look again.
+async fn hold(tx: &mut Tx, seen: &User) -> Result<(), StoreError> {
+    tx.run_versioned(
+        sql!("UPDATE users SET version = version WHERE id = $1 AND version = $2 AND deleted_at IS NULL"),
+        (seen.id, seen.version),
+    )
+    .await
 }
 
 /// A user as policies see one.
@@ -185,29 +260,16 @@ impl Sink for Entitlement {
         let Ok(id) = delivery.subject_id().parse::<UserId>() else {
             return Err(SinkError::Dead(format!("{} is no user", delivery.subject)));
         };
-        match user::get(&self.db, id).await? {
-            Some(user) if user.active => self.settle(delivery, &user).await?,
-            _ => {
-                let mut tx = self.db.write(Origin::system()).await?;
-                let settled = settle_in(&mut tx, delivery, id, &[], &[]).await;
-                tx.end(settled).await?;
+        for _ in 0..LOOKS {
+            match self.settle(delivery, id).await {
+                // Account or card have changed while we decided: decide anew.
+                Err(
+                    BridgeError::Store(StoreError::Conflict)
+                    | BridgeError::Directory(DirectoryError::VersionMismatch),
+                ) => {}
+                settled => return Ok(settled.map(|()| Settled::Already)?),
             }
         }
-        Ok(Settled::Already)
-    }
-}
-
-/// Has every user looked at again: after policies, access profiles or pools changed.
-pub async fn hint_everybody(db: &Db, origin: Origin, fact: kernel::id::FactId) -> Result<(), store::StoreError> {
-    let mut after = None;
-    loop {
-        let page = user::page(db, after, 500).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some((last.created_at, last.id));
-        let mut tx = db.write(origin.clone()).await?;
-        for user in &page {
-            store::delivery::hint(&mut tx, Address::reconcile(SINK, user.id.subject()), fact);
-        }
-        tx.commit().await?;
+        Err(SinkError::Store(StoreError::Conflict))
     }
 }

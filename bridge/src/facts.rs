@@ -20,6 +20,10 @@ pub struct PlacementProven {
     pub wanted: String,
     /// The level reached.
     pub level: AckLevel,
+    /// The access points at which it was reached now.
+    pub access_points: Vec<String>,
+    /// Those at which even A2 has not been reached yet.
+    pub missing: Vec<String>,
     /// When the change that this answers was recorded.
     pub requested_at: Timestamp,
     /// How many attempts it took.
@@ -70,7 +74,7 @@ pub struct DeviationFound {
     /// Which door system.
     pub door_system: String,
     /// `orphan` (nobody's card), `ghost` (ours, but not there), `drift` (there, but otherwise), `leaver`
-    /// (there, and must not be).
+    /// (there, and must not be), `opened` (a door treated a card as valid that was proven absent).
     pub finding: String,
     /// The card as the system names it.
     pub card: String,
@@ -117,6 +121,10 @@ pub struct ReceiptIssued {
     pub revision: i64,
     /// Whether every door is proven.
     pub complete: bool,
+    /// How many doors are proven at A2 or above.
+    pub proven: usize,
+    /// How many doors there are.
+    pub doors: usize,
     /// The lowest level over all doors, if there are any.
     pub level: Option<AckLevel>,
 }

@@ -1,14 +1,16 @@
 //! Receipts: the signed evidence of what a leaver lost, and how far each door is proven.
 //!
 //! A reconciler by user. Each time something about a leaver's doors is proven, it puts the receipt together
-//! anew and signs it when it says more than before; an edition is never changed. What is not yet proven is
-//! named as exposure: nothing below A2 is called revoked.
+//! anew and signs it when it says something else than before; an edition is never changed. What is not yet
+//! proven is named as exposure, door by door: nothing below A2 is called revoked.
+//!
+//! What it is not: it names nobody. A receipt is shown to auditors for years; it carries ids.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use directory::credential;
-use directory::facts::{Ended, UserDeactivated, UserDeleted};
-use kernel::id::{ReceiptId, UserId};
+use directory::facts::{Ended, UserActivated, UserDeactivated, UserDeleted};
+use kernel::id::{CredentialId, ReceiptId, UserId};
 use kernel::{Subject, Timestamp};
 use keys::{Evidence, KeyRing};
 use serde::{Deserialize, Serialize};
@@ -16,8 +18,8 @@ use store::{Address, Db, Delivery, Fact, FactBody as _, Origin, Settled, Sink, S
 
 use crate::BridgeError;
 use crate::connector::{AckLevel, Descriptor, WorstCase};
-use crate::facts::{PlacementProven, ReceiptIssued};
-use crate::placement::{self, Placement};
+use crate::facts::{DeviationFound, PlacementProven, ReceiptIssued};
+use crate::placement::{self, ABSENT, Placement, PointProof};
 use crate::systems::Systems;
 
 /// The sink's name.
@@ -26,9 +28,13 @@ pub const SINK: &str = "receipt";
 /// How long a self-contained access token may still be believed by an app that asks nobody.
 pub const TOKEN_EXPOSURE: std::time::Duration = std::time::Duration::from_secs(300);
 
-/// What makes a receipt due: the end of an account, and each proof at a door.
+/// How often a receipt is put together anew when another node has signed an edition meanwhile.
+const TRIES: usize = 3;
+
+/// What makes a receipt due: the end of an account, each proof at a door, and whatever shakes one.
 pub fn route(sinks: &Sinks) {
-    const KINDS: &[&str] = &[UserDeactivated::KIND, UserDeleted::KIND, PlacementProven::KIND];
+    const KINDS: &[&str] =
+        &[UserDeactivated::KIND, UserDeleted::KIND, PlacementProven::KIND, DeviationFound::KIND];
     sinks.set(SINK, |fact| {
         if !KINDS.contains(&fact.kind) {
             return Vec::new();
@@ -61,9 +67,9 @@ pub struct Receipt {
     pub ended_at_commit: Ended,
     /// What the commit could not reach.
     pub exposure: Vec<Exposure>,
-    /// Each credential at each door system.
+    /// Each credential at each door that it opened.
     pub doors: Vec<DoorProof>,
-    /// Whether every door system is proven at A2 or above.
+    /// Whether every door is proven at A2 or above.
     pub complete: bool,
 }
 
@@ -89,12 +95,14 @@ pub struct Exposure {
     pub until: String,
 }
 
-/// One credential at one door system.
+/// One credential at one door.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DoorProof {
     /// Which credential.
     pub credential: String,
-    /// Where.
+    /// Which door.
+    pub access_point: String,
+    /// Which door system decides there.
     pub door_system: String,
     /// Which connector.
     pub connector: String,
@@ -143,6 +151,18 @@ pub struct Edition {
     pub created_at: Timestamp,
 }
 
+/// The latest edition of the receipt for a cause.
+async fn latest_for(db: &Db, cause: &str) -> Result<Option<Edition>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT id, user_id, cause, revision, document, created_at FROM receipt WHERE cause = $1 \
+             ORDER BY revision DESC LIMIT 1"
+        ),
+        (cause,),
+    )
+    .await
+}
+
 /// The latest edition of a user's latest receipt.
 pub async fn latest(db: &Db, user: UserId) -> Result<Option<Edition>, StoreError> {
     db.opt(
@@ -171,16 +191,15 @@ impl Receipts {
     }
 
     async fn put_together(&self, user: UserId, cause: &StoredFact) -> Result<Receipt, BridgeError> {
-        let states: BTreeMap<String, bool> = credential::of_user(&self.db, user)
+        let states: HashMap<CredentialId, i64> = credential::of_user(&self.db, user)
             .await?
             .into_iter()
-            .map(|credential| (credential.id.to_string(), credential.is_active()))
+            .map(|credential| (credential.id, credential.version))
             .collect();
         let placements = placement::of_user(&self.db, user).await?;
         let doors: Vec<DoorProof> = placements
             .iter()
-            .filter(|placement| states.get(&placement.credential_id.to_string()) == Some(&false))
-            .map(|placement| self.proof(placement, cause))
+            .flat_map(|placement| self.proofs(placement, states.get(&placement.credential_id).copied(), cause))
             .collect();
         Ok(Receipt {
             document: "cardea-receipt".into(),
@@ -203,16 +222,28 @@ impl Receipts {
         })
     }
 
-    fn proof(&self, placement: &Placement, cause: &StoredFact) -> DoorProof {
-        // What is still wanted there, or was proven for an older wish, proves nothing about this one.
-        let concerns = placement.wanted == "absent";
-        let level = if concerns { placement.level() } else { AckLevel::Recorded };
-        let at = |at: Option<Timestamp>| at.filter(|_| concerns).map(|at| at.to_string());
-        let requested = if concerns { placement.requested_at } else { cause.at };
+    /// The proof at each door. `version` is the credential's now.
+    fn proofs(&self, placement: &Placement, version: Option<i64>, cause: &StoredFact) -> Vec<DoorProof> {
+        // What is still wanted there, or was proven for an older state, proves nothing about this one.
+        let concerns = placement.wanted == ABSENT && Some(placement.credential_version) == version;
+        let proof = |(point, proof)| match concerns {
+            true => self.proof(placement, point, &proof, placement.requested_at),
+            false => {
+                let unproven = Placement { sent_at: None, lock_confirmed_at: None, attempts: 0, ..placement.clone() };
+                self.proof(&unproven, point, &PointProof::default(), cause.at)
+            }
+        };
+        placement.points().into_iter().map(|(point, at)| proof((point.0, at))).collect()
+    }
+
+    fn proof(&self, placement: &Placement, point: String, proof: &PointProof, requested: Timestamp) -> DoorProof {
+        let level = proof.level();
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let descriptor = self.systems.descriptor(&placement.door_system);
         let described = |say: fn(&Descriptor) -> String| descriptor.as_ref().map(say).unwrap_or_default();
         DoorProof {
             credential: placement.credential_id.to_string(),
+            access_point: point,
             door_system: placement.door_system.clone(),
             connector: described(|it| it.kind.to_owned()),
             tested_against: described(|it| it.tested_against.to_owned()),
@@ -221,15 +252,12 @@ impl Receipts {
             level_words: level.words().to_owned(),
             status: if level >= AckLevel::ReadBack { "revoked" } else { "pending" }.to_owned(),
             requested_at: requested.to_string(),
-            sent_at: at(placement.sent_at),
-            accepted_at: at(placement.accepted_at),
-            read_back_at: at(placement.read_back_at),
-            lock_confirmed_at: at(placement.lock_confirmed_at),
-            denial_observed_at: at(placement.denial_observed_at),
-            latency_ms: placement
-                .read_back_at
-                .filter(|_| concerns)
-                .map(|read| read.as_millis().saturating_sub(requested.as_millis())),
+            sent_at: text(placement.sent_at),
+            accepted_at: text(proof.accepted_at),
+            read_back_at: text(proof.read_back_at),
+            lock_confirmed_at: text(placement.lock_confirmed_at),
+            denial_observed_at: text(proof.denied_at),
+            latency_ms: proof.read_back_at.map(|read| read.as_millis().saturating_sub(requested.as_millis())),
             attempts: placement.attempts,
         }
     }
@@ -240,7 +268,7 @@ impl Receipts {
             until: cause.at.plus(TOKEN_EXPOSURE).to_string(),
         };
         let pending = doors.iter().filter(|door| door.level < AckLevel::ReadBack).map(|door| Exposure {
-            what: format!("credential {} at the doors of {}", door.credential, door.door_system),
+            what: format!("credential {} at {} ({})", door.credential, door.access_point, door.door_system),
             until: self
                 .systems
                 .descriptor(&door.door_system)
@@ -250,8 +278,13 @@ impl Receipts {
         std::iter::once(tokens).chain(pending).collect()
     }
 
-    async fn issue(&self, delivery: &Delivery, mut receipt: Receipt, before: Option<Edition>) -> Result<(), BridgeError> {
-        let before = before.filter(|before| before.cause == receipt.cause.fact);
+    /// Signs an edition when it says something else than the one before it.
+    ///
+    /// # Errors
+    /// [`StoreError::Taken`] when another node has signed one meanwhile.
+    async fn issue(&self, delivery: &Delivery, user: UserId, cause: &StoredFact) -> Result<(), BridgeError> {
+        let before = latest_for(&self.db, &cause.id.to_string()).await?;
+        let mut receipt = self.put_together(user, cause).await?;
         if before.as_ref().and_then(read).is_some_and(|before| says_the_same(&before, &receipt)) {
             let mut tx = self.db.write(Origin::system()).await?;
             let completed = delivery.complete(&mut tx).await;
@@ -279,22 +312,27 @@ async fn keep(tx: &mut Tx, delivery: &Delivery, receipt: &Receipt, document: &st
         receipt: receipt.id.to_string(),
         revision: receipt.revision,
         complete: receipt.complete,
+        proven: receipt.doors.iter().filter(|door| door.level >= AckLevel::ReadBack).count(),
+        doors: receipt.doors.len(),
         level: receipt.doors.iter().map(|door| door.level).min(),
     };
     tx.record(Fact::new(receipt.user.subject(), &body).about(receipt.id.subject()));
     delivery.complete(tx).await.map(drop)
 }
 
-/// The fact that ended the user's access last.
+/// The fact that ended the user's access, unless access was given back since: then it is nobody's end any more.
 async fn cause_of(db: &Db, user: &Subject) -> Result<Option<StoredFact>, StoreError> {
-    db.opt(
-        sql!(
-            "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
-             WHERE subject = $1 AND kind IN ('user.deactivated', 'user.deleted') ORDER BY at DESC, id DESC LIMIT 1"
-        ),
-        (user,),
-    )
-    .await
+    let last: Option<StoredFact> = db
+        .opt(
+            sql!(
+                "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
+                 WHERE subject = $1 AND kind IN ('user.deactivated', 'user.deleted', 'user.activated') \
+                 ORDER BY at DESC, id DESC LIMIT 1"
+            ),
+            (user,),
+        )
+        .await?;
+    Ok(last.filter(|fact| fact.kind != UserActivated::KIND))
 }
 
 fn ended(cause: &StoredFact) -> Ended {
@@ -320,13 +358,16 @@ impl Sink for Receipts {
         let Ok(user) = delivery.subject_id().parse::<UserId>() else {
             return Err(SinkError::Dead(format!("{} is no user", delivery.subject)));
         };
-        let Some(cause) = cause_of(&self.db, &user.subject()).await? else {
-            // A card that was put on, or a swipe: nobody's access ended.
-            return Ok(Settled::Done);
-        };
-        let receipt = self.put_together(user, &cause).await?;
-        let before = latest(&self.db, user).await?;
-        self.issue(delivery, receipt, before).await?;
-        Ok(Settled::Already)
+        for _ in 0..TRIES {
+            let Some(cause) = cause_of(&self.db, &user.subject()).await? else {
+                // A card that was put on, or a swipe: nobody's access ended.
+                return Ok(Settled::Done);
+            };
+            match self.issue(delivery, user, &cause).await {
+                Err(BridgeError::Store(error)) if error.is_taken("receipt_cause_revision") => {}
+                issued => return Ok(issued.map(|()| Settled::Already)?),
+            }
+        }
+        Err(SinkError::Retry("other nodes sign editions of this receipt faster".into()))
     }
 }

@@ -1,23 +1,30 @@
-//! The sweep: pages through what a door system holds and compares it with what is wanted.
+//! The sweep: takes the inventory of a door system and compares it with what is wanted.
 //!
-//! Facts may be lost on the way to a door, and people with a laptop may stand before a panel. Whatever the
-//! cause, the sweep finds it: a known card that must not be there goes at once, one that is missing or wrong
-//! is put right, one that belongs to nobody is reported.
+//! Facts may be lost on the way to a door, backups are restored, and people with a laptop stand before a
+//! panel. Whatever the cause, the sweep finds it: a known card that must not be there goes at once, one that is
+//! missing or wrong is put right, one that belongs to nobody is reported until it is gone or has an owner.
+//!
+//! What it is not: it changes no list itself. What deviates is handed to the reconciler
+//! ([`crate::placement`]), which reads again before it acts. While that one is still at work on a credential
+//! the sweep leaves it alone.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
+use directory::credential::{self, Credential};
 use kernel::Subject;
-use kernel::id::{CredentialId, FactId};
+use kernel::id::CredentialId;
 use serde::Serialize;
-use store::{Address, Db, Fact, Origin, StoreError};
+use store::{Address, Db, Fact, Origin, StoreError, Tx, sql};
 
 use crate::BridgeError;
 use crate::alert;
-use crate::connector::{Connector, ConnectorError, Listed};
+use crate::card::Card;
+use crate::connector::{Connector, ConnectorError, ReadBack, Want, take_inventory};
 use crate::facts::DeviationFound;
 use crate::feed::credential_of;
-use crate::placement::{self, sink_name};
+use crate::placement::{self, Placement, card_of, contradicts, sink_name};
 
 /// What a sweep saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +41,52 @@ pub struct Findings {
     pub drifted: usize,
     /// Access points that could not be read.
     pub unread: usize,
+}
+
+impl Findings {
+    /// How many deviations there are.
+    #[must_use]
+    pub const fn deviations(&self) -> usize {
+        self.leavers + self.orphans + self.ghosts + self.drifted
+    }
+}
+
+/// How a door system deviates from what is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deviation {
+    /// A card that belongs to nobody.
+    Orphan,
+    /// Ours, but not there.
+    Ghost,
+    /// There, but otherwise.
+    Drift,
+    /// There, and must not be.
+    Leaver,
+    /// A door knew a card that was proven absent.
+    Opened,
+}
+
+impl Deviation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Orphan => "orphan",
+            Self::Ghost => "ghost",
+            Self::Drift => "drift",
+            Self::Leaver => "leaver",
+            Self::Opened => "opened",
+        }
+    }
+
+    /// Whether something must be taken away.
+    const fn revokes(self) -> bool {
+        matches!(self, Self::Leaver | Self::Opened | Self::Drift)
+    }
+}
+
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Why a sweep ended early.
@@ -55,99 +108,173 @@ impl From<StoreError> for SweepError {
 
 /// One sweep over one door system.
 pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Result<Findings, SweepError> {
-    let mut findings = Findings::default();
-    let mut present = HashSet::new();
-    let mut cursor = None;
-    loop {
-        let page = connector.list(cursor.as_ref()).await?;
-        findings.unread += page.unread.len();
-        for listed in page.listed {
-            findings.listed += 1;
-            if let Some(id) = look_at(db, name, &listed, &mut findings).await? {
-                present.insert(id);
+    let inventory = take_inventory(connector.as_ref()).await?;
+    let sweep = Sweep { db, name, connector };
+    let mut findings =
+        Findings { listed: inventory.cards.len(), unread: inventory.unread.len(), ..Findings::default() };
+    let mut orphans = BTreeSet::new();
+    let mut present = BTreeSet::new();
+    for (card, seen) in &inventory.cards {
+        match credential_of(db, card).await? {
+            Some(known) => {
+                present.insert(known.id);
+                sweep.look_at(card, seen, known, &mut findings).await?;
+            }
+            None => {
+                findings.orphans += 1;
+                orphans.insert(sweep.orphan(card).to_string());
+                sweep.report_orphan(card).await?;
             }
         }
-        match page.next {
-            Some(next) => cursor = Some(next),
-            None => break,
-        }
     }
-    if findings.unread == 0 {
-        find_ghosts(db, name, &present, &mut findings).await?;
+    if inventory.unread.is_empty() {
+        for id in placement::proven_present(db, name).await? {
+            if !present.contains(&id) {
+                sweep.look_for(id, &mut findings).await?;
+            }
+        }
+        sweep.close_orphans(&orphans).await?;
     }
     Ok(findings)
 }
 
-/// Compares one card with what is wanted of it; answers whose it is.
-async fn look_at(
-    db: &Db,
-    name: &str,
-    listed: &Listed,
-    findings: &mut Findings,
-) -> Result<Option<CredentialId>, SweepError> {
-    let card = listed.card.to_string();
-    let Some(known) = credential_of(db, &listed.card).await? else {
-        findings.orphans += 1;
-        let subject = Subject::new("card", format!("{name}/{card}"));
-        let detail = format!("{name} holds card {card}, which belongs to nobody; take it off or give it an owner");
-        if alert::open(db, alert::ORPHAN, &subject, &detail).await? {
-            found(db, name, "orphan", &card, None).await?;
-        }
-        return Ok(None);
-    };
-    let wanted = placement::get(db, name, known.id).await?;
-    let wish = wanted.as_ref().and_then(|placement| serde_json::from_str(&placement.rights).ok());
-    match (wish, known.is_active()) {
-        (Some(wish), true) if listed.seen.meets(&wish) => {}
-        (Some(crate::connector::Want::Present(_)), true) => {
-            findings.drifted += 1;
-            found(db, name, "drift", &card, Some(known.id)).await?;
-        }
-        _ => {
-            findings.leavers += 1;
-            found(db, name, "leaver", &card, Some(known.id)).await?;
-        }
-    }
-    Ok(Some(known.id))
+struct Sweep<'a> {
+    db: &'a Db,
+    name: &'a str,
+    connector: &'a Arc<dyn Connector>,
 }
 
-async fn find_ghosts(
-    db: &Db,
-    name: &str,
-    present: &HashSet<CredentialId>,
-    findings: &mut Findings,
-) -> Result<(), StoreError> {
-    for (id,) in placement::wanted_present(db, name).await? {
-        if !present.contains(&id) {
-            findings.ghosts += 1;
-            found(db, name, "ghost", "", Some(id)).await?;
+impl Sweep<'_> {
+    /// Compares one card with what is wanted of it.
+    async fn look_at(
+        &self,
+        card: &Card,
+        seen: &ReadBack,
+        known: Credential,
+        findings: &mut Findings,
+    ) -> Result<(), SweepError> {
+        if !self.deviates(&known, seen).await? {
+            return Ok(());
         }
+        // The inventory took its time. Only what still deviates is reported.
+        let seen = self.connector.read_back(card).await?;
+        let before = placement::get(self.db, self.name, known.id).await?;
+        let Some(known) = credential::get(self.db, known.id).await? else { return Ok(()) };
+        if !self.deviates(&known, &seen).await? || placement::get(self.db, self.name, known.id).await? != before {
+            return Ok(());
+        }
+        let deviation = match wanted(before.as_ref(), &known) {
+            Want::Absent => {
+                findings.leavers += 1;
+                Deviation::Leaver
+            }
+            Want::Present(_) => {
+                findings.drifted += 1;
+                Deviation::Drift
+            }
+        };
+        self.report(deviation, &card.to_string(), Some(&known), Some(&seen)).await
     }
-    Ok(())
+
+    /// Whether a reading contradicts what is wanted, and nobody is at work on it.
+    async fn deviates(&self, known: &Credential, seen: &ReadBack) -> Result<bool, StoreError> {
+        let placement = placement::get(self.db, self.name, known.id).await?;
+        if !contradicts(seen, &wanted(placement.as_ref(), known)) {
+            return Ok(false);
+        }
+        Ok(!self.is_at_work(known).await?)
+    }
+
+    /// Whether the reconciler has yet to look at a credential.
+    async fn is_at_work(&self, known: &Credential) -> Result<bool, StoreError> {
+        let due: Option<(i64,)> = self
+            .db
+            .opt(
+                sql!("SELECT version FROM delivery WHERE sink = $1 AND subject = $2 AND reconcile AND due_at IS NOT NULL"),
+                (sink_name(self.name), known.id.subject()),
+            )
+            .await?;
+        Ok(due.is_some())
+    }
+
+    /// A credential that was proven to be there, and that the inventory does not show.
+    async fn look_for(&self, id: CredentialId, findings: &mut Findings) -> Result<(), SweepError> {
+        let Some(known) = credential::get(self.db, id).await? else { return Ok(()) };
+        let seen = self.connector.read_back(&card_of(&known)?).await?;
+        if !self.deviates(&known, &seen).await? {
+            return Ok(());
+        }
+        findings.ghosts += 1;
+        self.report(Deviation::Ghost, "", Some(&known), Some(&seen)).await
+    }
+
+    fn orphan(&self, card: &Card) -> Subject {
+        Subject::new("card", format!("{}/{card}", self.name))
+    }
+
+    async fn report_orphan(&self, card: &Card) -> Result<(), SweepError> {
+        let detail =
+            format!("{} holds card {card}, which belongs to nobody; take it off or give it an owner", self.name);
+        if alert::open(self.db, alert::ORPHAN, &self.orphan(card), &detail).await? {
+            self.report(Deviation::Orphan, &card.to_string(), None, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes what was reported before and is not there any more.
+    async fn close_orphans(&self, there: &BTreeSet<String>) -> Result<(), StoreError> {
+        let ours = Subject::new("card", format!("{}/", self.name)).to_string();
+        for open in alert::open_alerts(self.db).await? {
+            let is_ours = open.kind == alert::ORPHAN && open.subject.starts_with(&ours);
+            if let (true, false, Ok(subject)) = (is_ours, there.contains(&open.subject), open.subject.parse()) {
+                alert::close(self.db, alert::ORPHAN, &subject).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn report(
+        &self,
+        deviation: Deviation,
+        card: &str,
+        known: Option<&Credential>,
+        seen: Option<&ReadBack>,
+    ) -> Result<(), SweepError> {
+        let mut tx = self.db.write(Origin::system()).await?;
+        let found = found(&mut tx, self.name, deviation, card, known, seen).await;
+        Ok(tx.end(found).await?)
+    }
 }
 
-/// Records a deviation and has the credential's placement looked at again, at once where it must go.
-async fn found(
-    db: &Db,
+/// What the last look wanted, unless the directory knows better already.
+fn wanted(placement: Option<&Placement>, known: &Credential) -> Want {
+    placement.filter(|_| known.is_active()).and_then(Placement::want).unwrap_or(Want::Absent)
+}
+
+/// Records a deviation, and has the credential's placement proven anew: at once where something must go.
+pub(crate) async fn found(
+    tx: &mut Tx,
     name: &str,
-    finding: &str,
+    deviation: Deviation,
     card: &str,
-    credential: Option<CredentialId>,
-) -> Result<FactId, StoreError> {
+    known: Option<&Credential>,
+    seen: Option<&ReadBack>,
+) -> Result<(), StoreError> {
     let body = DeviationFound {
         door_system: name.into(),
-        finding: finding.into(),
+        finding: deviation.to_string(),
         card: card.into(),
-        credential,
+        credential: known.map(|known| known.id),
     };
     let mut fact = Fact::new(Subject::new("door_system", name), &body);
-    if let Some(id) = credential {
-        let address = Address::reconcile(sink_name(name), id.subject()).revoking(finding == "leaver");
-        fact = fact.about(id.subject()).to(address);
+    if let Some(known) = known {
+        let address = Address::reconcile(sink_name(name), known.id.subject()).revoking(deviation.revokes());
+        fact = fact.about(known.id.subject()).about(known.user_id.subject()).to(address);
     }
-    let mut tx = db.write(Origin::system()).await?;
     let id = tx.record(fact);
-    tx.commit().await?;
-    tracing::warn!(door_system = name, finding, card, "a door system deviates from what is wanted");
-    Ok(id)
+    tracing::warn!(door_system = name, finding = %deviation, card, "a door system deviates from what is wanted");
+    match known {
+        Some(known) => placement::doubt(tx, name, known, id, seen).await,
+        None => Ok(()),
+    }
 }

@@ -30,7 +30,7 @@ impl From<StoreError> for DirectoryError {
                 "users_user_name_key" => DirectoryError::Taken("userName"),
                 "users_external_id" => DirectoryError::Taken("externalId"),
                 "groups_display_name_key" => DirectoryError::Taken("displayName"),
-                "scim_connection_name" => DirectoryError::Taken("name of the SCIM connection"),
+                "scim_connection_token_hash" => DirectoryError::Taken("token of the SCIM connection"),
                 "credential_format_facility_number" => DirectoryError::Taken("card number"),
                 _ => DirectoryError::Store(error),
             },

@@ -65,7 +65,7 @@ facts! {
         removed: Vec<String>,
     }
     /// A group is gone.
-    GroupDeleted = "group.deleted" {
+    GroupDeleted = "group.deleted" revokes true {
         /// Ids of those who were members.
         members: Vec<String>,
     }

@@ -19,17 +19,11 @@ mod error;
 pub mod facts;
 pub mod group;
 pub mod invitation;
+mod name;
 pub mod policy;
 pub mod scim_connection;
 pub mod session;
 pub mod user;
 
 pub use error::DirectoryError;
-
-/// Folds a name so that two spellings that people take for one are one: Unicode lower case.
-///
-/// Done here and stored in `…_key` columns, since the engines' own `lower()` differ.
-#[must_use]
-pub fn fold(name: &str) -> String {
-    name.to_lowercase()
-}
+pub use name::{LONGEST_NAME, fold};

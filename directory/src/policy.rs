@@ -18,7 +18,14 @@ pub async fn all(db: &Db) -> Result<Vec<PolicyText>, StoreError> {
     db.all(sql!("SELECT name, version, text FROM policy ORDER BY name"), ()).await
 }
 
-/// A number that changes whenever a text does: to see whether what was loaded is still current.
-pub async fn generation(db: &Db) -> Result<(i64, i64), StoreError> {
-    db.one(sql!("SELECT COUNT(*), CAST(COALESCE(SUM(version), 0) AS BIGINT) FROM policy"), ()).await
+/// What differs whenever a text did: to see whether what was loaded is still current. How many there are, their
+/// versions together, and when the latest was written: another in the place of one changes only the last.
+pub async fn generation(db: &Db) -> Result<(i64, i64, i64), StoreError> {
+    db.one(
+        sql!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(version), 0) AS BIGINT), COALESCE(MAX(updated_at), 0) FROM policy"
+        ),
+        (),
+    )
+    .await
 }

@@ -24,7 +24,7 @@ pub async fn by_token(db: &Db, presented: &str) -> Result<Option<ScimConnection>
     .await
 }
 
-/// All connections, by name, with their token hashes.
-pub async fn all(db: &Db) -> Result<Vec<(ScimConnectionId, String, String)>, StoreError> {
-    db.all(sql!("SELECT id, name, token_hash FROM scim_connection ORDER BY name"), ()).await
+/// All connections, by name: `(name, version, token hash)`.
+pub(crate) async fn declared(db: &Db) -> Result<Vec<(String, i64, String)>, StoreError> {
+    db.all(sql!("SELECT name, version, token_hash FROM scim_connection ORDER BY name"), ()).await
 }

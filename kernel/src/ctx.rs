@@ -2,8 +2,8 @@
 //! through a [`Ctx`]; clippy refuses the direct ways (`clippy.toml`).
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Timestamp;

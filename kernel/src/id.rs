@@ -239,7 +239,13 @@ mod tests {
     #[test]
     fn one_id_has_one_spelling() {
         let id = UserId::new(&Ctx::for_tests(7)).to_string();
-        for other in [id.to_uppercase(), id.replace('-', ""), format!("{{{id}}}"), format!("urn:uuid:{id}"), String::new()] {
+        for other in [
+            id.to_uppercase(),
+            id.replace('-', ""),
+            format!("{{{id}}}"),
+            format!("urn:uuid:{id}"),
+            String::new(),
+        ] {
             assert!(other.parse::<UserId>().is_err(), "{other}");
         }
     }

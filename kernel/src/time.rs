@@ -104,7 +104,9 @@ impl<'r, DB: sqlx_core::database::Database> sqlx_core::decode::Decode<'r, DB> fo
 where
     i64: sqlx_core::decode::Decode<'r, DB>,
 {
-    fn decode(value: <DB as sqlx_core::database::Database>::ValueRef<'r>) -> Result<Self, sqlx_core::error::BoxDynError> {
+    fn decode(
+        value: <DB as sqlx_core::database::Database>::ValueRef<'r>,
+    ) -> Result<Self, sqlx_core::error::BoxDynError> {
         <i64 as sqlx_core::decode::Decode<DB>>::decode(value).map(Self)
     }
 }
@@ -124,7 +126,10 @@ mod tests {
             assert_eq!(at.to_string(), text);
             assert_eq!(Timestamp::parse(text), Some(at));
         }
-        assert_eq!(Timestamp::parse("2026-11-22T04:20:18.120+02:00"), Some(Timestamp::from_millis(1_795_314_018_120)));
+        assert_eq!(
+            Timestamp::parse("2026-11-22T04:20:18.120+02:00"),
+            Some(Timestamp::from_millis(1_795_314_018_120))
+        );
         assert_eq!(Timestamp::parse("yesterday"), None);
     }
 

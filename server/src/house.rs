@@ -9,7 +9,6 @@ use directory::authenticator::password::Hasher;
 use kernel::Ctx;
 use kernel::id::NodeId;
 use keys::{KeyRing, KeysError, RotationPolicy, SealingKeys};
-use policy::Policies;
 use store::{Db, Ephemeral, EphemeralError, Lane, Sinks, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,7 +16,7 @@ use web::Issuer;
 
 use crate::config::{Config, ConfigError};
 use crate::http;
-use crate::policies::{self, PoliciesError};
+use crate::policies::{InForce, PoliciesError, WithFreshPolicies};
 use crate::tls::TlsError;
 
 /// Why the house cannot be opened. Each says what to do.
@@ -75,7 +74,7 @@ pub struct House {
     /// Passwords.
     pub hasher: Hasher,
     /// The policies in force.
-    pub policies: watch::Sender<Arc<Policies>>,
+    pub policies: InForce,
     /// The door systems that are open.
     pub systems: Systems,
 }
@@ -132,7 +131,7 @@ impl House {
             }
         };
         let keys = KeyRing::open(db.clone(), sealing.clone(), RotationPolicy::default()).await?;
-        let (policies, _) = watch::channel(Arc::new(policies::load(&db).await?));
+        let policies = InForce::open(db.clone()).await?;
         let systems = Systems::default();
         systems.load(&db, &sealing).await?;
         let hasher = Hasher::new(&ctx, config.passwords.threads.unwrap_or_else(|| cores(4)));
@@ -163,6 +162,7 @@ impl House {
         let db = || self.db.clone();
         let entitlement =
             bridge::entitlement::Entitlement::new(db(), self.policies.subscribe(), self.systems.clone());
+        let entitlement = WithFreshPolicies::new(self.policies.clone(), entitlement);
         let receipts = bridge::receipt::Receipts::new(
             db(),
             self.keys.clone(),
@@ -175,7 +175,7 @@ impl House {
         work.spawn(lane(bridge::entitlement::SINK, 2).run(db(), Arc::new(entitlement), stop.clone()));
         work.spawn(lane(bridge::receipt::SINK, 2).run(db(), Arc::new(receipts), stop.clone()));
         work.spawn(lane(bridge::configuration::SINK, 1).run(db(), Arc::new(configuration), stop.clone()));
-        work.spawn(policies::follow(db(), self.policies.clone(), stop.clone()));
+        work.spawn(self.policies.clone().follow(stop.clone()));
         let node = NodeId::new(self.db.ctx());
         work.spawn(audit::follow(db(), self.keys.clone(), node, stop.clone()));
         let (alerts, keys) = (db(), self.keys.clone());
@@ -194,8 +194,12 @@ impl House {
 pub fn listen(address: &str) -> Result<TcpListener, OpenError> {
     TcpListener::bind(address).map_err(|error| {
         let reason = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "something listens there already; stop it, or change http.listen".into(),
-            std::io::ErrorKind::PermissionDenied => "not permitted; use a port above 1023, or a proxy before it".into(),
+            std::io::ErrorKind::AddrInUse => {
+                "something listens there already; stop it, or change http.listen".into()
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "not permitted; use a port above 1023, or a proxy before it".into()
+            }
             _ => error.to_string(),
         };
         OpenError::Listen { address: address.into(), reason }
@@ -218,6 +222,12 @@ where
     }
 }
 
+/// Waits until stopping is asked for.
+async fn asked(stopped: &mut watch::Receiver<bool>) {
+    // Whoever held the other end is gone: that asks for it, too.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
 async fn end_in_order(
     db: Db,
     mut work: JoinSet<()>,
@@ -227,7 +237,7 @@ async fn end_in_order(
     mut served: tokio::task::JoinHandle<std::io::Result<()>>,
 ) {
     tokio::select! {
-        _ = stopped.wait_for(|stop| *stop) => {
+        () = asked(&mut stopped) => {
             tracing::info!("stopping: requests under way may end");
             handle.stop(true).await;
         }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};
+use keys::KeyRing;
 use kit::{Edge, Refuse, Route};
 
 use ::web as kit;
 
+use crate::evidence;
 use crate::health::{self, Health};
 use crate::house::{House, OpenError};
 use crate::tls;
@@ -24,7 +26,7 @@ const CONNECTIONS: usize = 5_000;
 /// Every endpoint of the house.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    [health::routes(), idp::routes(), scim::routes()].concat()
+    [health::routes(), evidence::routes(), idp::routes(), scim::routes()].concat()
 }
 
 /// Below these prefixes an unknown path is refused in a protocol's own form.
@@ -35,13 +37,14 @@ pub fn server(house: &House, listeners: Vec<TcpListener>, workers: usize) -> Res
     let edge = Arc::new(Edge {
         ctx: house.db.ctx().clone(),
         issuer: house.issuer.clone(),
-        proxies: house.config.proxies().map_err(crate::config::ConfigError::from)?,
+        proxies: house.config.proxies()?,
     });
     let routes = routes();
-    let rooms = Rooms::new(house);
+    let rooms = Rooms::new(house)?;
     let app = move || {
         App::new()
             .app_data(rooms.health.clone())
+            .app_data(rooms.keys.clone())
             .app_data(rooms.idp.clone())
             .app_data(rooms.scim.clone())
             .configure(|config| kit::mount(config, &edge, &routes, REFUSED_BELOW))
@@ -64,7 +67,8 @@ pub fn server(house: &House, listeners: Vec<TcpListener>, workers: usize) -> Res
             Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
             None => server.listen(listener),
         };
-        server = bound.map_err(|error| OpenError::Listen { address: "listener".into(), reason: error.to_string() })?;
+        server = bound
+            .map_err(|error| OpenError::Listen { address: "listener".into(), reason: error.to_string() })?;
     }
     Ok(server.run())
 }
@@ -72,15 +76,17 @@ pub fn server(house: &House, listeners: Vec<TcpListener>, workers: usize) -> Res
 /// What each room's handlers are given.
 struct Rooms {
     health: web::Data<Arc<Health>>,
+    keys: web::Data<KeyRing>,
     idp: web::Data<idp::Idp>,
     scim: web::Data<scim::Scim>,
 }
 
 impl Rooms {
-    fn new(house: &House) -> Self {
+    fn new(house: &House) -> Result<Self, OpenError> {
         let health = Health { db: house.db.clone(), ephemeral: house.ephemeral.clone() };
-        Self {
+        Ok(Self {
             health: web::Data::new(Arc::new(health)),
+            keys: web::Data::new(house.keys.clone()),
             idp: web::Data::new(idp::Idp::new(
                 house.db.clone(),
                 house.keys.clone(),
@@ -88,9 +94,9 @@ impl Rooms {
                 house.hasher.clone(),
                 house.ephemeral.clone(),
                 house.issuer.clone(),
-                idp::Settings::default(),
+                house.config.idp()?,
             )),
             scim: web::Data::new(scim::Scim::new(house.db.clone(), house.issuer.clone())),
-        }
+        })
     }
 }

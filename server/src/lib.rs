@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: the configuration file. [`apply`]: what lives in the database, declared in a file.
 //! - [`house`]: everything opened, run, and stopped in order. [`http`]: the route table, served.
-//! - [`commands`]: one file a command.
+//! - [`commands`]: one file a command. `stage`: the house among simulators, for the demo and for tests.
 //!
 //! What it is not: it decides nothing. Whatever it does beyond wiring belongs into a room.
 //!
@@ -11,9 +11,12 @@
 pub mod apply;
 pub mod commands;
 pub mod config;
+mod evidence;
 pub mod health;
 pub mod house;
 pub mod http;
 pub mod logging;
 pub mod policies;
+#[cfg(feature = "demo")]
+pub mod stage;
 mod tls;

@@ -21,8 +21,10 @@ pub enum TlsError {
 }
 
 /// Reads certificate and key.
-pub fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
-    let wrong = |error: &dyn std::fmt::Display| TlsError::Certificate(certificate.display().to_string(), error.to_string());
+pub(crate) fn server_config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        TlsError::Certificate(certificate.display().to_string(), error.to_string())
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .map_err(|error| wrong(&error))?
         .collect::<Result<_, _>>()

@@ -12,6 +12,9 @@ use kernel::{Actor, Ctx, RequestId, Subject, Timestamp, sha256};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::db::Shared;
+use crate::delivery::{Hint, Statement, insert, insert_messages, raise_reconcilers};
+use crate::sql::placeholders;
 use crate::{Address, Sinks, Value};
 
 /// The versioned body of one kind of fact.
@@ -154,24 +157,11 @@ fn digest(salt: &str, body: &str) -> String {
 /// What a transaction has recorded and not yet written: flushed once per commit.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
-    pub(crate) facts: Vec<[Value; 9]>,
-    pub(crate) about: Vec<[Value; 3]>,
-    pub(crate) messages: Vec<Message>,
-    pub(crate) reconciles: Vec<Reconcile>,
-}
-
-/// A message row to be inserted.
-#[derive(Debug, Clone)]
-pub(crate) struct Message {
-    pub(crate) address: Address,
-    pub(crate) fact: FactId,
-}
-
-/// A reconciler row to be raised.
-#[derive(Debug, Clone)]
-pub(crate) struct Reconcile {
-    pub(crate) address: Address,
-    pub(crate) fact: FactId,
+    facts: Vec<Vec<Value>>,
+    about: Vec<Vec<Value>>,
+    messages: Vec<Hint>,
+    reconciles: Vec<Hint>,
+    wakes: Vec<String>,
 }
 
 impl Buffer {
@@ -180,15 +170,15 @@ impl Buffer {
         let salt = URL_SAFE_NO_PAD.encode(ctx.random::<16>());
         for address in sinks.addressed(&fact).into_iter().chain(fact.addresses.iter().cloned()) {
             if address.reconcile {
-                self.reconciles.push(Reconcile { address, fact: id });
+                self.reconciles.push(Hint { address, fact: id });
             } else {
-                self.messages.push(Message { address, fact: id });
+                self.messages.push(Hint { address, fact: id });
             }
         }
         for other in &fact.about {
-            self.about.push([id.into(), other.into(), fact.kind.into()]);
+            self.about.push(vec![id.into(), other.into(), fact.kind.into()]);
         }
-        self.facts.push([
+        self.facts.push(vec![
             id.into(),
             ctx.now().into(),
             fact.kind.into(),
@@ -207,73 +197,45 @@ impl Buffer {
         self.about.append(&mut other.about);
         self.messages.append(&mut other.messages);
         self.reconciles.append(&mut other.reconciles);
+        self.wakes.append(&mut other.wakes);
+    }
+
+    pub(crate) fn raise(&mut self, hint: Hint) {
+        self.reconciles.push(hint);
+    }
+
+    /// Takes out what is to be raised and comes, in the order of locking, before this row.
+    pub(crate) fn take_raises_before(&mut self, sink: &str, subject: &Subject) -> Vec<Hint> {
+        self.reconciles.extract_if(.., |hint| hint.address.key() < (sink, subject)).collect()
+    }
+
+    pub(crate) fn wake(&mut self, sink: &str) {
+        self.wakes.push(sink.to_owned());
     }
 
     /// The sinks that have something to do once this is committed.
     pub(crate) fn wakes(&self) -> Vec<String> {
-        let mut sinks: Vec<String> = self
-            .messages
-            .iter()
-            .map(|message| message.address.sink.clone())
-            .chain(self.reconciles.iter().map(|reconcile| reconcile.address.sink.clone()))
-            .collect();
+        let messages = self.messages.iter().map(|message| &message.address.sink);
+        let reconciles = self.reconciles.iter().map(|reconcile| &reconcile.address.sink);
+        let mut sinks: Vec<String> = messages.chain(reconciles).chain(&self.wakes).cloned().collect();
         sinks.sort();
         sinks.dedup();
         sinks
     }
 
     /// The statements that write all this, few and large: on SQLite a call costs more than its rows.
-    pub(crate) fn statements(self, ctx: &Ctx) -> Vec<(crate::Sql, Vec<Value>)> {
-        let mut statements = Vec::new();
-        insert_rows(
-            &mut statements,
+    pub(crate) fn statements(self, shared: &Shared) -> Vec<Statement> {
+        let (ctx, positions) = (&shared.ctx, &shared.positions);
+        let tuple = |columns: usize| move |first| format!("({})", placeholders(first, columns));
+        let mut statements = insert(
             "INSERT INTO fact (id, at, kind, subject, actor, request_id, digest, salt, body) VALUES ",
+            tuple(9),
             "",
             self.facts,
         );
-        insert_rows(&mut statements, "INSERT INTO fact_about (fact, subject, kind) VALUES ", "", self.about);
-        insert_rows(
-            &mut statements,
-            "INSERT INTO delivery (id, sink, subject, fact, reconcile, version, done_version, priority, due_at, \
-             created_at, position) VALUES ",
-            "",
-            self.messages.into_iter().map(|message| crate::delivery::message_row(ctx, message)).collect(),
-        );
-        // One row per sink and subject, in one order everywhere: PostgreSQL refuses to touch a row twice in
-        // one statement, and two transactions that lock in different orders would deadlock.
-        let mut reconciles = self.reconciles;
-        reconciles.sort_by(|a, b| a.address.key().cmp(&b.address.key()).then(b.address.priority.cmp(&a.address.priority)));
-        reconciles.dedup_by(|later, first| later.address.key() == first.address.key());
-        insert_rows(
-            &mut statements,
-            "INSERT INTO delivery (id, sink, subject, fact, reconcile, version, done_version, priority, due_at, \
-             created_at, position) VALUES ",
-            " ON CONFLICT (sink, subject) WHERE reconcile DO UPDATE SET version = delivery.version + 1, \
-             fact = excluded.fact, attempt = 0, due_at = excluded.due_at, dead_at = NULL, \
-             created_at = CASE WHEN delivery.due_at IS NULL THEN excluded.created_at ELSE delivery.created_at END, \
-             priority = CASE WHEN excluded.priority > delivery.priority THEN excluded.priority \
-             ELSE delivery.priority END",
-            reconciles.into_iter().map(|reconcile| crate::delivery::reconcile_row(ctx, reconcile)).collect(),
-        );
+        statements.extend(insert("INSERT INTO fact_about (fact, subject, kind) VALUES ", tuple(3), "", self.about));
+        statements.extend(insert_messages(ctx, positions, self.messages));
+        statements.extend(raise_reconcilers(ctx, positions, self.reconciles));
         statements
-    }
-}
-
-/// At most this many rows in one statement, so that the set of distinct texts stays small enough to cache.
-const ROWS_PER_INSERT: usize = 64;
-
-fn insert_rows<const N: usize>(
-    statements: &mut Vec<(crate::Sql, Vec<Value>)>,
-    head: &str,
-    tail: &str,
-    rows: Vec<[Value; N]>,
-) {
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let chunk: Vec<[Value; N]> = rows.by_ref().take(ROWS_PER_INSERT).collect();
-        let tuples: Vec<String> =
-            (0..chunk.len()).map(|row| format!("({})", crate::sql::placeholders(row * N + 1, N))).collect();
-        let text = format!("{head}{}{tail}", tuples.join(", "));
-        statements.push((crate::Sql::assembled(text), chunk.into_iter().flatten().collect()));
     }
 }

@@ -1,20 +1,24 @@
 //! A lane runs one sink: claims what is due, hands it to the sink, settles or puts off.
 //!
-//! Each sink has a lane of its own, so a slow door never delays a logout token. A lane has two kinds of
-//! worker: the general ones, and one that takes revocations only, so no waiting grant stands before a
-//! revocation, and none that is being worked on occupies its worker.
+//! Each sink has a lane of its own, so a slow door never delays a logout token. A lane works on several
+//! deliveries at once and keeps one place that only a revocation may take, so no grant that waits stands before
+//! a revocation, and none that is being worked on occupies its place. It works on one delivery per subject at
+//! a time: a late grant must not reach a door after the revocation it lost to.
 //!
 //! To add a sink: implement [`Sink`], name it in [`Sinks`](crate::Sinks), start a [`Lane`] where the server
 //! wires rooms.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
-use tokio::task::JoinSet;
+use futures_util::FutureExt as _;
+use kernel::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
 
-use crate::delivery::{self, Delivery, Settlement};
+use crate::delivery::{Delivery, Priority, Settlement, claim_free, outlook};
 use crate::{Db, Origin, StoreError};
 
 /// What a sink has done with a delivery.
@@ -43,7 +47,8 @@ pub enum SinkError {
 /// Somebody who must hear of facts.
 #[async_trait::async_trait]
 pub trait Sink: Send + Sync + 'static {
-    /// Delivers. Must be safe to do twice, and bounded in time well below the lane's lease.
+    /// Delivers. Must be safe to do twice, and bounded in time well below the lane's lease: at its end the
+    /// attempt is dropped and counts as failed. A panic is a failure, too.
     async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError>;
 
     /// A delivery failed; the row waits since `delivery.created_at`. For alerts.
@@ -55,7 +60,7 @@ pub trait Sink: Send + Sync + 'static {
 pub struct Lane {
     /// The sink's name.
     pub sink: String,
-    /// How many deliveries at once, beside the revocations' worker.
+    /// How many deliveries at once, beside the place for a revocation.
     pub workers: usize,
     /// How long a claim lasts; a worker that died gives its row back after that.
     pub lease: Duration,
@@ -66,6 +71,13 @@ pub struct Lane {
     /// How many attempts a message gets before it is dead-lettered. Reconcilers never give up.
     pub attempts: i64,
 }
+
+/// How often a lane looks without being woken: the net under lost notices and leases that ran out.
+const POLL: Duration = Duration::from_secs(1);
+/// How soon at the earliest it looks again by itself.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+/// How many deliveries [`Lane::drain`] claims at once.
+const DRAINED_AT_ONCE: i64 = 16;
 
 impl Lane {
     /// Sensible defaults: 4 workers, 30 s lease, pauses of 1 s to 60 s, 12 attempts.
@@ -82,106 +94,140 @@ impl Lane {
     }
 
     /// Runs until `stop` turns true (or its sender is gone), then finishes what it has claimed.
-    pub async fn run(self, db: Db, sink: Arc<dyn Sink>, stop: watch::Receiver<bool>) {
-        let subjects = Subjects::default();
-        let mut workers = JoinSet::new();
-        for number in 0..=self.workers {
-            let worker = Worker {
-                lane: self.clone(),
-                db: db.clone(),
-                sink: sink.clone(),
-                subjects: subjects.clone(),
-                revocations_only: number == 0,
-            };
-            workers.spawn(worker.run(stop.clone()));
-        }
-        while let Some(ended) = workers.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(lane = %self.sink, %error, "a lane's worker panicked");
+    pub async fn run(self, db: Db, sink: Arc<dyn Sink>, mut stop: watch::Receiver<bool>) {
+        let mut places = Places::new(Attempt { lane: Arc::new(self), db, sink });
+        let waker = places.attempt.db.waker(&places.attempt.lane.sink);
+        while !*stop.borrow() {
+            // Registered before the query, so what is recorded in between is not missed.
+            let mut woken = std::pin::pin!(waker.notified());
+            woken.as_mut().enable();
+            let pause = places.fill().await.unwrap_or_else(|error| {
+                tracing::warn!(lane = %places.attempt.lane.sink, %error, "a lane could not reach the database");
+                POLL
+            });
+            tokio::select! {
+                () = woken => {}
+                () = places.one_is_free() => {}
+                () = tokio::time::sleep(pause) => {}
+                changed = stop.changed() => if changed.is_err() { break },
             }
+        }
+        while !places.busy.is_empty() {
+            places.one_is_free().await;
         }
     }
 
     /// Delivers everything that is due now, once each, in this task: for tests and commands. Answers how
     /// many deliveries were tried.
     pub async fn drain(&self, db: &Db, sink: Arc<dyn Sink>) -> Result<usize, StoreError> {
-        let worker = Worker {
-            lane: self.clone(),
-            db: db.clone(),
-            sink,
-            subjects: Subjects::default(),
-            revocations_only: false,
-        };
+        let attempt = Attempt { lane: Arc::new(self.clone()), db: db.clone(), sink };
         let mut tried = 0;
         loop {
-            let claimed = delivery::claim(db, &self.sink, self.lease, 16, false).await?;
+            let claimed = crate::delivery::claim(db, &self.sink, self.lease, DRAINED_AT_ONCE, false).await?;
             if claimed.is_empty() {
                 return Ok(tried);
             }
             tried += claimed.len();
             for delivery in claimed {
-                worker.deliver(delivery).await?;
+                attempt.make(&delivery).await?;
             }
         }
     }
 }
 
-struct Worker {
-    lane: Lane,
+/// The deliveries that are being worked on.
+struct Places {
+    attempt: Attempt,
+    working: JoinSet<()>,
+    /// The subject that each task is about.
+    busy: HashMap<Id, String>,
+}
+
+impl Places {
+    fn new(attempt: Attempt) -> Self {
+        Self { attempt, working: JoinSet::new(), busy: HashMap::new() }
+    }
+
+    /// Claims and begins as much as there is place for; then how long nothing more will be due.
+    async fn fill(&mut self) -> Result<Duration, StoreError> {
+        loop {
+            let Attempt { lane, db, .. } = &self.attempt;
+            let subjects: Vec<&str> = self.busy.values().map(String::as_str).collect();
+            let next = outlook(db, &lane.sink, &subjects).await?;
+            let now = db.ctx().now();
+            let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
+            let for_revocations = (lane.workers + 1).saturating_sub(self.busy.len());
+            let for_all = lane.workers.saturating_sub(self.busy.len());
+            let (priority, places) = if is_due(next.revocation) && for_revocations > 0 {
+                (Priority::Revocation, for_revocations)
+            } else if is_due(next.normal) && for_all > 0 {
+                (Priority::Normal, for_all)
+            } else {
+                // What is due and has no place begins when one becomes free.
+                let coming = next.revocation.into_iter().chain(next.normal).filter(|due| *due > now).min();
+                return Ok(coming.map_or(POLL, |due| due.since(now).clamp(SHORTEST_PAUSE, POLL)));
+            };
+            let limit = i64::try_from(places).unwrap_or(i64::MAX);
+            let claimed = claim_free(db, &lane.sink, lane.lease, limit, priority, &subjects).await?;
+            if claimed.is_empty() {
+                // Another node was faster.
+                return Ok(SHORTEST_PAUSE);
+            }
+            for delivery in claimed {
+                self.begin(delivery);
+            }
+        }
+    }
+
+    fn begin(&mut self, delivery: Delivery) {
+        let attempt = self.attempt.clone();
+        let subject = delivery.subject.clone();
+        let task = self.working.spawn(async move {
+            if let Err(error) = attempt.make(&delivery).await {
+                // The lease gives the row back.
+                tracing::warn!(lane = %attempt.lane.sink, %error, "a delivery could not be settled");
+            }
+        });
+        self.busy.insert(task.id(), subject);
+    }
+
+    /// Waits for the end of one delivery; for ever when there is none.
+    async fn one_is_free(&mut self) {
+        let id = match self.working.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => {
+                tracing::error!(lane = %self.attempt.lane.sink, %error, "a lane's task failed");
+                error.id()
+            }
+            None => std::future::pending().await,
+        };
+        self.busy.remove(&id);
+    }
+}
+
+/// What each attempt needs.
+#[derive(Clone)]
+struct Attempt {
+    lane: Arc<Lane>,
     db: Db,
     sink: Arc<dyn Sink>,
-    subjects: Subjects,
-    revocations_only: bool,
 }
 
-/// How often a lane looks without being woken: the net under lost notices and leases that ran out.
-const POLL: Duration = Duration::from_secs(1);
-
-impl Worker {
-    async fn run(self, mut stop: watch::Receiver<bool>) {
-        let waker = self.db.waker(&self.lane.sink);
-        while !*stop.borrow() {
-            // Registered before the query, so what is recorded in between is not missed.
-            let mut woken = std::pin::pin!(waker.notified());
-            woken.as_mut().enable();
-            match self.work_once().await {
-                Ok(true) => continue,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(lane = %self.lane.sink, %error, "a lane could not reach the database"),
-            }
-            tokio::select! {
-                () = woken => {}
-                () = tokio::time::sleep(self.pause().await) => {}
-                changed = stop.changed() => if changed.is_err() { return },
-            }
-        }
-    }
-
-    /// Until the next row is due, a second at most.
-    async fn pause(&self) -> Duration {
-        match delivery::next_due(&self.db, &self.lane.sink).await {
-            Ok(Some(due)) => due.since(self.db.ctx().now()).clamp(Duration::from_millis(5), POLL),
-            _ => POLL,
-        }
-    }
-
-    async fn work_once(&self) -> Result<bool, StoreError> {
-        let claimed =
-            delivery::claim(&self.db, &self.lane.sink, self.lane.lease, 1, self.revocations_only).await?;
-        let worked = !claimed.is_empty();
-        for delivery in claimed {
-            self.deliver(delivery).await?;
-        }
-        Ok(worked)
-    }
-
-    async fn deliver(&self, delivery: Delivery) -> Result<(), StoreError> {
-        // One at a time per subject: a late grant must not reach a door after the revocation it lost to.
-        let _alone = self.subjects.enter(&delivery.subject).await;
-        match self.sink.deliver(&delivery).await {
+impl Attempt {
+    async fn make(&self, delivery: &Delivery) -> Result<(), StoreError> {
+        match self.deliver(delivery).await {
             Ok(Settled::Already) => Ok(()),
-            Ok(Settled::Done) => self.complete(&delivery).await,
-            Err(error) => self.postpone(&delivery, error).await,
+            Ok(Settled::Done) => self.complete(delivery).await,
+            Err(error) => self.postpone(delivery, error).await,
+        }
+    }
+
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        let delivering = AssertUnwindSafe(self.sink.deliver(delivery)).catch_unwind();
+        match tokio::time::timeout(self.lane.lease, delivering).await {
+            Ok(Ok(settled)) => settled,
+            Ok(Err(_)) => Err(SinkError::Retry("the sink panicked".into())),
+            Err(_) => Err(SinkError::Retry("the sink took longer than its lease".into())),
         }
     }
 
@@ -208,43 +254,29 @@ impl Worker {
 
     /// Exponential with a cap, less up to a fifth at random so that a crowd does not return at once.
     fn back_off(&self, attempt: i64) -> Duration {
-        let doublings = u32::try_from(attempt.clamp(1, 17) - 1).unwrap_or(16);
-        let full = self.lane.first_pause.saturating_mul(1 << doublings).min(self.lane.longest_pause);
         let [random] = self.db.ctx().random::<1>();
-        full - full.mul_f64(f64::from(random) / 255.0 / 5.0)
+        self.lane.pause_after(attempt).mul_f64(1.0 - f64::from(random) / 255.0 / 5.0)
     }
 }
 
-/// Who works on which subject.
-#[derive(Clone, Default)]
-struct Subjects {
-    busy: Arc<StdMutex<HashMap<String, Arc<Mutex<()>>>>>,
-}
-
-struct Alone {
-    subjects: Subjects,
-    subject: String,
-    guard: Option<OwnedMutexGuard<()>>,
-}
-
-impl Subjects {
-    async fn enter(&self, subject: &str) -> Alone {
-        let gate = {
-            let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-            busy.entry(subject.to_owned()).or_default().clone()
-        };
-        let guard = gate.lock_owned().await;
-        Alone { subjects: self.clone(), subject: subject.to_owned(), guard: Some(guard) }
+impl Lane {
+    fn pause_after(&self, attempt: i64) -> Duration {
+        let doublings = u32::try_from(attempt.clamp(1, 17) - 1).unwrap_or(16);
+        self.first_pause.saturating_mul(1 << doublings).min(self.longest_pause)
     }
 }
 
-impl Drop for Alone {
-    fn drop(&mut self) {
-        self.guard = None;
-        let mut busy = self.subjects.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody else holds or waits for it: forget the gate.
-        if busy.get(&self.subject).is_some_and(|gate| Arc::strong_count(gate) == 1) {
-            busy.remove(&self.subject);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let lane = Lane::new("sink");
+        for (attempt, seconds) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (1_000_000, 60), (0, 1), (-5, 1)] {
+            assert_eq!(lane.pause_after(attempt), Duration::from_secs(seconds), "attempt {attempt}");
         }
+        let slow = Lane { first_pause: Duration::MAX, longest_pause: Duration::MAX, ..lane };
+        assert_eq!(slow.pause_after(17), Duration::MAX);
     }
 }

@@ -1,7 +1,7 @@
 //! One database and one journal.
 //!
 //! - [`Db`] and [`Tx`]: SQLite or PostgreSQL behind one SQL text (`sql!`, `$1` parameters, tuples in,
-//!   `derive(FromRow)` out). On SQLite commits are shared: see `writer.rs`.
+//!   `derive(FromRow)` out). On SQLite commits are shared: see `writer/`.
 //! - [`Fact`]: every change records one in its own transaction, `tx.record(fact)`. The journal is the
 //!   audit source, the outbox and the feed; nothing is logged twice.
 //! - [`delivery`]: a fact on its way to one sink, with lease and fence; [`lane`] runs a sink.
@@ -24,11 +24,13 @@ pub mod follower;
 mod journal;
 pub mod lane;
 mod lease;
+mod listen;
 mod sql;
+mod start;
 mod tx;
 mod writer;
 
-pub use db::{Db, DbConfig, Row, StartError};
+pub use db::{Db, Row};
 pub use delivery::{Address, Delivery, Priority, Sinks};
 pub use ephemeral::{Ephemeral, EphemeralError};
 pub use error::StoreError;
@@ -36,7 +38,5 @@ pub use journal::{Fact, FactBody, Origin, StoredFact};
 pub use lane::{Lane, Settled, Sink, SinkError};
 pub use lease::Lease;
 pub use sql::{JsonText, Params, Sql, Value};
+pub use start::{DbConfig, StartError};
 pub use tx::Tx;
-
-/// Where another process may be listening: the PostgreSQL channel that carries sink names.
-pub(crate) const WAKE_CHANNEL: &str = "cardea_wake";

@@ -1,11 +1,13 @@
 //! One transaction, whichever engine is behind it.
 
 use kernel::id::FactId;
-use kernel::{Ctx, Timestamp};
+use kernel::{Ctx, Subject, Timestamp};
 use sqlx::Postgres;
 
 use crate::db::{Row, Shared, fetch_pg, run_pg};
-use crate::journal::{Buffer, Reconcile};
+use crate::error::of_commit;
+use crate::delivery::{Hint, raise_reconcilers};
+use crate::journal::Buffer;
 use crate::writer::Member;
 use crate::{Fact, Origin, Params, Sql, StoreError, Value};
 
@@ -14,6 +16,10 @@ use crate::{Fact, Origin, Params, Sql, StoreError, Value};
 /// INVARIANT: awaits nothing but SQL while open. On SQLite it is the one writer's turn; a second
 /// [`Db::write`](crate::Db::write) inside it would wait for itself.
 ///
+/// After an error of any of its statements nothing of it can be kept: [`Tx::commit`] answers that error.
+/// (PostgreSQL rules so; SQLite would go on.) To go on after a value was taken, ask with `ON CONFLICT DO
+/// NOTHING` instead.
+///
 /// Dropping it undoes its work. When what was read in it decides an answer, leave by [`Tx::refuse`] or
 /// [`Tx::end`] instead: on SQLite it may have read what others have not committed yet.
 #[derive(Debug)]
@@ -21,7 +27,9 @@ pub struct Tx {
     pub(crate) shared: std::sync::Arc<Shared>,
     pub(crate) origin: Origin,
     pub(crate) buffer: Buffer,
-    pub(crate) wakes: Vec<String>,
+    /// Why it cannot be committed any more. Set also while a statement runs: one that was dropped half-way may
+    /// have failed unseen.
+    pub(crate) broken: Option<StoreError>,
     pub(crate) engine: Engine,
 }
 
@@ -57,26 +65,46 @@ impl Tx {
 
     /// The row. None is an [`StoreError::Inconsistent`]: for counts and rows known to exist.
     pub async fn one<T: Row>(&mut self, sql: Sql, params: impl Params) -> Result<T, StoreError> {
-        let text = sql.text().to_owned();
-        self.opt(sql, params).await?.ok_or(StoreError::Inconsistent(format!("no row: {text}")))
+        let row = self.opt(sql.clone(), params).await?;
+        let row = row.ok_or_else(|| StoreError::no_row(&sql));
+        self.end_statement(row)
     }
 
     /// All rows. A statement that writes with RETURNING is one, too.
     pub async fn all<T: Row>(&mut self, sql: Sql, params: impl Params) -> Result<Vec<T>, StoreError> {
+        self.begin_statement()?;
         let values = params.values();
-        match &mut self.engine {
-            Engine::Sqlite(member) => member.fetch(sql, values).await,
+        let rows = match &mut self.engine {
+            Engine::Sqlite(member) => member.statement(sql, values).await.map(|(rows, _)| rows),
             Engine::Postgres(tx) => fetch_pg(&mut **tx, sql, values).await,
-        }
+        };
+        self.end_statement(rows)
     }
 
     /// Runs a statement; how many rows it changed.
     pub async fn run(&mut self, sql: Sql, params: impl Params) -> Result<u64, StoreError> {
+        self.begin_statement()?;
         let values = params.values();
-        match &mut self.engine {
-            Engine::Sqlite(member) => member.run(sql, values).await,
+        let changed = match &mut self.engine {
+            Engine::Sqlite(member) => member.statement::<()>(sql, values).await.map(|(_, changed)| changed),
             Engine::Postgres(tx) => run_pg(&mut **tx, sql, values).await,
+        };
+        self.end_statement(changed)
+    }
+
+    fn begin_statement(&mut self) -> Result<(), StoreError> {
+        match self.broken.replace(StoreError::Conflict) {
+            None => Ok(()),
+            Some(error) => {
+                self.broken = Some(error.clone());
+                Err(error)
+            }
         }
+    }
+
+    fn end_statement<T>(&mut self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.broken = outcome.as_ref().err().cloned();
+        outcome
     }
 
     /// Runs an `UPDATE … WHERE id = … AND version = …` and demands that it met exactly one row.
@@ -86,7 +114,7 @@ impl Tx {
     pub async fn run_versioned(&mut self, sql: Sql, params: impl Params) -> Result<(), StoreError> {
         match self.run(sql, params).await? {
             1 => Ok(()),
-            _ => Err(StoreError::Conflict),
+            _ => self.end_statement(Err(StoreError::Conflict)),
         }
     }
 
@@ -95,35 +123,39 @@ impl Tx {
         self.buffer.record(&self.shared.ctx, &self.origin, &self.shared.sinks, fact)
     }
 
-    pub(crate) fn raise(&mut self, reconcile: Reconcile) {
-        self.buffer.reconciles.push(reconcile);
+    pub(crate) fn raise(&mut self, hint: Hint) {
+        self.buffer.raise(hint);
+    }
+
+    /// Raises now, not at the commit, the reconcilers that come before this one in the order in which all
+    /// transactions lock them: whoever completes a row and raises others must not lock out of order.
+    pub(crate) async fn flush_raises_before(&mut self, sink: &str, subject: &Subject) -> Result<(), StoreError> {
+        let Engine::Postgres(_) = self.engine else { return Ok(()) };
+        let hints = self.buffer.take_raises_before(sink, subject);
+        hints.iter().for_each(|hint| self.buffer.wake(&hint.address.sink));
+        for (sql, values) in raise_reconcilers(&self.shared.ctx, &self.shared.positions, hints) {
+            self.run(sql, values).await?;
+        }
+        Ok(())
     }
 
     pub(crate) fn wake(&mut self, sink: &str) {
-        self.wakes.push(sink.to_owned());
+        self.buffer.wake(sink);
     }
 
     /// Makes it durable. When this returns, it survives a power cut.
-    pub async fn commit(self) -> Result<(), StoreError> {
-        let mut wakes = self.buffer.wakes();
-        wakes.extend(self.wakes);
+    ///
+    /// # Errors
+    /// That of a statement that failed before: then nothing is committed.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        if let Some(error) = self.broken.take() {
+            self.refuse().await?;
+            return Err(error);
+        }
         match self.engine {
-            Engine::Sqlite(member) => member.commit(self.buffer).await?,
-            Engine::Postgres(mut tx) => {
-                for (sql, values) in self.buffer.statements(&self.shared.ctx) {
-                    run_pg(&mut *tx, sql, values).await?;
-                }
-                for sink in &wakes {
-                    let values: Vec<Value> = vec![crate::WAKE_CHANNEL.into(), sink.into()];
-                    run_pg(&mut *tx, crate::sql!("SELECT pg_notify($1, $2)"), values).await?;
-                }
-                commit_pg(tx).await?;
-            }
+            Engine::Sqlite(member) => member.commit(self.buffer).await,
+            Engine::Postgres(tx) => commit_pg(tx, self.buffer, &self.shared).await,
         }
-        for sink in wakes {
-            self.shared.wake(&sink);
-        }
-        Ok(())
     }
 
     /// Undoes its own work, then waits until what it read is durable: only then may a refusal that rests on
@@ -131,7 +163,13 @@ impl Tx {
     pub async fn refuse(self) -> Result<(), StoreError> {
         match self.engine {
             Engine::Sqlite(member) => member.refuse().await,
-            Engine::Postgres(tx) => Ok(tx.rollback().await?),
+            Engine::Postgres(tx) => {
+                // Only committed rows were read, and a connection that fails here is rolled back by the server.
+                if let Err(error) = tx.rollback().await {
+                    tracing::debug!(%error, "a rollback was not confirmed");
+                }
+                Ok(())
+            }
         }
     }
 
@@ -147,10 +185,20 @@ impl Tx {
     }
 }
 
-/// A server that answers with an error has rolled back; one that does not answer leaves it open.
-async fn commit_pg(tx: sqlx::Transaction<'static, Postgres>) -> Result<(), StoreError> {
-    tx.commit().await.map_err(|error| match error {
-        sqlx::Error::Database(_) => StoreError::from(error),
-        _ => StoreError::OutcomeUnknown,
-    })
+async fn commit_pg(
+    mut tx: sqlx::Transaction<'static, Postgres>,
+    buffer: Buffer,
+    shared: &Shared,
+) -> Result<(), StoreError> {
+    let wakes = buffer.wakes();
+    for (sql, values) in buffer.statements(shared) {
+        run_pg(&mut *tx, sql, values).await?;
+    }
+    for sink in &wakes {
+        let values: Vec<Value> = vec![crate::listen::WAKE_CHANNEL.into(), sink.into()];
+        run_pg(&mut *tx, crate::sql!("SELECT pg_notify($1, $2)"), values).await?;
+    }
+    tx.commit().await.map_err(of_commit)?;
+    wakes.iter().for_each(|sink| shared.wake(sink));
+    Ok(())
 }

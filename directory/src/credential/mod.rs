@@ -7,8 +7,8 @@ use kernel::id::{CredentialId, UserId};
 use kernel::{Timestamp, UnknownWord};
 use store::{Db, Fact, StoreError, Tx, sql};
 
-use crate::DirectoryError;
 use crate::facts::{CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended};
+use crate::{DirectoryError, user};
 
 /// Whether a credential may be on any list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct Credential {
     pub user_id: UserId,
     /// `card`.
     pub kind: String,
-    /// The encoding of its number, e.g. `H10301`.
+    /// The encoding of its number, e.g. `h10301`.
     pub format: String,
     /// The facility code.
     pub facility: i64,
@@ -85,9 +85,9 @@ impl Credential {
 pub struct CardPool {
     /// Its name.
     pub name: String,
-    /// Raised by one at each change.
+    /// Raised by one at each change of what is declared; handing out a number is none.
     pub version: i64,
-    /// The encoding, e.g. `H10301`.
+    /// The encoding, e.g. `h10301`.
     pub format: String,
     /// The facility code.
     pub facility: i64,
@@ -95,7 +95,7 @@ pub struct CardPool {
     pub first_number: i64,
     /// The last number.
     pub last_number: i64,
-    /// The next to hand out; past the last when the pool is empty.
+    /// The next to try: earlier ones were handed out. Past the last when the pool is empty.
     pub next_number: i64,
 }
 
@@ -111,7 +111,12 @@ pub async fn get(db: &Db, id: CredentialId) -> Result<Option<Credential>, StoreE
 }
 
 /// The credential with this card identity, in whatever state.
-pub async fn by_card(db: &Db, format: &str, facility: i64, number: i64) -> Result<Option<Credential>, StoreError> {
+pub async fn by_card(
+    db: &Db,
+    format: &str,
+    facility: i64,
+    number: i64,
+) -> Result<Option<Credential>, StoreError> {
     db.opt(
         sql!(
             "SELECT id, version, user_id, kind, format, facility, number, state, issued_at FROM credential \
@@ -170,65 +175,126 @@ pub async fn pools(db: &Db) -> Result<Vec<CardPool>, StoreError> {
     .await
 }
 
-/// Hands out the next card of a pool. `None` when the pool is empty (or gone).
+/// Hands out the next card of a pool that nobody ever had. `None` when the pool is empty (or gone).
+///
+/// # Errors
+/// [`StoreError::Conflict`] when the user is not active (any more): look again at what is wanted.
 pub async fn issue(tx: &mut Tx, user: UserId, pool: &str) -> Result<Option<Credential>, StoreError> {
-    let now = tx.now();
-    let drawn: Option<(String, i64, i64)> = tx
-        .opt(
+    if !user::hold(tx, user).await? {
+        return Err(StoreError::Conflict);
+    }
+    while let Some((format, facility, number)) = draw(tx, pool).await? {
+        let card = Credential {
+            id: CredentialId::new(tx.ctx()),
+            version: 1,
+            user_id: user,
+            kind: "card".into(),
+            format,
+            facility,
+            number,
+            state: State::Active.to_string(),
+            issued_at: tx.now(),
+        };
+        if insert(tx, &card, pool).await? {
+            tx.record(
+                Fact::new(card.id.subject(), &CredentialIssued { credential: card.id, pool: pool.to_owned() })
+                    .about(user.subject()),
+            );
+            return Ok(Some(card));
+        }
+        pass_over(tx, pool, number).await?;
+    }
+    Ok(None)
+}
+
+/// The next number of a pool: `(format, facility, number)`.
+async fn draw(tx: &mut Tx, pool: &str) -> Result<Option<(String, i64, i64)>, StoreError> {
+    tx.opt(
+        sql!(
+            "UPDATE card_pool SET next_number = next_number + 1 WHERE name = $1 AND next_number <= last_number \
+             RETURNING format, facility, next_number - 1"
+        ),
+        (pool,),
+    )
+    .await
+}
+
+/// `false` when somebody has, or had, a card of this number.
+async fn insert(tx: &mut Tx, card: &Credential, pool: &str) -> Result<bool, StoreError> {
+    let new = tx
+        .run(
             sql!(
-                "UPDATE card_pool SET next_number = next_number + 1, version = version + 1, updated_at = $2 \
-                 WHERE name = $1 AND next_number <= last_number RETURNING format, facility, next_number - 1"
+                "INSERT INTO credential (id, version, user_id, kind, format, facility, number, pool, state, issued_at, \
+                 updated_at) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $9) \
+                 ON CONFLICT (format, facility, number) DO NOTHING"
             ),
-            (pool, now),
+            (
+                card.id,
+                card.user_id,
+                &card.kind,
+                &card.format,
+                card.facility,
+                card.number,
+                pool,
+                &card.state,
+                card.issued_at,
+            ),
         )
         .await?;
-    let Some((format, facility, number)) = drawn else { return Ok(None) };
-    let card = Credential {
-        id: CredentialId::new(tx.ctx()),
-        version: 1,
-        user_id: user,
-        kind: "card".into(),
-        format,
-        facility,
-        number,
-        state: State::Active.to_string(),
-        issued_at: now,
-    };
+    Ok(new == 1)
+}
+
+/// Moves a pool behind the cards that follow this one without a gap. Its range was edited, or crosses another's.
+async fn pass_over(tx: &mut Tx, pool: &str, number: i64) -> Result<(), StoreError> {
     tx.run(
         sql!(
-            "INSERT INTO credential (id, version, user_id, kind, format, facility, number, pool, state, issued_at, \
-             updated_at) VALUES ($1, 1, $2, 'card', $3, $4, $5, $6, 'active', $7, $7)"
+            "UPDATE card_pool SET next_number = COALESCE((SELECT c.number + 1 FROM credential c \
+             WHERE c.format = card_pool.format AND c.facility = card_pool.facility AND c.number >= $2 \
+             AND NOT EXISTS (SELECT 1 FROM credential d WHERE d.format = c.format AND d.facility = c.facility \
+             AND d.number = c.number + 1) ORDER BY c.number LIMIT 1), next_number) WHERE name = $1"
         ),
-        (card.id, user, &card.format, facility, number, pool, now),
+        (pool, number),
     )
-    .await?;
-    tx.record(
-        Fact::new(card.id.subject(), &CredentialIssued { credential: card.id, pool: pool.to_owned() })
-            .about(user.subject()),
-    );
-    Ok(Some(card))
+    .await
+    .map(drop)
 }
 
 /// Brings a suspended credential back over the version that the caller saw.
 ///
 /// # Errors
-/// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] when it is not suspended.
+/// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] when it is not suspended;
+/// [`DirectoryError::NotFound`] when its user is not active (any more).
 pub async fn resume(tx: &mut Tx, seen: &Credential) -> Result<(), DirectoryError> {
     if seen.state.parse() != Ok(State::Suspended) {
         return Err(DirectoryError::Invalid(format!("a {} credential cannot be resumed", seen.state)));
     }
+    if !user::hold(tx, seen.user_id).await? {
+        return Err(DirectoryError::NotFound("active user"));
+    }
     set_state(tx, seen, State::Active).await?;
     tx.record(
-        Fact::new(seen.id.subject(), &CredentialResumed { credential: seen.id }).about(seen.user_id.subject()),
+        Fact::new(seen.id.subject(), &CredentialResumed { credential: seen.id })
+            .about(seen.user_id.subject()),
     );
     Ok(())
 }
 
-/// Takes a credential off every list: for a while or for good.
+/// Takes a credential off every list: for a while or for good. Nothing is written when it is so already.
 ///
 /// # Errors
-/// [`DirectoryError::VersionMismatch`].
+/// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] for [`State::Active`], and when it was
+/// revoked, which is for good.
 pub async fn end(tx: &mut Tx, seen: &Credential, state: State) -> Result<(), DirectoryError> {
+    match (seen.state.parse(), state) {
+        (_, State::Active) => {
+            return Err(DirectoryError::Invalid("a credential ends suspended or revoked".into()));
+        }
+        (Ok(already), wanted) if already == wanted => return Ok(()),
+        (Ok(State::Revoked), _) => {
+            return Err(DirectoryError::Invalid("a revoked credential stays revoked".into()));
+        }
+        _ => {}
+    }
     set_state(tx, seen, state).await?;
     record_end(tx, seen.id, seen.user_id, state);
     Ok(())
@@ -243,7 +309,11 @@ async fn set_state(tx: &mut Tx, seen: &Credential, state: State) -> Result<(), S
 }
 
 /// Takes all credentials of a user off every list. Answers those that were on one, or could have come back.
-pub(crate) async fn end_all_of(tx: &mut Tx, user: UserId, state: State) -> Result<Vec<CredentialId>, StoreError> {
+pub(crate) async fn end_all_of(
+    tx: &mut Tx,
+    user: UserId,
+    state: State,
+) -> Result<Vec<CredentialId>, StoreError> {
     let ended: Vec<(CredentialId,)> = match state {
         State::Revoked => {
             tx.all(

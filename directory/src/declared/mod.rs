@@ -4,8 +4,11 @@
 //! Each is an [`Item`] in one canonical form, read from the database and from the file alike, so that
 //! comparing is all that finding the difference takes. Writing one records what changed, without values.
 //!
-//! To add a kind: a variant of [`Kind`], a line in [`read_all`], an arm in `write.rs`.
+//! To add a kind: a variant of [`Kind`], a line in [`read_all`], an arm in `write.rs`, `delete.rs` and `version.rs`.
 
+mod delete;
+mod redirect_uri;
+mod version;
 mod write;
 
 use std::collections::BTreeMap;
@@ -13,10 +16,10 @@ use std::fmt;
 
 use kernel::{Secret, Subject, constant_time_eq};
 use serde_json::{Value, json};
-use store::{Db, Fact, JsonText, StoreError, Tx, sql};
+use store::{Db, Fact, JsonText, Tx};
 
-use crate::DirectoryError;
 use crate::facts::ConfigurationChanged;
+use crate::{DirectoryError, name};
 
 /// Kinds, in the order in which they must be written; they are deleted in the reverse order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,23 +88,34 @@ pub struct Item {
     pub fields: BTreeMap<String, Value>,
     /// A secret that must be kept readable (a door system's), as opposed to one kept as a hash in `fields`.
     pub secret: Option<Secret<String>>,
+    /// Of what [`read_all`] found: the version that was read.
+    pub version: Option<i64>,
 }
 
 impl Item {
-    /// An item with these fields; `null` ones are left out.
+    /// An item with these fields; `null` ones are left out, and sets are put in order.
     #[must_use]
     pub fn new(kind: Kind, name: impl Into<String>, fields: Value) -> Self {
-        let fields = match fields {
+        let mut fields: BTreeMap<String, Value> = match fields {
             Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
             _ => BTreeMap::new(),
         };
-        Self { kind, name: name.into(), fields, secret: None }
+        if let Some(Value::Array(points)) = fields.get_mut("access_points") {
+            points.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+            points.dedup();
+        }
+        Self { kind, name: name.into(), fields, secret: None, version: None }
     }
 
     /// The same with a secret.
     #[must_use]
     pub fn with_secret(mut self, secret: Option<Secret<String>>) -> Self {
         self.secret = secret;
+        self
+    }
+
+    fn of_version(mut self, version: i64) -> Self {
+        self.version = Some(version);
         self
     }
 
@@ -134,12 +148,17 @@ impl Item {
     }
 
     pub(crate) fn number(&self, field: &str) -> Result<i64, DirectoryError> {
-        self.fields.get(field).and_then(Value::as_i64).ok_or_else(|| self.wrong(field, "must be a whole number"))
+        self.fields
+            .get(field)
+            .and_then(Value::as_i64)
+            .ok_or_else(|| self.wrong(field, "must be a whole number"))
     }
 
     pub(crate) fn texts(&self, field: &str) -> Vec<String> {
         let listed = self.fields.get(field).and_then(Value::as_array);
-        listed.map(|values| values.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default()
+        listed
+            .map(|values| values.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+            .unwrap_or_default()
     }
 
     pub(crate) fn wrong(&self, field: &str, problem: &str) -> DirectoryError {
@@ -177,13 +196,15 @@ pub async fn read_all(db: &Db, sealer: &dyn Sealer) -> Result<Vec<Item>, Directo
             "name": client.name, "secret_hash": client.secret_hash, "redirect_uris": client.redirect_uris.0,
             "sensitivity": client.sensitivity, "project": client.project, "id_token_alg": client.id_token_alg,
         });
-        items.push(Item::new(Kind::Client, client.id, fields));
+        items.push(Item::new(Kind::Client, client.id, fields).of_version(client.version));
     }
-    for (_, name, token_hash) in crate::scim_connection::all(db).await? {
-        items.push(Item::new(Kind::ScimConnection, name, json!({ "token_hash": token_hash })));
+    for (name, version, token_hash) in crate::scim_connection::declared(db).await? {
+        let fields = json!({ "token_hash": token_hash });
+        items.push(Item::new(Kind::ScimConnection, name, fields).of_version(version));
     }
     for policy in crate::policy::all(db).await? {
-        items.push(Item::new(Kind::Policy, policy.name, json!({ "text": policy.text })));
+        let fields = json!({ "text": policy.text });
+        items.push(Item::new(Kind::Policy, policy.name, fields).of_version(policy.version));
     }
     read_doors(db, sealer, &mut items).await?;
     Ok(items)
@@ -192,7 +213,7 @@ pub async fn read_all(db: &Db, sealer: &dyn Sealer) -> Result<Vec<Item>, Directo
 async fn read_doors(db: &Db, sealer: &dyn Sealer, items: &mut Vec<Item>) -> Result<(), DirectoryError> {
     for area in crate::door::areas(db).await? {
         let fields = json!({ "title": area.title, "protection_class": area.protection_class });
-        items.push(Item::new(Kind::Area, area.name, fields));
+        items.push(Item::new(Kind::Area, area.name, fields).of_version(area.version));
     }
     for system in crate::door::systems(db).await? {
         let secret = match &system.secret_sealed {
@@ -200,65 +221,83 @@ async fn read_doors(db: &Db, sealer: &dyn Sealer, items: &mut Vec<Item>) -> Resu
             None => None,
         };
         let fields = json!({ "connector": system.connector, "config": system.config.0 });
-        items.push(Item::new(Kind::DoorSystem, system.name, fields).with_secret(secret));
+        let item = Item::new(Kind::DoorSystem, system.name, fields);
+        items.push(item.with_secret(secret).of_version(system.version));
     }
     for point in crate::door::access_points(db).await? {
         let fields = json!({ "door_system": point.door_system, "area": point.area });
-        items.push(Item::new(Kind::AccessPoint, point.name, fields));
+        items.push(Item::new(Kind::AccessPoint, point.name, fields).of_version(point.version));
     }
     let points = crate::door::profile_points(db).await?;
     for profile in crate::door::access_profiles(db).await? {
         let its_own: Vec<&String> =
             points.iter().filter(|(name, ..)| *name == profile.name).map(|(_, point, ..)| point).collect();
         let fields = json!({ "title": profile.title, "project": profile.project, "access_points": its_own });
-        items.push(Item::new(Kind::AccessProfile, profile.name, fields));
+        items.push(Item::new(Kind::AccessProfile, profile.name, fields).of_version(profile.version));
     }
     for pool in crate::credential::pools(db).await? {
         let fields = json!({
             "format": pool.format, "facility": pool.facility, "first": pool.first_number, "last": pool.last_number,
         });
-        items.push(Item::new(Kind::CardPool, pool.name, fields));
+        items.push(Item::new(Kind::CardPool, pool.name, fields).of_version(pool.version));
     }
     Ok(())
 }
 
-/// Writes an item as it should be, and records which fields changed. `before` is what was there, if anything.
+/// Writes an item as it should be, and records which fields changed. `before` is what [`read_all`] found there,
+/// if anything.
 ///
 /// # Errors
-/// [`DirectoryError::Invalid`] names the item and the field.
-pub async fn put(tx: &mut Tx, item: &Item, before: Option<&Item>, sealer: &dyn Sealer) -> Result<(), DirectoryError> {
+/// [`DirectoryError::VersionMismatch`] when `before` is not what is there now; [`DirectoryError::Invalid`] names
+/// the item and the field.
+pub async fn put(
+    tx: &mut Tx,
+    item: &Item,
+    before: Option<&Item>,
+    sealer: &dyn Sealer,
+) -> Result<(), DirectoryError> {
+    check(item)?;
     let fields = match before {
         Some(before) => item.differing(before),
-        None => item.fields.keys().cloned().collect(),
+        None => item.differing(&Item::new(item.kind, "", Value::Null)),
     };
     if fields.is_empty() && before.is_some() {
         return Ok(());
     }
-    write::put(tx, item, sealer).await?;
+    let over = match before {
+        Some(before) => Some(version::take(tx, before).await?),
+        None => None,
+    };
+    write::put(tx, item, over, sealer).await?;
     let change = if before.is_some() { "changed" } else { "created" };
     tx.record(Fact::new(item.subject(), &ConfigurationChanged { change: change.into(), fields }));
     Ok(())
 }
 
-/// Deletes an item.
+/// What neither engine's indexes nor their texts can hold.
+fn check(item: &Item) -> Result<(), DirectoryError> {
+    name::check(&format!("the name of a {}", item.kind), &item.name)?;
+    let has_nul = |value: &Value| value.as_str().is_some_and(|text| text.contains('\0'));
+    match item.fields.iter().find(|(_, value)| has_nul(value)) {
+        Some((field, _)) => Err(item.wrong(field, "must not contain NUL")),
+        None => Ok(()),
+    }
+}
+
+/// Deletes an item that [`read_all`] found.
 ///
 /// # Errors
-/// [`DirectoryError::Invalid`] when something still rests on it.
+/// [`DirectoryError::VersionMismatch`] when it is not what is there now; [`DirectoryError::Invalid`] when
+/// something still rests on it.
 pub async fn delete(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> {
-    write::delete(tx, item).await?;
+    version::take(tx, item).await?;
+    delete::delete(tx, item).await?;
     let body = ConfigurationChanged { change: "deleted".into(), fields: Vec::new() };
     let mut fact = Fact::new(item.subject(), &body);
     // What a policy, a profile or a pool gave may have to be taken away.
     fact.revokes = true;
     tx.record(fact);
     Ok(())
-}
-
-/// How many credentials should be on a door system's lists.
-pub(crate) async fn placed_on(tx: &mut Tx, door_system: &str) -> Result<i64, StoreError> {
-    let sql = sql!("SELECT COUNT(*) FROM placement WHERE door_system = $1 AND (wanted = 'present' OR ack < 2)");
-    let (count,): (i64,) = tx.one(sql, (door_system,)).await?;
-    Ok(count)
 }
 
 pub(crate) fn as_json(value: Option<&Value>) -> JsonText<Value> {

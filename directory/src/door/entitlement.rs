@@ -69,3 +69,26 @@ pub async fn settle(
     }
     Ok(changed)
 }
+
+/// Ends what everybody has by an access profile that is going. Records each, about the credentials that opened
+/// by it.
+pub(crate) async fn end_all_of(tx: &mut Tx, access_profile: &str) -> Result<(), StoreError> {
+    let ending: Vec<(UserId, Option<CredentialId>)> = tx
+        .all(
+            sql!(
+                "SELECT e.user_id, c.id FROM entitlement e \
+                 LEFT JOIN credential c ON c.user_id = e.user_id AND c.state = 'active' \
+                 WHERE e.access_profile = $1 ORDER BY e.user_id, c.id"
+            ),
+            (access_profile,),
+        )
+        .await?;
+    tx.run(sql!("DELETE FROM entitlement WHERE access_profile = $1"), (access_profile,)).await?;
+    let body = EntitlementEnded { access_profile: access_profile.to_owned() };
+    for of_user in ending.chunk_by(|(a, _), (b, _)| a == b) {
+        let fact = Fact::new(of_user[0].0.subject(), &body);
+        let opened_by = of_user.iter().filter_map(|(_, credential)| *credential);
+        tx.record(opened_by.fold(fact, |fact, credential| fact.about(credential.subject())));
+    }
+    Ok(())
+}

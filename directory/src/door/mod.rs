@@ -63,7 +63,8 @@ pub struct AccessProfile {
 
 /// All door systems, by name.
 pub async fn systems(db: &Db) -> Result<Vec<DoorSystem>, StoreError> {
-    db.all(sql!("SELECT name, version, connector, config, secret_sealed FROM door_system ORDER BY name"), ()).await
+    db.all(sql!("SELECT name, version, connector, config, secret_sealed FROM door_system ORDER BY name"), ())
+        .await
 }
 
 /// All access points, by name.
@@ -97,7 +98,11 @@ pub async fn profile_points(db: &Db) -> Result<Vec<(String, String, String, i64)
 /// The access points of one door system that a user is entitled to, by name, and since when.
 ///
 /// Empty when the user is not active: the directory never says that somebody inactive may enter.
-pub async fn wanted_points(db: &Db, user: UserId, system: &str) -> Result<Vec<(String, Timestamp)>, StoreError> {
+pub async fn wanted_points(
+    db: &Db,
+    user: UserId,
+    system: &str,
+) -> Result<Vec<(String, Timestamp)>, StoreError> {
     db.all(
         sql!(
             "SELECT p.name, MIN(e.since) FROM entitlement e \

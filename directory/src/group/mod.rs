@@ -1,13 +1,15 @@
 //! A set of users. Membership is a table of its own: adding one member never reads the others.
 
+pub mod membership;
+
 use std::collections::BTreeSet;
 
 use kernel::Timestamp;
 use kernel::id::{GroupId, UserId};
-use store::{Address, Db, Fact, StoreError, Tx, sql};
+use store::{Address, Db, Fact, Sql, StoreError, Tx, sql};
 
 use crate::facts::{GroupChanged, GroupCreated, GroupDeleted};
-use crate::{DirectoryError, fold};
+use crate::{DirectoryError, fold, name};
 
 /// A group without its members.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -152,8 +154,14 @@ pub async fn has_member(db: &Db, id: GroupId, member: &str) -> Result<bool, Stor
 ///
 /// # Errors
 /// [`DirectoryError::Taken`] when the name is in use.
-pub async fn create(tx: &mut Tx, profile: &GroupProfile, members: &[String]) -> Result<Group, DirectoryError> {
-    check(profile, members.len())?;
+pub async fn create(
+    tx: &mut Tx,
+    profile: &GroupProfile,
+    members: &[String],
+) -> Result<Group, DirectoryError> {
+    check(profile)?;
+    let joining = MemberChange { add: members.to_vec(), ..MemberChange::default() };
+    membership::check(&joining)?;
     let now = tx.now();
     let group = Group {
         id: GroupId::new(tx.ctx()),
@@ -179,24 +187,19 @@ pub async fn create(tx: &mut Tx, profile: &GroupProfile, members: &[String]) -> 
         ),
     )
     .await?;
-    let added = add_members(tx, group.id, members).await?;
+    let (added, _) = membership::change(tx, group.id, &joining).await?;
     let body = GroupCreated { display_name: group.display_name.clone(), members: added.clone() };
     tx.record(concerning(Fact::new(group.id.subject(), &body), &added));
     Ok(group)
 }
 
-fn check(profile: &GroupProfile, changes: usize) -> Result<(), DirectoryError> {
-    if profile.display_name.trim().is_empty() {
-        return Err(DirectoryError::Invalid("displayName must not be empty".into()));
-    }
-    if changes > MEMBER_CHANGES {
-        return Err(DirectoryError::Invalid(format!("at most {MEMBER_CHANGES} members change in one request")));
-    }
-    Ok(())
+fn check(profile: &GroupProfile) -> Result<(), DirectoryError> {
+    name::check("displayName", &profile.display_name)?;
+    profile.external_id.as_deref().map_or(Ok(()), |id| name::check_key("externalId", id))
 }
 
-/// Changes a group over the version that the caller saw. Without any change in effect, nothing is written and
-/// the version stays.
+/// Changes a group over the version that the caller saw; `changed` names the attributes that differ. Without any
+/// change in effect, nothing is written and the version stays.
 ///
 /// # Errors
 /// [`DirectoryError::VersionMismatch`], [`DirectoryError::Taken`].
@@ -207,43 +210,62 @@ pub async fn update(
     changed: Vec<String>,
     members: &MemberChange,
 ) -> Result<Group, DirectoryError> {
-    let changes = members.add.len() + members.remove.len() + members.replace.as_ref().map_or(0, Vec::len);
-    check(profile, changes)?;
-    let (added, removed) = change_members(tx, seen.id, members).await?;
-    if changed.is_empty() && added.is_empty() && removed.is_empty() {
-        return Ok(seen.clone());
-    }
-    let now = tx.now();
-    tx.run_versioned(
-        sql!(
-            "UPDATE groups SET version = version + 1, display_name = $3, display_name_key = $4, external_id = $5, \
-             document = $6, updated_at = $7 WHERE id = $1 AND version = $2"
-        ),
-        (
-            seen.id,
-            seen.version,
-            &profile.display_name,
-            fold(&profile.display_name),
-            profile.external_id.clone(),
-            &profile.document,
-            now,
-        ),
-    )
-    .await?;
-    let affected: Vec<String> = added.iter().chain(&removed).cloned().collect();
-    let revokes = !removed.is_empty();
-    let mut fact = Fact::new(seen.id.subject(), &GroupChanged { attributes: changed, added, removed });
-    fact.revokes = revokes;
-    tx.record(concerning(fact, &affected));
-    Ok(Group {
-        id: seen.id,
-        version: seen.version + 1,
+    check(profile)?;
+    membership::check(members)?;
+    let same = Group {
         display_name: profile.display_name.clone(),
         external_id: profile.external_id.clone(),
         document: profile.document.clone(),
-        created_at: seen.created_at,
-        updated_at: now,
-    })
+        ..seen.clone()
+    };
+    let rewritten = !changed.is_empty() || same != *seen;
+    let group = Group { version: seen.version + 1, updated_at: tx.now(), ..same };
+    // First of all: from here on changes of one group take turns, and never wait for each other's members.
+    match rewritten {
+        true => write(tx, seen.version, &group).await?,
+        false => tx.run_versioned(HOLD, (seen.id, seen.version)).await?,
+    }
+    let (added, removed) = membership::change(tx, seen.id, members).await?;
+    if !rewritten {
+        if added.is_empty() && removed.is_empty() {
+            return Ok(seen.clone());
+        }
+        membership::touch(tx, seen.id).await?;
+    }
+    let mut concerned: BTreeSet<String> = added.iter().chain(&removed).cloned().collect();
+    // Policies know a group by its name.
+    let renamed = group.display_name != seen.display_name;
+    if renamed {
+        concerned.extend(membership::all(tx, seen.id).await?);
+    }
+    let revokes = renamed || !removed.is_empty();
+    let mut fact = Fact::new(seen.id.subject(), &GroupChanged { attributes: changed, added, removed });
+    fact.revokes = revokes;
+    tx.record(concerning(fact, &concerned));
+    Ok(group)
+}
+
+/// Locks a group's row over the version that the caller saw.
+const HOLD: Sql = sql!("UPDATE groups SET version = version WHERE id = $1 AND version = $2");
+
+async fn write(tx: &mut Tx, over: i64, group: &Group) -> Result<(), StoreError> {
+    tx.run_versioned(
+        sql!(
+            "UPDATE groups SET version = $3, display_name = $4, display_name_key = $5, external_id = $6, \
+             document = $7, updated_at = $8 WHERE id = $1 AND version = $2"
+        ),
+        (
+            group.id,
+            over,
+            group.version,
+            &group.display_name,
+            fold(&group.display_name),
+            group.external_id.clone(),
+            &group.document,
+            group.updated_at,
+        ),
+    )
+    .await
 }
 
 /// Deletes a group over the version that the caller saw.
@@ -251,76 +273,23 @@ pub async fn update(
 /// # Errors
 /// [`DirectoryError::VersionMismatch`].
 pub async fn delete(tx: &mut Tx, seen: &Group) -> Result<(), DirectoryError> {
-    let left: Vec<(String,)> =
-        tx.all(sql!("DELETE FROM membership WHERE group_id = $1 RETURNING member_id"), (seen.id,)).await?;
-    let left: Vec<String> = left.into_iter().map(|(member,)| member).collect();
-    tx.run(sql!("DELETE FROM membership WHERE member_id = $1"), (seen.id,)).await?;
-    tx.run_versioned(sql!("DELETE FROM groups WHERE id = $1 AND version = $2"), (seen.id, seen.version)).await?;
-    let mut fact = Fact::new(seen.id.subject(), &GroupDeleted { members: left.clone() });
-    fact.revokes = true;
-    tx.record(concerning(fact, &left));
+    tx.run_versioned(HOLD, (seen.id, seen.version)).await?;
+    let members = membership::all(tx, seen.id).await?;
+    tx.run(sql!("DELETE FROM membership WHERE group_id = $1"), (seen.id,)).await?;
+    membership::forget(tx, seen.id.subject()).await?;
+    tx.run(sql!("DELETE FROM groups WHERE id = $1"), (seen.id,)).await?;
+    let fact = Fact::new(seen.id.subject(), &GroupDeleted { members: members.clone() });
+    tx.record(concerning(fact, &members));
     Ok(())
 }
 
-/// Answers who really joined and who really left.
-async fn change_members(
-    tx: &mut Tx,
-    group: GroupId,
-    change: &MemberChange,
-) -> Result<(Vec<String>, Vec<String>), StoreError> {
-    let mut removed = Vec::new();
-    let mut add: Vec<String> = change.add.clone();
-    if let Some(wanted) = &change.replace {
-        let wanted: BTreeSet<&String> = wanted.iter().collect();
-        let present: Vec<(String,)> =
-            tx.all(sql!("SELECT member_id FROM membership WHERE group_id = $1"), (group,)).await?;
-        let leaving: Vec<String> =
-            present.into_iter().map(|(member,)| member).filter(|member| !wanted.contains(member)).collect();
-        removed.extend(remove_members(tx, group, &leaving).await?);
-        add.extend(wanted.into_iter().cloned());
-    }
-    removed.extend(remove_members(tx, group, &change.remove).await?);
-    let added = add_members(tx, group, &add).await?;
-    Ok((added, removed))
-}
-
-async fn add_members(tx: &mut Tx, group: GroupId, members: &[String]) -> Result<Vec<String>, StoreError> {
-    let mut added = Vec::new();
-    for member in members {
-        let new = tx
-            .run(
-                sql!(
-                    "INSERT INTO membership (group_id, member_id, added_at) VALUES ($1, $2, $3) \
-                     ON CONFLICT (group_id, member_id) DO NOTHING"
-                ),
-                (group, member, tx.now()),
-            )
-            .await?;
-        if new == 1 {
-            added.push(member.clone());
-        }
-    }
-    Ok(added)
-}
-
-async fn remove_members(tx: &mut Tx, group: GroupId, members: &[String]) -> Result<Vec<String>, StoreError> {
-    let mut removed = Vec::new();
-    for member in members {
-        let gone = tx
-            .run(sql!("DELETE FROM membership WHERE group_id = $1 AND member_id = $2"), (group, member))
-            .await?;
-        if gone == 1 {
-            removed.push(member.clone());
-        }
-    }
-    Ok(removed)
-}
-
-/// Membership decides entitlement: every user who joined or left is looked at again.
-fn concerning(mut fact: Fact, members: &[String]) -> Fact {
+/// Membership decides entitlement: every user whom the fact concerns is looked at again.
+fn concerning<'a>(mut fact: Fact, members: impl IntoIterator<Item = &'a String>) -> Fact {
     let revokes = fact.revokes;
-    for user in members.iter().filter_map(|member| member.parse::<UserId>().ok()) {
-        fact = fact.about(user.subject()).to(Address::reconcile(ENTITLEMENT_SINK, user.subject()).revoking(revokes));
+    for user in members.into_iter().filter_map(|member| member.parse::<UserId>().ok()) {
+        fact = fact
+            .about(user.subject())
+            .to(Address::reconcile(ENTITLEMENT_SINK, user.subject()).revoking(revokes));
     }
     fact
 }

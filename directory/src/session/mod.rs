@@ -38,7 +38,10 @@ impl Session {
     /// The rung reached. A number that cannot be read counts as the lowest.
     #[must_use]
     pub fn assurance(&self) -> Assurance {
-        Assurance::ALL.into_iter().find(|rung| i64::from(rung.rung()) == self.assurance).unwrap_or(Assurance::Aal1)
+        Assurance::ALL
+            .into_iter()
+            .find(|rung| i64::from(rung.rung()) == self.assurance)
+            .unwrap_or(Assurance::Aal1)
     }
 }
 
@@ -135,7 +138,10 @@ pub async fn end(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
         .await?;
     let Some((user,)) = ended else { return Ok(false) };
     let grants = tx
-        .run(sql!("UPDATE oauth_grant SET ended_at = $2 WHERE session_id = $1 AND ended_at IS NULL"), (id, now))
+        .run(
+            sql!("UPDATE oauth_grant SET ended_at = $2 WHERE session_id = $1 AND ended_at IS NULL"),
+            (id, now),
+        )
         .await?;
     let body = SessionEnded { session: id.to_string(), grants: i64::try_from(grants).unwrap_or(i64::MAX) };
     tx.record(Fact::new(user.subject(), &body).about(id.subject()));

@@ -18,23 +18,33 @@ pub(super) enum Finality {
 /// Ends sessions, grants, codes and invitations, and takes credentials off every list.
 ///
 /// INVARIANT: whatever new thing lets an account act must be ended here, and only here.
-pub(super) async fn end_everything(tx: &mut Tx, user: UserId, finality: Finality) -> Result<Ended, StoreError> {
+pub(super) async fn end_everything(
+    tx: &mut Tx,
+    user: UserId,
+    finality: Finality,
+) -> Result<Ended, StoreError> {
     let now = tx.now();
+    // In this order everywhere, so that no two transactions wait for each other: user, session, code, grant.
     tx.run(sql!("UPDATE users SET access_epoch = access_epoch + 1 WHERE id = $1"), (user,)).await?;
+    let sessions = tx
+        .run(sql!("UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL"), (user, now))
+        .await?;
+    // The codes of grants that had ended before are as dead.
     let codes = tx
         .run(
             sql!(
                 "DELETE FROM authorization_code WHERE used_at IS NULL AND grant_id IN \
-                 (SELECT id FROM oauth_grant WHERE user_id = $1)"
+                 (SELECT id FROM oauth_grant WHERE user_id = $1 AND ended_at IS NULL)"
             ),
             (user,),
         )
         .await?;
     let grants = tx
-        .run(sql!("UPDATE oauth_grant SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL"), (user, now))
+        .run(
+            sql!("UPDATE oauth_grant SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL"),
+            (user, now),
+        )
         .await?;
-    let sessions =
-        tx.run(sql!("UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL"), (user, now)).await?;
     let invitations = tx
         .run(sql!("UPDATE invitation SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL"), (user, now))
         .await?;

@@ -5,10 +5,10 @@ mod ending;
 use kernel::id::UserId;
 use kernel::{Ctx, Timestamp};
 use serde::Deserialize;
-use store::{Db, Fact, StoreError, Tx, sql};
+use store::{Db, Fact, Sql, StoreError, Tx, Value, sql};
 
 use crate::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
-use crate::{DirectoryError, fold};
+use crate::{DirectoryError, fold, group, name};
 
 /// An account as the directory holds it.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -128,7 +128,8 @@ pub async fn by_external_id(db: &Db, external_id: &str) -> Result<Option<User>, 
 
 /// Accounts in the order they were made, after `(created_at, id)`.
 pub async fn page(db: &Db, after: Option<(Timestamp, UserId)>, limit: i64) -> Result<Vec<User>, StoreError> {
-    let (at, id) = after.map_or((Timestamp::from_millis(i64::MIN), String::new()), |(at, id)| (at, id.to_string()));
+    let (at, id) =
+        after.map_or((Timestamp::from_millis(i64::MIN), String::new()), |(at, id)| (at, id.to_string()));
     db.all(
         sql!(
             "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
@@ -156,6 +157,20 @@ pub async fn page_at(db: &Db, offset: i64, limit: i64) -> Result<Vec<User>, Stor
 pub async fn count(db: &Db) -> Result<i64, StoreError> {
     let (count,): (i64,) = db.one(sql!("SELECT COUNT(*) FROM users WHERE deleted_at IS NULL"), ()).await?;
     Ok(count)
+}
+
+/// How to show these users: `(id, display or user name)`. As many parameters as users: at most some thousands.
+pub async fn names(db: &Db, ids: &[UserId]) -> Result<Vec<(UserId, String)>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: Vec<String> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+    let text = format!(
+        "SELECT id, COALESCE(display_name, user_name) FROM users WHERE deleted_at IS NULL AND id IN ({})",
+        places.join(", ")
+    );
+    let ids: Vec<Value> = ids.iter().map(Value::from).collect();
+    db.all(Sql::assembled(text), ids).await
 }
 
 /// Groups that name the user as a direct member: `(id, display name)`.
@@ -242,19 +257,36 @@ fn with_profile(user: User, profile: &Profile) -> User {
 }
 
 fn check(profile: &Profile) -> Result<(), DirectoryError> {
-    if profile.user_name.trim().is_empty() {
-        return Err(DirectoryError::Invalid("userName must not be empty".into()));
-    }
-    Ok(())
+    name::check("userName", &profile.user_name)?;
+    profile.external_id.as_deref().map_or(Ok(()), |id| name::check_key("externalId", id))
+}
+
+/// Takes the account's row until this transaction ends, if the account is active: whoever ends the account
+/// comes wholly before or wholly after. `false` when it is not active (any more).
+///
+/// For what gives an account something to act with, and does not carry its access epoch. INVARIANT: before
+/// anything else of the account is locked, since ending it locks this row first.
+pub(crate) async fn hold(tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
+    let held = tx
+        .run(
+            sql!(
+                "UPDATE users SET access_epoch = access_epoch WHERE id = $1 AND active AND deleted_at IS NULL"
+            ),
+            (id,),
+        )
+        .await?;
+    Ok(held == 1)
 }
 
 /// Writes a new profile over the version that the caller saw. `changed` names the attributes that differ.
+/// Without any, and with the profile that is there, nothing is written and the version stays.
 ///
 /// When `active` falls, everything the account could do ends in this transaction; when it rises, the account
 /// may sign in again and policy decides about credentials.
 ///
 /// # Errors
-/// [`DirectoryError::VersionMismatch`] when `seen` is no longer current; [`DirectoryError::Taken`].
+/// [`DirectoryError::VersionMismatch`] when `seen` is no longer current; [`DirectoryError::Taken`];
+/// [`DirectoryError::Invalid`].
 pub async fn update(
     tx: &mut Tx,
     seen: &User,
@@ -262,20 +294,40 @@ pub async fn update(
     changed: Vec<String>,
 ) -> Result<User, DirectoryError> {
     check(profile)?;
-    let user = User {
-        version: seen.version + 1,
-        updated_at: tx.now(),
-        ..with_profile(seen.clone(), profile)
-    };
+    let same = with_profile(seen.clone(), profile);
+    if changed.is_empty() && same == *seen {
+        return Ok(same);
+    }
+    let user = User { version: seen.version + 1, updated_at: tx.now(), ..same };
+    write(tx, seen.version, &user).await?;
+    match (seen.active, user.active) {
+        (true, false) => {
+            let ended = ending::end_everything(tx, user.id, ending::Finality::Suspend).await?;
+            let credentials = ended.credentials.clone();
+            let fact = Fact::new(user.id.subject(), &UserDeactivated { ended });
+            tx.record(ending::about_credentials(fact, &credentials));
+        }
+        (false, true) => drop(tx.record(Fact::new(user.id.subject(), &UserActivated {}))),
+        _ => {}
+    }
+    let attributes: Vec<String> = changed.into_iter().filter(|name| name != "active").collect();
+    if !attributes.is_empty() || seen.active == user.active {
+        tx.record(Fact::new(user.id.subject(), &UserChanged { attributes }));
+    }
+    Ok(user)
+}
+
+async fn write(tx: &mut Tx, over: i64, user: &User) -> Result<(), StoreError> {
     tx.run_versioned(
         sql!(
-            "UPDATE users SET version = version + 1, user_name = $3, user_name_key = $4, external_id = $5, \
-             display_name = $6, email = $7, department = $8, title = $9, active = $10, document = $11, \
-             updated_at = $12 WHERE id = $1 AND version = $2 AND deleted_at IS NULL"
+            "UPDATE users SET version = $3, user_name = $4, user_name_key = $5, external_id = $6, display_name = $7, \
+             email = $8, department = $9, title = $10, active = $11, document = $12, updated_at = $13 \
+             WHERE id = $1 AND version = $2 AND deleted_at IS NULL"
         ),
         (
-            seen.id,
-            seen.version,
+            user.id,
+            over,
+            user.version,
             &user.user_name,
             fold(&user.user_name),
             user.external_id.clone(),
@@ -288,22 +340,7 @@ pub async fn update(
             user.updated_at,
         ),
     )
-    .await?;
-    match (seen.active, user.active) {
-        (true, false) => {
-            let ended = ending::end_everything(tx, user.id, ending::Finality::Suspend).await?;
-            let credentials = ended.credentials.clone();
-            let fact = Fact::new(user.id.subject(), &UserDeactivated { ended });
-            tx.record(ending::about_credentials(fact, &credentials));
-        }
-        (false, true) => drop(tx.record(Fact::new(user.id.subject(), &UserActivated {}))),
-        _ => {}
-    }
-    let others: Vec<String> = changed.into_iter().filter(|name| name != "active").collect();
-    if !others.is_empty() {
-        tx.record(Fact::new(user.id.subject(), &UserChanged { attributes: others }));
-    }
-    Ok(user)
+    .await
 }
 
 /// Deletes an account over the version that the caller saw: its names are free again, its id is not, and its
@@ -323,8 +360,8 @@ pub async fn delete(tx: &mut Tx, seen: &User) -> Result<(), DirectoryError> {
     )
     .await?;
     let ended = ending::end_everything(tx, seen.id, ending::Finality::Revoke).await?;
-    tx.run(sql!("DELETE FROM membership WHERE member_id = $1"), (seen.id,)).await?;
     tx.run(sql!("DELETE FROM authenticator WHERE user_id = $1"), (seen.id,)).await?;
+    group::membership::forget(tx, seen.id.subject()).await?;
     let credentials = ended.credentials.clone();
     let fact = Fact::new(seen.id.subject(), &UserDeleted { ended });
     tx.record(ending::about_credentials(fact, &credentials));

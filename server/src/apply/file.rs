@@ -195,14 +195,20 @@ fn policy_item(name: String, policy: Policy, folder: &Path) -> Result<Item, File
         (Some(text), None) => text,
         (None, Some(file)) => {
             let path = folder.join(file);
-            std::fs::read_to_string(&path).map_err(|error| unreadable(format!("policy {name}"), path, &error))?
+            std::fs::read_to_string(&path)
+                .map_err(|error| unreadable(format!("policy {name}"), path, &error))?
         }
         _ => return Err(FileError::Contradiction(format!("policy {name}: give text or file, one of them"))),
     };
     Ok(Item::new(Kind::Policy, name, json!({ "text": text })))
 }
 
-fn door_items(name: String, system: DoorSystem, folder: &Path, items: &mut Vec<Item>) -> Result<(), FileError> {
+fn door_items(
+    name: String,
+    system: DoorSystem,
+    folder: &Path,
+    items: &mut Vec<Item>,
+) -> Result<(), FileError> {
     let secret = match &system.secret_file {
         Some(file) => Some(secret(&format!("door_system {name}"), folder, file)?),
         None => None,

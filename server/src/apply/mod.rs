@@ -57,12 +57,19 @@ impl Sealer for DoorSecrets<'_> {
     fn open(&self, door_system: &str, sealed: &str) -> Result<Secret<String>, String> {
         let opened = self.sealing.open(SECRET.at(door_system), sealed);
         let opened = opened.map_err(|error| format!("door system {door_system}: {error}"))?;
-        String::from_utf8(opened.expose().clone()).map(Secret::new).map_err(|_| "its secret is not text".into())
+        String::from_utf8(opened.expose().clone())
+            .map(Secret::new)
+            .map_err(|_| "its secret is not text".into())
     }
 }
 
 /// Compares a declaration with what is there. Changes nothing.
-pub async fn plan(db: &Db, sealing: &SealingKeys, wanted: Vec<Item>, prune: bool) -> Result<Plan, ApplyError> {
+pub async fn plan(
+    db: &Db,
+    sealing: &SealingKeys,
+    wanted: Vec<Item>,
+    prune: bool,
+) -> Result<Plan, ApplyError> {
     let secrets = DoorSecrets { ctx: db.ctx(), sealing };
     let present = declared::read_all(db, &secrets).await?;
     let plan = Plan::new(wanted, present, prune);
@@ -121,7 +128,12 @@ fn text(item: &Item, field: &str) -> String {
 }
 
 /// The connector can be opened, and its doors are the declared access points.
-fn check_door_system(db: &Db, sealing: &SealingKeys, system: &Item, after: &[Item]) -> Result<(), ApplyError> {
+fn check_door_system(
+    db: &Db,
+    sealing: &SealingKeys,
+    system: &Item,
+    after: &[Item],
+) -> Result<(), ApplyError> {
     let wrong = |problem: String| ApplyError::Doors(format!("door system {}: {problem}", system.name));
     let secrets = DoorSecrets { ctx: db.ctx(), sealing };
     let opened = bridge::systems::open_connector(
@@ -137,7 +149,9 @@ fn check_door_system(db: &Db, sealing: &SealingKeys, system: &Item, after: &[Ite
     )
     .map_err(wrong)?;
     let on_the_wire: Vec<String> = opened.access_points().into_iter().map(|point| point.0).collect();
-    let declared = after.iter().filter(|item| item.kind == Kind::AccessPoint && text(item, "door_system") == system.name);
+    let declared = after
+        .iter()
+        .filter(|item| item.kind == Kind::AccessPoint && text(item, "door_system") == system.name);
     for point in declared {
         if !on_the_wire.contains(&point.name) {
             return Err(wrong(format!(

@@ -39,7 +39,11 @@ impl Plan {
         let same = |a: &Item, b: &Item| a.kind == b.kind && a.name == b.name;
         let (mut declared, mut undeclared) = (Vec::new(), Vec::new());
         for item in present {
-            if wanted.iter().any(|wanted| same(wanted, &item)) { declared.push(item) } else { undeclared.push(item) }
+            if wanted.iter().any(|wanted| same(wanted, &item)) {
+                declared.push(item)
+            } else {
+                undeclared.push(item)
+            }
         }
         let mut plan = Self::default();
         for after in wanted {
@@ -109,7 +113,11 @@ impl fmt::Display for Plan {
             }
         }
         for item in &self.kept {
-            writeln!(f, "  {} {} is there and not declared; it stays (delete it with --prune)", item.kind, item.name)?;
+            writeln!(
+                f,
+                "  {} {} is there and not declared; it stays (delete it with --prune)",
+                item.kind, item.name
+            )?;
         }
         if self.is_empty() {
             writeln!(f, "Nothing to change.")?;
@@ -129,13 +137,16 @@ fn shown(kind: Kind, field: &str, value: &serde_json::Value) -> String {
 fn show_difference(f: &mut fmt::Formatter<'_>, before: &Item, after: &Item, field: &str) -> fmt::Result {
     let value = |item: &Item| item.fields.get(field).map(|value| shown(item.kind, field, value));
     if after.kind == Kind::Policy && field == "text" {
-        let text = |item: &Item| item.fields.get(field).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
+        let text =
+            |item: &Item| item.fields.get(field).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
         let (old, new) = (text(before), text(after));
         let lines = similar::TextDiff::from_lines(&old, &new).unified_diff().context_radius(1).to_string();
         return lines.lines().try_for_each(|line| writeln!(f, "    {line}"));
     }
     match (value(before), value(after)) {
         (None, None) => writeln!(f, "    {field}: (secret) changes"),
-        (old, new) => writeln!(f, "    {field}: {} → {}", old.unwrap_or("-".into()), new.unwrap_or("-".into())),
+        (old, new) => {
+            writeln!(f, "    {field}: {} → {}", old.unwrap_or("-".into()), new.unwrap_or("-".into()))
+        }
     }
 }

@@ -32,7 +32,8 @@ impl Apply {
         let text = std::fs::read_to_string(&self.file)
             .map_err(|error| Failure::new(format!("cannot read {}: {error}", self.file.display())))?;
         let folder = self.file.parent().map(PathBuf::from).unwrap_or_default();
-        let named = |error: crate::apply::FileError| Failure::new(format!("{}: {error}", self.file.display()));
+        let named =
+            |error: crate::apply::FileError| Failure::new(format!("{}: {error}", self.file.display()));
         let wanted = Declaration::parse(&text).and_then(|declared| declared.items(&folder)).map_err(named)?;
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
         let db = Db::open(&config.database()?, ctx, house::sinks()).await?;

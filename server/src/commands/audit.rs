@@ -1,10 +1,13 @@
 //! `cardea audit`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use kernel::Ctx;
+use keys::{KeyRing, RotationPolicy, SealingKeys};
 use store::Db;
 
-use super::{Failure, Outcome, say};
+use super::{Failure, Outcome, say, say_progress};
 use crate::config::Config;
 use crate::house;
 
@@ -12,31 +15,51 @@ use crate::house;
 pub(super) enum Audit {
     /// Check the whole journal: the order has no gap, the chain holds, bodies are what was digested, and
     /// nothing was cut off behind a signed checkpoint. Names the first line that was changed.
-    Verify,
+    Verify {
+        /// Evidence keys kept elsewhere (as served at /jwks/evidence), instead of those of this database.
+        #[arg(long, value_name = "JWKS")]
+        keys: Option<PathBuf>,
+    },
 }
 
 impl Audit {
     pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
-        let Self::Verify = self;
+        let Self::Verify { keys } = self;
         let db = Db::open(&config.database()?, ctx, house::sinks()).await?;
-        let report = verify(&db).await?;
-        for finding in &report.findings {
-            say(format_args!("CHANGED  {finding}"));
-        }
-        say(format_args!(
-            "{} facts, {} not yet in the chain, {} bodies erased, {} findings",
-            report.facts,
-            report.unsequenced,
-            report.erased,
-            report.findings.len()
-        ));
-        match report.findings.is_empty() {
-            true => Ok(()),
-            false => Err(Failure::new("the journal was changed behind our back")),
-        }
+        let jwks = match keys {
+            Some(file) => std::fs::read(&file)
+                .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?,
+            None => {
+                let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
+                let ring = KeyRing::read(db.clone(), sealing, RotationPolicy::default()).await?;
+                ring.evidence_jwks().bytes.to_vec()
+            }
+        };
+        let report = audit::verify(&db, &jwks, None, |progress| {
+            say_progress(format_args!("verified {} of {} facts", progress.seq, progress.until));
+        })
+        .await?;
+        conclude(&report)
     }
 }
 
-async fn verify(db: &Db) -> Result<audit::Report, Failure> {
-    Ok(audit::verify(db).await?)
+fn conclude(report: &audit::Report) -> Outcome {
+    for finding in &report.findings {
+        say(format_args!("CHANGED  {finding}"));
+    }
+    if report.more > 0 {
+        say(format_args!("CHANGED  and {} more", report.more));
+    }
+    say(format_args!(
+        "{} facts and {} checkpoints verified, {} bodies erased, {} facts not yet in the chain, {} findings",
+        report.facts,
+        report.checkpoints,
+        report.erased,
+        report.unsequenced,
+        report.findings.len()
+    ));
+    match report.is_good() {
+        true => Ok(()),
+        false => Err(Failure::new("the journal was changed behind our back")),
+    }
 }

@@ -57,10 +57,14 @@ async fn check_database(report: &mut Report, config: &Config, ctx: &Ctx) -> Opti
         Err(error) => return report.part::<Db, _>("database", Err(error)),
     };
     let opened = Db::open(&which, ctx.clone(), house::sinks()).await;
-    report.part("database", opened.map(|db| {
-        let kind = if db.is_postgres() { "PostgreSQL, migrated, clocks agree" } else { "SQLite, migrated" };
-        (db, kind.to_owned())
-    }))
+    report.part(
+        "database",
+        opened.map(|db| {
+            let kind =
+                if db.is_postgres() { "PostgreSQL, migrated, clocks agree" } else { "SQLite, migrated" };
+            (db, kind.to_owned())
+        }),
+    )
 }
 
 async fn check_ephemeral(report: &mut Report, config: &Config) {
@@ -69,7 +73,8 @@ async fn check_ephemeral(report: &mut Report, config: &Config) {
         return;
     };
     let outcome = async {
-        let url = config.secret("ephemeral.redis.url_file", &redis.url_file).map_err(|error| error.to_string())?;
+        let url =
+            config.secret("ephemeral.redis.url_file", &redis.url_file).map_err(|error| error.to_string())?;
         let opened = Ephemeral::on_redis(&url, &redis.prefix).await.map_err(|error| error.to_string())?;
         opened.check().await.map_err(|error| error.to_string())?;
         Ok::<_, String>(((), "Redis".to_owned()))
@@ -85,7 +90,10 @@ async fn check_contents(report: &mut Report, db: &Db, sealing: Option<&SealingKe
     report.part("signing keys", keys.map(|count| ((), format!("{count} can be opened"))));
     let systems = match directory::door::systems(db).await {
         Ok(systems) => systems,
-        Err(error) => return drop(report.part::<(), _>("door systems", Err(error))),
+        Err(error) => {
+            report.part::<(), _>("door systems", Err(error));
+            return;
+        }
     };
     for system in systems {
         let part = format!("door system {}", system.name);
@@ -110,7 +118,9 @@ fn described_unit(unit: &bridge::connector::UnitHealth) -> String {
     let mut parts = vec!["answers".to_owned()];
     parts.extend(unit.firmware.as_ref().map(|firmware| format!("firmware {firmware}")));
     parts.extend(unit.cards.map(|cards| format!("{cards} cards")));
-    parts.extend(unit.clock_drift_seconds.filter(|drift| *drift != 0).map(|drift| format!("clock {drift} s off")));
+    parts.extend(
+        unit.clock_drift_seconds.filter(|drift| *drift != 0).map(|drift| format!("clock {drift} s off")),
+    );
     parts.extend(unit.findings.iter().map(|finding| format!("{finding:?}")));
     parts.join(", ")
 }

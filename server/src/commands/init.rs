@@ -8,9 +8,7 @@ use keys::SealingKeys;
 use web::Issuer;
 
 use super::{Failure, Outcome, say};
-
-/// The annotated sample; `{issuer}` is filled in.
-pub(super) const SAMPLE: &str = include_str!("cardea.sample.toml");
+use crate::config::SAMPLE;
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
@@ -56,7 +54,9 @@ mod tests {
         let config = Config::read(&folder.path().join("new/cardea.toml")).unwrap();
         assert_eq!(config.issuer, "http://localhost:8080");
         assert!(SealingKeys::load(&config.path(&config.sealing.key_file)).is_ok());
-        assert!(init().run(&Ctx::for_tests(2)).is_err_and(|failure| failure.message.contains("not replaced")));
+        assert!(
+            init().run(&Ctx::for_tests(2)).is_err_and(|failure| failure.message.contains("not replaced"))
+        );
     }
 
     /// Every key of the sample, uncommented, is one that the configuration knows.

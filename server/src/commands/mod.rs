@@ -153,3 +153,12 @@ fn say(line: impl std::fmt::Display) {
 fn say_error(line: impl std::fmt::Display) {
     eprintln!("cardea: {line}");
 }
+
+/// Progress of long work, on a terminal only: one line that is written over.
+#[expect(clippy::print_stderr, reason = "progress goes where complaints go")]
+fn say_progress(line: impl std::fmt::Display) {
+    use std::io::IsTerminal as _;
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{line}\x1b[K");
+    }
+}

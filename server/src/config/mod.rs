@@ -10,9 +10,13 @@ use std::path::{Path, PathBuf};
 use kernel::Secret;
 use serde::Deserialize;
 use store::DbConfig;
-use web::{BadIssuer, Issuer, NotANetwork, TrustedProxies};
+use jiff::tz::TimeZone;
+use web::{BadIssuer, Issuer, Networks, NotANetwork};
 
-pub use parts::{Database, Ephemeral, Http, Log, LogFormat, Passwords, Postgres, Redis, Sealing, Tls};
+pub use parts::{Database, Ephemeral, Http, Log, LogFormat, Passwords, Postgres, Redis, Sealing, Site, Tls};
+
+/// An annotated configuration with nothing but the issuer set; `{issuer}` is filled in by who writes it.
+pub const SAMPLE: &str = include_str!("cardea.sample.toml");
 
 /// What is configured.
 #[derive(Clone, Debug, Deserialize)]
@@ -23,6 +27,9 @@ pub struct Config {
     /// Listening.
     #[serde(default)]
     pub http: Http,
+    /// What policies may ask about.
+    #[serde(default)]
+    pub site: Site,
     /// The database.
     #[serde(default)]
     pub database: Database,
@@ -65,9 +72,17 @@ pub enum ConfigError {
     /// The issuer cannot be one.
     #[error("issuer: {0}")]
     Issuer(#[from] BadIssuer),
-    /// A trusted proxy is no address.
-    #[error("http.trusted_proxies: {0}")]
-    Proxies(#[from] NotANetwork),
+    /// A text is no address and no network.
+    #[error("{key}: {reason}")]
+    Network {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong.
+        reason: NotANetwork,
+    },
+    /// A text is no time zone.
+    #[error("site.time_zone: {0:?} is none of the system's time zones; write it like Europe/Helsinki")]
+    TimeZone(String),
     /// A file that holds a secret cannot be read.
     #[error("{key}: cannot read {}: {reason}", path.display())]
     Secret {
@@ -96,7 +111,8 @@ impl Config {
 
     /// Reads a text, as if it stood in `folder`. The error names line and column.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, String> {
-        let mut config: Self = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let mut config: Self =
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         config.folder = folder.to_path_buf();
         Ok(config)
     }
@@ -104,6 +120,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let issuer = self.issuer()?;
         self.proxies()?;
+        self.idp()?;
         let wrong = |text: &str| Err(ConfigError::Contradiction(text.into()));
         if self.database.sqlite.is_some() && self.database.postgres.is_some() {
             return wrong("database: choose sqlite or postgres, not both");
@@ -129,8 +146,18 @@ impl Config {
     }
 
     /// The proxies whose word counts.
-    pub fn proxies(&self) -> Result<TrustedProxies, NotANetwork> {
-        TrustedProxies::parse(&self.http.trusted_proxies)
+    pub fn proxies(&self) -> Result<Networks, ConfigError> {
+        networks("http.trusted_proxies", &self.http.trusted_proxies)
+    }
+
+    /// What the provider is set to.
+    pub fn idp(&self) -> Result<idp::Settings, ConfigError> {
+        let zone = &self.site.time_zone;
+        Ok(idp::Settings {
+            internal_networks: networks("site.internal_networks", &self.site.internal_networks)?,
+            time_zone: TimeZone::get(zone).map_err(|_| ConfigError::TimeZone(zone.clone()))?,
+            ..idp::Settings::default()
+        })
     }
 
     /// Which database.
@@ -149,8 +176,11 @@ impl Config {
 
     /// A secret from the file that a key names; the last line break does not belong to it.
     pub fn secret(&self, key: &'static str, file: &Path) -> Result<Secret<String>, ConfigError> {
-        read_secret(&self.path(file))
-            .map_err(|reason| ConfigError::Secret { key, path: self.path(file), reason })
+        read_secret(&self.path(file)).map_err(|reason| ConfigError::Secret {
+            key,
+            path: self.path(file),
+            reason,
+        })
     }
 
     /// A path, taken from the configuration's folder when it is relative.
@@ -158,6 +188,10 @@ impl Config {
     pub fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }
+}
+
+fn networks(key: &'static str, texts: &[String]) -> Result<Networks, ConfigError> {
+    Networks::parse(texts).map_err(|reason| ConfigError::Network { key, reason })
 }
 
 /// The text of a file that holds one secret.
@@ -180,7 +214,9 @@ mod tests {
     #[test]
     fn an_issuer_is_all_it_needs() {
         let config = check("issuer = \"http://localhost:8080\"").unwrap();
-        assert!(matches!(config.database().unwrap(), DbConfig::Sqlite { path } if path == Path::new("/srv/cardea/cardea.sqlite")));
+        assert!(
+            matches!(config.database().unwrap(), DbConfig::Sqlite { path } if path == Path::new("/srv/cardea/cardea.sqlite"))
+        );
         assert_eq!(config.http.listen, ["127.0.0.1:8080"]);
     }
 

@@ -34,6 +34,22 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
+/// `[site]`: what policies may ask about.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Site {
+    /// The organisation's own networks: `Network::"internal"` in policies; all others are remote.
+    pub internal_networks: Vec<String>,
+    /// Where hours and weekdays are reckoned, e.g. `Europe/Helsinki`.
+    pub time_zone: String,
+}
+
+impl Default for Site {
+    fn default() -> Self {
+        Self { internal_networks: Vec::new(), time_zone: "UTC".into() }
+    }
+}
+
 /// `[database]`: a SQLite file unless `postgres` is set.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -1,54 +1,114 @@
-//! The stage: a fresh folder with configuration and keys, the server, and everything it speaks to.
+//! A stage: the whole house in a fresh folder on a free port, and everything it speaks to, simulated behind
+//! real sockets: HR, an app, a door controller. The demo plays on it, and so do the journeys in `tests/`.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use directory::{invitation, user};
+use store::Origin;
+
 use base64::Engine as _;
-use kernel::{Ctx, Token};
+use kernel::{Actor, Ctx, Token};
+use sim::browser::Browser;
 use sim::hr::Hr;
 use sim::relying_party::{Registration, RelyingParty, RelyingPartyOptions};
 use sim::uhppote::{Controller, ControllerOptions};
 use tempfile::TempDir;
 
-use crate::apply;
-use crate::commands::Failure;
-use crate::commands::init::SAMPLE;
-use crate::config::Config;
-use crate::house::{House, Running, listen};
+use crate::apply::{self, ApplyError};
+use crate::config::{Config, ConfigError, SAMPLE};
+use crate::house::{House, OpenError, Running, listen};
 
 /// The controller's serial number.
 const SERIAL: u32 = 405_419_896;
 /// The door that the story is about: door 1 of the controller.
-pub(super) const CONTROL_ROOM: u8 = 1;
+pub const CONTROL_ROOM: u8 = 1;
 /// A door that nobody in the story may open: door 2.
-pub(super) const TRANSFORMER_HALL: u8 = 2;
+pub const TRANSFORMER_HALL: u8 = 2;
 /// The department whose people work in the control room.
-pub(super) const DEPARTMENT: &str = "Grid Operations";
+pub const DEPARTMENT: &str = "Grid Operations";
 /// The mail domain of the company.
-pub(super) const DOMAIN: &str = "grid.example";
+pub const DOMAIN: &str = "grid.example";
 
-/// Everything that the story needs.
-pub(super) struct Stage {
-    pub(super) ctx: Ctx,
-    pub(super) house: House,
-    pub(super) hr: Hr,
-    pub(super) app: RelyingParty,
-    pub(super) controller: Controller,
-    pub(super) folder: TempDir,
-    pub(super) config: PathBuf,
+/// Why a stage could not be set, or what happened on it.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The house could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its sealing key.
+    #[error(transparent)]
+    Sealing(#[from] keys::KeyFileError),
+    /// The declaration.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// HR.
+    #[error(transparent)]
+    Hr(#[from] sim::hr::HrError),
+    /// The app.
+    #[error(transparent)]
+    App(#[from] sim::relying_party::RelyingPartyError),
+    /// A file or socket.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] store::StoreError),
+    /// There is nobody of this name to invite.
+    #[error("there is no active user {0:?}; HR makes users over SCIM")]
+    Nobody(String),
+}
+
+/// What a stage is made of.
+#[derive(Clone, Debug, Default)]
+pub struct StageOptions {
+    /// The port of the identity provider; 0 takes a free one.
+    pub port: u16,
+    /// `postgres://…` instead of a SQLite file.
+    pub postgres: Option<String>,
+    /// `redis://…` instead of memory.
+    pub redis: Option<String>,
+    /// The program `cardea`, for commands; by default this very program.
+    pub binary: Option<PathBuf>,
+}
+
+/// Everything that a story needs.
+pub struct Stage {
+    /// Clock and entropy.
+    pub ctx: Ctx,
+    /// The house that runs.
+    pub house: House,
+    /// HR: SCIM over HTTP.
+    pub hr: Hr,
+    /// The app "Grid Console", of low sensitivity.
+    pub app: RelyingParty,
+    /// The secret of the app.
+    pub app_secret: String,
+    /// HR's bearer token.
+    pub hr_token: String,
+    /// The door controller.
+    pub controller: Controller,
+    /// The folder with configuration, keys and database.
+    pub folder: TempDir,
+    /// The configuration file.
+    pub config: PathBuf,
+    binary: Option<PathBuf>,
     running: Running,
 }
 
 impl Stage {
     /// Sets everything up. An empty folder, a new database, new keys.
-    pub(super) async fn set(ctx: &Ctx, port: u16) -> Result<Self, Failure> {
-        let folder = tempfile::Builder::new().prefix("cardea-demo-").tempdir()?;
-        let listener = listen(&format!("127.0.0.1:{port}"))?;
+    pub async fn set(ctx: &Ctx, options: StageOptions) -> Result<Self, StageError> {
+        let folder = tempfile::Builder::new().prefix("cardea-").tempdir()?;
+        let listener = listen(&format!("127.0.0.1:{}", options.port))?;
         let issuer = format!("http://localhost:{}", listener.local_addr()?.port());
         let now = clock(ctx);
         let controller = Controller::start(SERIAL, ControllerOptions::new(now.clone())).await?;
         let app = RelyingParty::start(RelyingPartyOptions::new("Grid Console", now)).await?;
-        let config = write_config(ctx, &folder, &issuer)?;
+        let config = write_config(ctx, &folder, &issuer, &options)?;
         let (hr_token, app_secret) = (Token::generate(ctx, "hr"), Token::generate(ctx, "app"));
         std::fs::write(folder.path().join("hr.token"), hr_token.expose())?;
         std::fs::write(folder.path().join("grid-console.secret"), app_secret.expose())?;
@@ -57,31 +117,44 @@ impl Stage {
         let house = House::open(Config::read(&config)?, ctx.clone()).await?;
         apply::apply(&house.db, &house.sealing, &declaration, folder.path()).await?;
         let running = house.clone().run(vec![listener]).await?;
-        app.connect(Registration {
-            issuer: issuer.clone(),
-            client_id: "grid-console".into(),
-            client_secret: Some(app_secret.expose().clone()),
-            scopes: vec!["profile".into(), "email".into()],
-        })
-        .await?;
-        let hr = Hr::new(&format!("{issuer}/scim/v2"), hr_token.expose().clone())?;
-        Ok(Self { ctx: ctx.clone(), house, hr, app, controller, folder, config, running })
+        let (hr_token, app_secret) = (hr_token.expose().clone(), app_secret.expose().clone());
+        app.connect(registration(&issuer, &app_secret)).await?;
+        let hr = Hr::new(&format!("{issuer}/scim/v2"), hr_token.clone())?;
+        let (ctx, binary) = (ctx.clone(), options.binary);
+        Ok(Self { ctx, house, hr, app, app_secret, hr_token, controller, folder, config, binary, running })
     }
 
     /// Ends everything; the folder goes with it.
-    pub(super) async fn strike(self) {
+    pub async fn strike(self) {
         self.running.stop().await;
         self.controller.stop().await;
     }
 
+    /// A browser of its own.
+    #[must_use]
+    pub fn browser(&self) -> Browser {
+        Browser::new(clock(&self.ctx))
+    }
+
+    /// A single-use link with which an employee sets a password.
+    pub async fn invite(&self, user_name: &str) -> Result<String, StageError> {
+        let user = user::by_user_name(&self.house.db, user_name).await?.filter(|user| user.active);
+        let user = user.ok_or_else(|| StageError::Nobody(user_name.to_owned()))?;
+        let mut tx = self.house.db.write(Origin::of(Actor::Operator)).await?;
+        let token = invitation::create(&mut tx, user.id).await;
+        Ok(idp::invitation_link(&self.house.issuer, &tx.end(token).await?))
+    }
+
     /// The number of a card as the controller knows it: facility × 100,000 + number.
-    pub(super) fn only_card(&self) -> Option<u32> {
+    #[must_use]
+    pub fn only_card(&self) -> Option<u32> {
         self.controller.cards().first().map(|card| card.number)
     }
 
-    /// Runs this very program with the demo's configuration, and answers exit code and output.
-    pub(super) async fn cardea(&self, arguments: &[&str]) -> Result<(Option<i32>, String), Failure> {
-        let output = tokio::process::Command::new(std::env::current_exe()?)
+    /// Runs the program `cardea` with this stage's configuration, and answers exit code and output.
+    pub async fn cardea(&self, arguments: &[&str]) -> Result<(Option<i32>, String), StageError> {
+        let program = self.binary.clone().map_or_else(std::env::current_exe, Ok)?;
+        let output = tokio::process::Command::new(program)
             .arg("--config")
             .arg(&self.config)
             .args(arguments)
@@ -94,20 +167,39 @@ impl Stage {
     }
 }
 
-pub(super) fn clock(ctx: &Ctx) -> sim::Now {
+/// The house's clock as the simulators want it.
+#[must_use]
+pub fn clock(ctx: &Ctx) -> sim::Now {
     let ctx = ctx.clone();
     std::sync::Arc::new(move || ctx.now().to_jiff().unwrap_or(jiff::Timestamp::UNIX_EPOCH))
 }
 
-fn write_config(ctx: &Ctx, folder: &TempDir, issuer: &str) -> Result<PathBuf, Failure> {
+fn registration(issuer: &str, secret: &str) -> Registration {
+    Registration {
+        issuer: issuer.into(),
+        client_id: "grid-console".into(),
+        client_secret: Some(secret.into()),
+        scopes: vec!["profile".into(), "email".into()],
+    }
+}
+
+fn write_config(ctx: &Ctx, folder: &TempDir, issuer: &str, options: &StageOptions) -> Result<PathBuf, StageError> {
     let path = folder.path().join("cardea.toml");
     keys::SealingKeys::create_file(&folder.path().join("sealing.key"), ctx)?;
-    std::fs::write(&path, SAMPLE.replace("{issuer}", issuer))?;
+    let mut text = SAMPLE.replace("{issuer}", issuer);
+    for (section, url) in [("database.postgres", &options.postgres), ("ephemeral.redis", &options.redis)] {
+        if let Some(url) = url {
+            let file = format!("{section}.url");
+            std::fs::write(folder.path().join(&file), url)?;
+            text.push_str(&format!("\n[{section}]\nurl_file = \"{file}\"\n"));
+        }
+    }
+    std::fs::write(&path, text)?;
     Ok(path)
 }
 
 /// A free UDP port on which the controller's pushed events are heard.
-fn push_port() -> Result<u16, Failure> {
+fn push_port() -> Result<u16, std::io::Error> {
     Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
@@ -119,8 +211,9 @@ fn declaration(redirect_uri: &str, controller: &Controller, push_port: u16) -> S
         .replace("{push}", &format!("127.0.0.1:{push_port}"))
 }
 
-/// What a compact JWS says; its signature is for `cardea receipt verify`.
-pub(super) fn payload(jws: &str) -> Option<serde_json::Value> {
+/// What a compact JWS says, unverified.
+#[must_use]
+pub fn payload(jws: &str) -> Option<serde_json::Value> {
     let payload = jws.split('.').nth(1)?;
     serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
 }

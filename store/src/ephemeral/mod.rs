@@ -1,6 +1,6 @@
 //! Values that may be lost: counters for throttling, short-lived single-use values.
 //!
-//! Two implementations under one suite (`tests/ephemeral.rs`): in memory for one process, Redis for many.
+//! Two implementations under one suite (`tests/suite/ephemeral.rs`): in memory for one process, Redis for many.
 //! What must survive a restart does not belong here.
 
 mod memory;
@@ -19,9 +19,13 @@ pub enum EphemeralError {
     /// The in-process store holds its maximum of live values.
     #[error("the ephemeral store is full")]
     Full,
+    /// The key or the value is longer than may be stored.
+    #[error("the key or value is too long for the ephemeral store")]
+    TooLong,
 }
 
-/// Counters and short-lived values, in this process or on Redis. Keys up to 512 bytes, values up to 64 KiB.
+/// Counters and short-lived values, in this process or on Redis. Keys up to [`Ephemeral::KEY_BYTES`], values up
+/// to [`Ephemeral::VALUE_BYTES`].
 #[derive(Clone, Debug)]
 pub struct Ephemeral(Kind);
 
@@ -32,10 +36,15 @@ enum Kind {
 }
 
 impl Ephemeral {
-    /// In this process: gone when it ends. Holds 1,000,000 live values at most.
+    /// The longest key, in bytes.
+    pub const KEY_BYTES: usize = 512;
+    /// The longest value, in bytes.
+    pub const VALUE_BYTES: usize = 65_536;
+
+    /// In this process: gone when it ends. Holds 1,000,000 live values and 128 MiB at most.
     #[must_use]
     pub fn in_memory(ctx: Ctx) -> Self {
-        Self(Kind::Memory(memory::Memory::new(ctx, 1_000_000)))
+        Self(Kind::Memory(memory::Memory::new(ctx, memory::Bounds { entries: 1_000_000, bytes: 128 << 20 })))
     }
 
     /// On a Redis server. `prefix` keeps deployments that share one apart.
@@ -46,6 +55,7 @@ impl Ephemeral {
     /// Adds one to a counter and answers the new count. The counter disappears `window` after its first
     /// count. Exact under any number of callers at once.
     pub async fn count(&self, key: &str, window: Duration) -> Result<u64, EphemeralError> {
+        bounded(key, "")?;
         match &self.0 {
             Kind::Memory(memory) => memory.count(key, window),
             Kind::Redis(redis) => redis.count(key, window).await,
@@ -65,6 +75,7 @@ impl Ephemeral {
 
     /// Stores a value unless one is there already. `true` when it was stored: of many callers, for one.
     pub async fn put_once(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, EphemeralError> {
+        bounded(key, value)?;
         match &self.0 {
             Kind::Memory(memory) => memory.put_once(key, value, ttl),
             Kind::Redis(redis) => redis.put_once(key, value, ttl).await,
@@ -73,6 +84,7 @@ impl Ephemeral {
 
     /// Stores a value, replacing what is there.
     pub async fn put(&self, key: &str, value: &str, ttl: Duration) -> Result<(), EphemeralError> {
+        bounded(key, value)?;
         match &self.0 {
             Kind::Memory(memory) => memory.put(key, value, ttl),
             Kind::Redis(redis) => redis.put(key, value, ttl).await,
@@ -99,4 +111,9 @@ impl Ephemeral {
     pub async fn check(&self) -> Result<(), EphemeralError> {
         self.get("check").await.map(drop)
     }
+}
+
+fn bounded(key: &str, value: &str) -> Result<(), EphemeralError> {
+    let fits = key.len() <= Ephemeral::KEY_BYTES && value.len() <= Ephemeral::VALUE_BYTES;
+    if fits { Ok(()) } else { Err(EphemeralError::TooLong) }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::redis::aio::ConnectionManager;
+use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use ::redis::{AsyncCommands as _, ExistenceCheck, Script, SetExpiry, SetOptions};
 use kernel::Secret;
 
@@ -20,6 +20,9 @@ impl std::fmt::Debug for Redis {
     }
 }
 
+/// How long to wait for a connection, and for an answer: a call takes at most twice this.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 impl From<::redis::RedisError> for EphemeralError {
     fn from(error: ::redis::RedisError) -> Self {
         EphemeralError::Failed(error.to_string())
@@ -33,7 +36,14 @@ const COUNT: &str = "local n = redis.call('INCR', KEYS[1]) \
 impl Redis {
     pub(super) async fn open(url: &Secret<String>, prefix: &str) -> Result<Self, EphemeralError> {
         let client = ::redis::Client::open(url.expose().as_str())?;
-        Ok(Self { manager: client.get_connection_manager().await?, prefix: prefix.to_owned() })
+        // Each call to a server that is down tries to reach it once: an answer in time is worth more than one
+        // in the end.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
+        let manager = ConnectionManager::new_with_config(client, config).await?;
+        Ok(Self { manager, prefix: prefix.to_owned() })
     }
 
     fn key(&self, key: &str) -> String {

@@ -5,13 +5,13 @@
 
 mod person;
 mod script;
-mod stage;
 mod timeline;
 
 use clap::Args;
 use kernel::Ctx;
 
 use super::Outcome;
+use crate::stage::{Stage, StageOptions};
 use crate::config::{Log, LogFormat};
 use crate::logging;
 
@@ -33,7 +33,7 @@ impl Demo {
     pub(super) async fn run(self, ctx: Ctx) -> Outcome {
         let filter = if self.verbose { "info" } else { "error" };
         logging::start(&Log { format: LogFormat::Text, filter: filter.into() });
-        let stage = stage::Stage::set(&ctx, self.port).await?;
+        let stage = Stage::set(&ctx, StageOptions { port: self.port, ..StageOptions::default() }).await?;
         let outcome = match self.script {
             true => script::play(&stage).await,
             false => person::attend(&stage).await,

@@ -4,10 +4,10 @@ use sim::hr::Person;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::script::person;
-use super::stage::{CONTROL_ROOM, Stage};
 use super::timeline::until;
 use crate::commands::serve::asked_to_stop;
-use crate::commands::{Failure, Outcome, invite, say};
+use crate::commands::{Failure, Outcome, say};
+use crate::stage::{CONTROL_ROOM, Stage};
 
 const WORDS: &str = "\
   hire       HR hires Mira Holt; policy gives her a card; you get an invitation link
@@ -88,7 +88,8 @@ impl Play<'_> {
             None => self.id = Some(self.stage.hr.hire(&self.person).await?),
         }
         let card = until("a card on the controller", || self.stage.only_card()).await?;
-        let link = invite::invite(&self.stage.house.db, &self.stage.house.issuer, &self.person.user_name).await?;
+        let link =
+            self.stage.invite(&self.person.user_name).await?;
         say(format_args!("{} is hired; the door holds card {card}.", self.person.display_name()));
         say(format_args!("Set a password:  {link}"));
         say(format_args!("Then sign in:    {}  as {}", self.stage.app.home(), self.person.user_name));

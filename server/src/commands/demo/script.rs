@@ -6,9 +6,9 @@ use sim::browser::Browser;
 use sim::hr::Person;
 use sim::relying_party::Session;
 
-use super::stage::{CONTROL_ROOM, DEPARTMENT, DOMAIN, Stage, TRANSFORMER_HALL, payload};
 use super::timeline::{Timeline, prove, until};
 use crate::commands::{Failure, Outcome, say};
+use crate::stage::{CONTROL_ROOM, DEPARTMENT, DOMAIN, Stage, TRANSFORMER_HALL, payload};
 
 /// What the employee chooses.
 const PASSWORD: &str = "nine ducks on a cold river";
@@ -57,7 +57,7 @@ async fn work(
 ) -> Result<(Browser, Session), Failure> {
     let (code, link) = stage.cardea(&["invite", &person.user_name]).await?;
     prove(code == Some(0), format_args!("an invitation: {link}"))?;
-    let mut browser = Browser::new(super::stage::clock(&stage.ctx));
+    let mut browser = stage.browser();
     let page = browser.get(link.trim()).await?;
     let form = page.form_with("password")?;
     let done = browser.submit(&form, &[("password", PASSWORD), ("password_again", PASSWORD)]).await?;
@@ -107,7 +107,10 @@ async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Out
     timeline.step("door", "the next swipe at the control room is denied");
     let (signed, receipt) = complete_receipt(stage, id).await?;
     let door = &receipt["doors"][0];
-    timeline.step("receipt", format_args!("the denial came back as an event: {} {}", door["level"], door["level_words"]));
+    timeline.step(
+        "receipt",
+        format_args!("the denial came back as an event: {} {}", door["level"], door["level_words"]),
+    );
     let (file, keys) = (stage.folder.path().join("receipt.jws"), stage.folder.path().join("evidence.jwks"));
     std::fs::write(&file, &signed)?;
     let url = stage.house.issuer.url("/jwks/evidence");
@@ -125,7 +128,9 @@ async fn complete_receipt(stage: &Stage, id: &str) -> Result<(String, Value), Fa
     let began = std::time::Instant::now();
     loop {
         let (code, said) = stage.cardea(&["receipt", "show", id, "--signed"]).await?;
-        if let Some(receipt) = payload(said.trim()).filter(|receipt| code == Some(0) && receipt["doors"][0]["level"] == "A4") {
+        if let Some(receipt) =
+            payload(said.trim()).filter(|receipt| code == Some(0) && receipt["doors"][0]["level"] == "A4")
+        {
             prove(receipt["complete"] == true, "the receipt is complete")?;
             prove(receipt["user"] == id, "the receipt is about the employee")?;
             return Ok((said.trim().to_owned(), receipt));
@@ -140,7 +145,10 @@ fn show(receipt: &Value) {
     say("");
     say(format_args!("  Receipt {}", receipt["id"].as_str().unwrap_or_default()));
     say(format_args!("    cause         {} at {}", receipt["cause"]["kind"], receipt["cause"]["at"]));
-    say(format_args!("    at the commit {} session(s), {} grant(s) ended", ended["sessions"], ended["grants"]));
+    say(format_args!(
+        "    at the commit {} session(s), {} grant(s) ended",
+        ended["sessions"], ended["grants"]
+    ));
     for door in receipt["doors"].as_array().into_iter().flatten() {
         let text = |field: &str| door[field].as_str().unwrap_or("-").to_owned();
         say(format_args!("    {}  {} ({})", text("door_system"), text("status"), text("tested_against")));

@@ -1,0 +1,10 @@
+//! Sequence, checkpoints and verification on a database, on both engines.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
+mod follow;
+#[path = "../../../keys/tests/database/house.rs"]
+mod house;
+mod journal;
+mod sequence;
+mod verify;

@@ -1,0 +1,265 @@
+//! The reconciler of one door system: brings one credential to what is wanted, and proves it.
+//!
+//! The fact that woke it is only a hint: it reads what is wanted now, makes the system so, and reads the
+//! system back. What the system says of its own success is A1 and no more; absence that was read back is A2.
+//!
+//! Before anything is *put* on a list, the row says that it may be there: should we die between sending and
+//! noting, a later leaver still finds the row. Before something is *taken off*, nothing is written: the row
+//! is there already, and a revocation does not wait for a disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use directory::credential::{self, Credential};
+use directory::door;
+use kernel::id::CredentialId;
+use kernel::Subject;
+use store::{Db, Delivery, Fact, Origin, Settled, Sink, SinkError, StoreError, Tx, sql};
+use tokio::sync::Notify;
+
+use super::wish::{Attempt, Wish};
+use super::{card_of, get, put};
+use crate::BridgeError;
+use crate::alert;
+use crate::connector::{
+    Access, AccessPointAddress, AckLevel, Connector, ConnectorError, DesiredCredential, Refusal, Rights, Version,
+    Want,
+};
+use crate::facts::PlacementProven;
+
+/// The reconciler of one door system.
+pub struct Door {
+    db: Db,
+    name: String,
+    connector: Arc<dyn Connector>,
+    absence_proven: Arc<Notify>,
+}
+
+impl Door {
+    /// Over an opened connector.
+    #[must_use]
+    pub fn new(db: Db, name: impl Into<String>, connector: Arc<dyn Connector>) -> Self {
+        Self { db, name: name.into(), connector, absence_proven: Arc::default() }
+    }
+
+    /// The same; rings whenever an absence has been proven: from now on denials at the doors mean something.
+    #[must_use]
+    pub fn ringing(mut self, absence_proven: Arc<Notify>) -> Self {
+        self.absence_proven = absence_proven;
+        self
+    }
+
+    async fn wish(&self, delivery: &Delivery, id: CredentialId) -> Result<Option<Wish>, BridgeError> {
+        let (credential, seen) = tokio::try_join!(credential::get(&self.db, id), get(&self.db, &self.name, id))?;
+        let Some(credential) = credential else { return Ok(None) };
+        let want = self.want(&credential).await?;
+        if want == Want::Absent && seen.is_none() {
+            // Never sent there, and nothing to send.
+            return Ok(None);
+        }
+        let version = Version { credential: id, number: delivery.version };
+        let desired = DesiredCredential { version, card: card_of(&credential)?, want };
+        Ok(Some(Wish { credential, desired, seen }))
+    }
+
+    async fn want(&self, credential: &Credential) -> Result<Want, StoreError> {
+        if !credential.is_active() {
+            return Ok(Want::Absent);
+        }
+        let points = door::wanted_points(&self.db, credential.user_id, &self.name).await?;
+        let access: BTreeMap<AccessPointAddress, Access> =
+            points.into_iter().map(|(point, _)| (AccessPointAddress(point), Access::Always)).collect();
+        Ok(match access.is_empty() {
+            true => Want::Absent,
+            false => Want::Present(Rights { access, valid_from: None, valid_to: None }),
+        })
+    }
+
+    async fn reach(&self, delivery: &Delivery, wish: &Wish) -> Result<Settled, SinkError> {
+        if wish.is_proven() && self.connector.read_back(wish.card()).await.map_err(retry)?.meets(wish.want()) {
+            // Another look at what was proven: the first proof stands.
+            return Ok(Settled::Done);
+        }
+        let mut attempt = wish.attempt(&self.name, delivery, self.connector.access_points());
+        attempt.sent(self.db.ctx().now());
+        if *wish.want() != Want::Absent {
+            self.prepare(delivery, wish, &attempt).await?;
+        }
+        let outcome = self.carry_out(wish, &mut attempt).await;
+        self.settle(delivery, wish, attempt, outcome).await
+    }
+
+    /// Before something is put on a list: it can be held there, and the row says that it may be there.
+    async fn prepare(&self, delivery: &Delivery, wish: &Wish, attempt: &Attempt) -> Result<(), SinkError> {
+        if let Err(refusal) = self.connector.check(&wish.desired) {
+            return Err(self.refused(wish, refusal).await);
+        }
+        if wish.is_noted() {
+            return Ok(());
+        }
+        let mut tx = self.db.write(Origin::system()).await?;
+        let intended = intend(&mut tx, delivery, attempt).await;
+        Ok(tx.end(intended).await?)
+    }
+
+    /// Sends and reads back. `Ok` when what is wanted was read at every access point.
+    async fn carry_out(&self, wish: &Wish, attempt: &mut Attempt) -> Result<(), ConnectorError> {
+        let missing = match self.send(wish).await {
+            Ok(_) => Vec::new(),
+            // Parts that answered have been served.
+            Err(error) if error.is_passing() && self.is_partial(&error) => error.missing().to_vec(),
+            Err(error) => return Err(error),
+        };
+        attempt.accepted(self.db.ctx().now(), &missing);
+        let seen = self.connector.read_back(wish.card()).await?;
+        if attempt.read(self.db.ctx().now(), &seen, wish.want()) {
+            return Ok(());
+        }
+        let unread: Vec<AccessPointAddress> = seen.unread().cloned().collect();
+        Err(match unread.is_empty() {
+            true => {
+                let detail = format!("{} does not hold what is wanted", self.name);
+                ConnectorError::Protocol { missing: self.connector.access_points(), detail }
+            }
+            false => ConnectorError::Unreachable { missing: unread, detail: "not read back".into() },
+        })
+    }
+
+    async fn send(&self, wish: &Wish) -> Result<AckLevel, ConnectorError> {
+        let desired = &wish.desired;
+        match desired.want {
+            Want::Absent => self.connector.revoke(&desired.card, Some(desired.version)).await,
+            Want::Present(_) => self.connector.apply(desired).await,
+        }
+    }
+
+    fn is_partial(&self, error: &ConnectorError) -> bool {
+        self.connector.access_points().iter().any(|point| !error.missing().contains(point))
+    }
+
+    async fn settle(
+        &self,
+        delivery: &Delivery,
+        wish: &Wish,
+        attempt: Attempt,
+        outcome: Result<(), ConnectorError>,
+    ) -> Result<Settled, SinkError> {
+        let done = outcome.is_ok();
+        if done || attempt.is_news() {
+            self.note(delivery, wish, attempt, done).await?;
+        }
+        match outcome {
+            Ok(()) => {
+                if *wish.want() == Want::Absent {
+                    self.absence_proven.notify_one();
+                }
+                Ok(Settled::Already)
+            }
+            Err(ConnectorError::Refused(refusal)) => Err(self.refused(wish, refusal).await),
+            Err(error) => Err(retry(error)),
+        }
+    }
+
+    async fn note(&self, delivery: &Delivery, wish: &Wish, attempt: Attempt, done: bool) -> Result<(), StoreError> {
+        let mut tx = self.db.write(Origin::system()).await?;
+        let noted = self.note_in(&mut tx, delivery, wish, attempt, done).await;
+        tx.end(noted).await
+    }
+
+    async fn note_in(
+        &self,
+        tx: &mut Tx,
+        delivery: &Delivery,
+        wish: &Wish,
+        attempt: Attempt,
+        done: bool,
+    ) -> Result<(), StoreError> {
+        let (proven, missing) = attempt.proven_and_missing();
+        let row = attempt.row();
+        // A row of a later version says that this work came late: it proves nothing of what is wanted now.
+        let noted = put(tx, &row).await?;
+        if noted && !proven.is_empty() {
+            let body = PlacementProven {
+                credential: row.credential_id,
+                user: wish.credential.user_id,
+                door_system: self.name.clone(),
+                wanted: row.wanted,
+                level: AckLevel::ReadBack,
+                access_points: proven,
+                missing,
+                requested_at: row.requested_at,
+                attempts: row.attempts,
+            };
+            tx.record(body.into_fact());
+        }
+        if done {
+            delivery.complete(tx).await?;
+        }
+        Ok(())
+    }
+
+    /// What cannot be put there. Should the old state open doors that must not be opened any more, better
+    /// nothing there than that.
+    async fn refused(&self, wish: &Wish, refusal: Refusal) -> SinkError {
+        let detail = format!("{}: {refusal}", self.name);
+        if let Err(error) = alert::open(&self.db, alert::CANNOT_HOLD, &self.subject(wish.credential.id), &detail).await {
+            return error.into();
+        }
+        if wish.takes_away()
+            && let Err(error) = self.connector.revoke(wish.card(), Some(wish.desired.version)).await
+        {
+            return retry(error);
+        }
+        SinkError::Dead(refusal.to_string())
+    }
+
+    fn subject(&self, credential: CredentialId) -> Subject {
+        Subject::new("placement", format!("{}/{credential}", self.name))
+    }
+}
+
+/// Notes that the credential may be on a list from now on; a conflict, and nothing noted, when the delivery was
+/// raised or claimed anew: somebody else looks, and may already have found that there is nothing to take off.
+async fn intend(tx: &mut Tx, delivery: &Delivery, attempt: &Attempt) -> Result<(), StoreError> {
+    put(tx, &attempt.row).await?;
+    // Touches the delivery so that whoever raises it waits for us, or we see that it was raised.
+    let current = tx
+        .run(
+            sql!("UPDATE delivery SET due_at = due_at WHERE id = $1 AND claim = $2 AND version = $3"),
+            (delivery.id, delivery.claim, delivery.version),
+        )
+        .await?;
+    if current == 1 { Ok(()) } else { Err(StoreError::Conflict) }
+}
+
+impl PlacementProven {
+    pub(crate) fn into_fact(self) -> Fact {
+        let (credential, user) = (self.credential.subject(), self.user.subject());
+        let system = Subject::new("door_system", &self.door_system);
+        Fact::new(credential, &self).about(user).about(system)
+    }
+}
+
+fn retry(error: ConnectorError) -> SinkError {
+    match error {
+        ConnectorError::Refused(refusal) => SinkError::Dead(refusal.to_string()),
+        passing => SinkError::Retry(passing.to_string()),
+    }
+}
+
+#[async_trait::async_trait]
+impl Sink for Door {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        let Ok(id) = delivery.subject_id().parse::<CredentialId>() else {
+            return Err(SinkError::Dead(format!("{} is no credential", delivery.subject)));
+        };
+        let settled = match self.wish(delivery, id).await? {
+            Some(wish) => self.reach(delivery, &wish).await?,
+            None => Settled::Done,
+        };
+        if delivery.last_error.is_some() {
+            alert::close(&self.db, alert::CANNOT_HOLD, &self.subject(id)).await?;
+        }
+        Ok(settled)
+    }
+}

@@ -1,0 +1,260 @@
+//! What happened at the doors, and which denials prove that a revocation reached one.
+
+use std::sync::Arc;
+
+use bridge::connector::{AckLevel, EventKind};
+use bridge::facts::{DeviationFound, DoorEventSeen, DoorEventsLost, PlacementProven};
+use directory::credential::Credential;
+use kernel::id::UserId;
+use sim::uhppote::{Card as Held, Controller, reason};
+use store::sql;
+
+use crate::world::{SERIALS, World, door_system, held, number, options, until};
+
+on_every_engine! {
+    a_denial_after_the_proof_of_absence_raises_the_door_to_a4,
+    a_denial_from_before_the_revocation_that_is_read_after_it_proves_nothing,
+    a_denial_that_may_be_from_before_proves_nothing_and_the_next_one_does,
+    a_panel_whose_clock_is_off_changes_nothing_of_it,
+    a_denial_proves_its_own_door_only,
+    a_denial_at_a_door_that_the_card_never_opened_proves_nothing,
+    a_denial_for_another_reason_proves_nothing,
+    a_door_that_knows_a_revoked_card_has_it_taken_off_again,
+    a_card_outside_its_hours_is_on_the_list_and_is_taken_off_again,
+    a_panel_that_was_replaced_tells_of_another_time,
+    events_are_facts_with_their_card_and_person_and_each_is_recorded_once,
+    a_pushed_denial_leads_to_an_edition_of_the_receipt,
+}
+
+/// A leaver whose absence was proven. Nobody has read events yet.
+async fn left(world: &World) -> (UserId, Credential) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    world.set_active(user, false).await;
+    world.settle().await;
+    (user, card)
+}
+
+/// Shows the card at a door, where it must be denied for this reason.
+fn denied(world: &World, card: &Credential, (panel, door): (usize, u8), because: u8) {
+    let swipe = world.panels[panel].swipe(number(card), door);
+    assert_eq!((swipe.granted, swipe.reason), (false, because));
+}
+
+const MAIN: (usize, u8) = (0, 1);
+const LAB: (usize, u8) = (0, 2);
+const YARD: (usize, u8) = (1, 1);
+
+async fn read(world: &World) -> usize {
+    world.node.feed().read().await.expect("the panels answer").recorded
+}
+
+/// The levels of the doors: `main`, `yard`.
+async fn levels(world: &World, card: &Credential) -> Vec<AckLevel> {
+    world.placement(card).await.points().values().map(bridge::placement::PointProof::level).collect()
+}
+
+async fn a_denial_after_the_proof_of_absence_raises_the_door_to_a4(world: World) {
+    let (user, card) = left(&world).await;
+    let before = world.receipt(user).await.unwrap();
+    read(&world).await;
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    denied(&world, &card, YARD, reason::UNKNOWN);
+    assert_eq!(read(&world).await, 2);
+    assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial; 2]);
+    assert_eq!(world.placement(&card).await.level(), AckLevel::ObservedDenial);
+    world.settle().await;
+    let after = world.receipt(user).await.unwrap();
+    assert_eq!(after.revision, before.revision + 1);
+    assert!(after.doors.iter().all(|door| door.level == AckLevel::ObservedDenial), "{after:?}");
+    assert_eq!(after.doors[0].read_back_at, before.doors[0].read_back_at, "the first proof stands");
+    // Once is enough.
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    read(&world).await;
+    world.settle().await;
+    assert_eq!(world.receipt(user).await.unwrap().revision, after.revision);
+}
+
+async fn a_denial_from_before_the_revocation_that_is_read_after_it_proves_nothing(world: World) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    // Somebody takes the card off by hand, it is denied at a door that it should open, and is put back.
+    let list = world.panels[0].cards().into_iter().find(|held| held.number == number(&card)).unwrap();
+    assert!(world.panels[0].uproot(number(&card)));
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    assert!(world.panels[0].plant(list));
+    denied(&world, &card, LAB, reason::NO_RIGHT);
+    world.set_active(user, false).await;
+    world.settle().await;
+    assert_eq!(read(&world).await, 2, "read in the same pass that begins after the proof");
+    assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack; 2]);
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    read(&world).await;
+    assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial, AckLevel::ReadBack]);
+}
+
+async fn a_denial_that_may_be_from_before_proves_nothing_and_the_next_one_does(world: World) {
+    let (_, card) = left(&world).await;
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    read(&world).await;
+    assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack; 2]);
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    read(&world).await;
+    assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial, AckLevel::ReadBack]);
+}
+
+async fn a_panel_whose_clock_is_off_changes_nothing_of_it(mut world: World) {
+    for seconds in [-7_200, 7_200] {
+        let address = world.panels[0].address();
+        world.panels[0].stop().await;
+        let options = sim::uhppote::ControllerOptions { bind: address, ..options(&world.clock, seconds) };
+        world.panels[0] = Controller::start(SERIALS[0], options).await.expect("the same port");
+        let (user, card) = world.carded(&format!("ada{seconds}"), "Staff").await;
+        denied(&world, &card, LAB, reason::NO_RIGHT);
+        assert!(world.panels[0].uproot(number(&card)));
+        denied(&world, &card, MAIN, reason::UNKNOWN);
+        world.set_active(user, false).await;
+        world.settle().await;
+        read(&world).await;
+        assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack], "{seconds} s off, before");
+        denied(&world, &card, MAIN, reason::UNKNOWN);
+        read(&world).await;
+        assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial], "{seconds} s off, after");
+    }
+}
+
+async fn a_denial_proves_its_own_door_only(world: World) {
+    let (user, card) = left(&world).await;
+    read(&world).await;
+    denied(&world, &card, YARD, reason::UNKNOWN);
+    read(&world).await;
+    assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack, AckLevel::ObservedDenial]);
+    assert_eq!(world.placement(&card).await.level(), AckLevel::ReadBack, "the least proven door counts");
+    world.settle().await;
+    let receipt = world.receipt(user).await.unwrap();
+    let shown: Vec<_> = receipt.doors.iter().map(|door| (door.access_point.as_str(), door.level)).collect();
+    assert_eq!(shown, [("main", AckLevel::ReadBack), ("yard", AckLevel::ObservedDenial)]);
+}
+
+async fn a_denial_at_a_door_that_the_card_never_opened_proves_nothing(world: World) {
+    let (_, card) = left(&world).await;
+    read(&world).await;
+    denied(&world, &card, LAB, reason::UNKNOWN);
+    assert_eq!(read(&world).await, 1);
+    assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack; 2]);
+    let proven: Vec<PlacementProven> = world.facts().await;
+    assert!(proven.iter().all(|fact| fact.level == AckLevel::ReadBack), "{proven:?}");
+}
+
+async fn a_denial_for_another_reason_proves_nothing(world: World) {
+    let (_, card) = left(&world).await;
+    read(&world).await;
+    let before = world.facts::<PlacementProven>().await.len();
+    // A wrong PIN and an interlock would have met a valid card, too.
+    for (index, reason) in [(1, 7), (2, 12)] {
+        record(&world, &card, index, reason).await;
+    }
+    assert_eq!(world.facts::<PlacementProven>().await.len(), before);
+    assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack; 2]);
+}
+
+/// Hands the feed an event that our simulator does not make.
+async fn record(world: &World, card: &Credential, index: u64, reason: u8) {
+    let feed = bridge::feed::Feed::new(
+        world.db().clone(),
+        crate::world::HQ,
+        Arc::new(crate::hand::Teller::new(world.node.connector(), number(card), index, reason)),
+    );
+    feed.read().await.expect("it tells");
+}
+
+async fn a_door_that_knows_a_revoked_card_has_it_taken_off_again(world: World) {
+    let (user, card) = left(&world).await;
+    read(&world).await;
+    let first = world.receipt(user).await.unwrap();
+    assert!(world.panels[0].plant(held(number(&card), [1, 0, 0, 0])));
+    assert!(world.panels[0].swipe(number(&card), 1).granted, "somebody put it back");
+    read(&world).await;
+    world.node.drain_receipts().await;
+    let shaken = world.receipt(user).await.unwrap();
+    assert!(!shaken.complete && shaken.doors.iter().all(|door| door.status == "pending"), "{shaken:?}");
+    world.settle().await;
+    assert_eq!(world.opens(&card), None);
+    let again = world.receipt(user).await.unwrap();
+    assert!(again.complete && again.doors[0].read_back_at > first.doors[0].read_back_at, "{again:?}");
+    let found: Vec<DeviationFound> = world.facts().await;
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].finding.as_str(), found[0].credential), ("opened", Some(card.id)));
+}
+
+async fn a_card_outside_its_hours_is_on_the_list_and_is_taken_off_again(world: World) {
+    let (_, card) = left(&world).await;
+    read(&world).await;
+    let day = jiff::civil::date(2001, 1, 1);
+    let expired = Held { to: day, ..held(number(&card), [1, 0, 0, 0]) };
+    assert!(world.panels[0].plant(expired));
+    denied(&world, &card, MAIN, reason::NOT_NOW);
+    read(&world).await;
+    assert!(!world.placement(&card).await.is_proven_absent(), "a denial, and the opposite of a proof");
+    world.settle().await;
+    assert!(world.placement(&card).await.is_proven_absent());
+    assert!(world.panels[0].cards().is_empty());
+}
+
+async fn a_panel_that_was_replaced_tells_of_another_time(mut world: World) {
+    let (_, card) = left(&world).await;
+    denied(&world, &card, LAB, reason::UNKNOWN);
+    read(&world).await;
+    assert!(world.placement(&card).await.watched_at.is_some());
+    let address = world.panels[0].address();
+    world.panels[0].stop().await;
+    let options = sim::uhppote::ControllerOptions { bind: address, ..options(&world.clock, -86_400) };
+    world.panels[0] = Controller::start(SERIALS[0], options).await.expect("the same port");
+    // The log that came with it: a day old.
+    for _ in 0..100 {
+        denied(&world, &card, MAIN, reason::UNKNOWN);
+    }
+    read(&world).await;
+    assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack; 2]);
+    let lost: Vec<DoorEventsLost> = world.facts().await;
+    assert!(lost.len() == 1 && lost[0].to.is_none(), "{lost:?}");
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    read(&world).await;
+    assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial, AckLevel::ReadBack]);
+}
+
+async fn events_are_facts_with_their_card_and_person_and_each_is_recorded_once(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    assert!(world.panels[0].swipe(number(&card), 1).granted);
+    assert!(!world.panels[0].swipe(12_399, 1).granted, "a stranger");
+    assert_eq!(read(&world).await, 2);
+    assert_eq!(read(&world).await, 0);
+    let mut seen: Vec<DoorEventSeen> = world.facts().await;
+    seen.sort_by_key(|seen| seen.event.index);
+    assert_eq!((seen[0].credential, seen[0].user), (Some(card.id), Some(user)));
+    assert_eq!(seen[0].event.kind, EventKind::AccessGranted);
+    assert_eq!((seen[1].credential, seen[1].user), (None, None));
+    // Somebody forgot how far we were: everything is read again, and nothing recorded twice.
+    world.db().change(store::Origin::system(), sql!("DELETE FROM event_cursor"), (), vec![]).await.unwrap();
+    assert_eq!(read(&world).await, 0);
+    assert_eq!(world.facts::<DoorEventSeen>().await.len(), 2);
+}
+
+async fn a_pushed_denial_leads_to_an_edition_of_the_receipt(world: World) {
+    let ear = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    world.declare(door_system(&world.panels, &serde_json::json!({"listen": ear}))).await;
+    world.reload().await;
+    let (user, card) = left(&world).await;
+    let working = world.node.run();
+    until("a watched placement", || async { world.placement(&card).await.watched_at }).await;
+    until("the panel pushes to us", || async {
+        let connector = world.node.connector();
+        connector.health().await.is_well().then_some(())
+    })
+    .await;
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    until("a receipt at A4", || async {
+        let receipt = world.receipt(user).await?;
+        (receipt.doors[0].level == AckLevel::ObservedDenial).then_some(())
+    })
+    .await;
+    working.stop().await;
+}

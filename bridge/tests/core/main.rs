@@ -1,0 +1,19 @@
+//! The bridge's core over real UDP against simulated controllers, each test with a database of its own.
+
+#[macro_use]
+mod world;
+
+mod hand;
+mod unit;
+
+mod crash;
+mod configuration;
+mod doors_open;
+mod events;
+mod life;
+mod nodes;
+mod overtaking;
+mod pools;
+mod reach;
+mod receipts;
+mod sweeping;

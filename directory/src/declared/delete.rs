@@ -1,0 +1,90 @@
+//! How each kind of item is deleted, and what it may not be deleted under.
+
+use store::{StoreError, Tx, sql};
+
+use super::{Item, Kind};
+use crate::DirectoryError;
+use crate::door::entitlement;
+
+/// Deletes an item whose row was taken.
+pub(super) async fn delete(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> {
+    let name = &item.name;
+    match item.kind {
+        Kind::Client => delete_client(tx, name).await?,
+        Kind::ScimConnection => tx.run(sql!("DELETE FROM scim_connection WHERE name = $1"), (name,)).await?,
+        Kind::Policy => tx.run(sql!("DELETE FROM policy WHERE name = $1"), (name,)).await?,
+        Kind::Area => {
+            refuse_if_used(tx, item).await?;
+            tx.run(sql!("DELETE FROM area WHERE name = $1"), (name,)).await?
+        }
+        Kind::DoorSystem => {
+            refuse_if_used(tx, item).await?;
+            refuse_if_it_holds_cards(tx, item).await?;
+            tx.run(sql!("DELETE FROM door_system WHERE name = $1"), (name,)).await?
+        }
+        Kind::AccessPoint => {
+            tx.run(sql!("DELETE FROM access_profile_point WHERE access_point = $1"), (name,)).await?;
+            tx.run(sql!("DELETE FROM access_point WHERE name = $1"), (name,)).await?
+        }
+        Kind::AccessProfile => {
+            entitlement::end_all_of(tx, name).await?;
+            tx.run(sql!("DELETE FROM access_profile_point WHERE access_profile = $1"), (name,)).await?;
+            tx.run(sql!("DELETE FROM access_profile WHERE name = $1"), (name,)).await?
+        }
+        Kind::CardPool => tx.run(sql!("DELETE FROM card_pool WHERE name = $1"), (name,)).await?,
+    };
+    Ok(())
+}
+
+/// Its grants die with it, and so do their tokens. In the order in which codes and grants are locked everywhere;
+/// one that is made meanwhile goes with the client itself.
+async fn delete_client(tx: &mut Tx, id: &str) -> Result<u64, StoreError> {
+    tx.run(
+        sql!(
+            "DELETE FROM authorization_code WHERE grant_id IN (SELECT id FROM oauth_grant WHERE client_id = $1)"
+        ),
+        (id,),
+    )
+    .await?;
+    tx.run(sql!("DELETE FROM oauth_grant WHERE client_id = $1"), (id,)).await?;
+    tx.run(sql!("DELETE FROM client WHERE id = $1"), (id,)).await
+}
+
+async fn refuse_if_used(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> {
+    let by: Option<(String,)> = tx
+        .opt(
+            match item.kind {
+                Kind::Area => sql!("SELECT name FROM access_point WHERE area = $1 ORDER BY name LIMIT 1"),
+                _ => sql!("SELECT name FROM access_point WHERE door_system = $1 ORDER BY name LIMIT 1"),
+            },
+            (&item.name,),
+        )
+        .await?;
+    match by {
+        None => Ok(()),
+        Some((by,)) => Err(DirectoryError::Invalid(format!(
+            "{} {} is still used by the access point {by}; delete that first",
+            item.kind, item.name
+        ))),
+    }
+}
+
+/// While it is not proven that a card is off its list, we must still be able to speak to it.
+async fn refuse_if_it_holds_cards(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> {
+    let (cards,): (i64,) = tx
+        .one(
+            sql!(
+                "SELECT COUNT(*) FROM placement WHERE door_system = $1 AND (wanted = 'present' OR ack < 2)"
+            ),
+            (&item.name,),
+        )
+        .await?;
+    match cards {
+        0 => Ok(()),
+        cards => Err(DirectoryError::Invalid(format!(
+            "door system {} still holds {cards} card(s): take its access points off every access profile first, and \
+             delete it when they are proven absent",
+            item.name
+        ))),
+    }
+}

@@ -1,0 +1,153 @@
+//! A person who was invited sets a first password.
+//!
+//! The link carries a single-use token. Looking at the page uses nothing up, so a mail scanner that follows
+//! links does no harm; the password is hashed before the transaction that uses the invitation up.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use directory::authenticator::password::{self, LONGEST, SHORTEST};
+use directory::invitation::{self, Invitation};
+use directory::user::{self, User};
+use kernel::{Actor, Secret, Token};
+use store::Tx;
+use web::body::{BodyError, Form};
+use web::browser::Browser;
+use web::page::Frame;
+use web::{Issuer, Params, Passage};
+
+use crate::error::{IdpError, answer_as_page};
+use crate::pages::{MessagePage, with_cookie};
+use crate::texts::{self, Texts};
+use crate::{Idp, origin};
+
+/// The page of an invitation.
+pub(crate) const PATH: &str = "/invitation";
+
+/// The link to send to the person who is invited.
+#[must_use]
+pub fn invitation_link(issuer: &Issuer, token: &Token) -> String {
+    // A token is letters, digits, `-` and `_`.
+    issuer.url(&format!("{PATH}?token={}", token.expose()))
+}
+
+/// A form with a new password.
+#[derive(Template)]
+#[template(path = "invitation.html")]
+pub(crate) struct InvitationPage<'a> {
+    pub(crate) frame: &'a Frame,
+    pub(crate) t: &'static Texts,
+    pub(crate) token: &'a str,
+    pub(crate) form_token: String,
+    pub(crate) user_name: &'a str,
+    pub(crate) problem: Option<&'static str>,
+}
+
+/// `GET /invitation?token=…`.
+pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
+    let answer = show(&idp, &passage, &request).await;
+    answer_as_page(&passage, answer)
+}
+
+async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
+    let params = Params::parse(request.query_string().as_bytes())?;
+    let (token, _, user) = find(idp, &params).await?;
+    let browser = Browser::of(idp.ctx(), request);
+    Ok(with_cookie(page(passage, &browser, token, &user, None), browser.cookie()))
+}
+
+/// The invitation of a token that can be used now, with who is invited.
+async fn find<'a>(idp: &Idp, params: &'a Params) -> Result<(&'a str, Invitation, User), IdpError> {
+    let token = params.one("token")?.ok_or(IdpError::InvitationGone)?;
+    let invitation = invitation::find(&idp.db, token).await?.ok_or(IdpError::InvitationGone)?;
+    let user = user::get(&idp.db, invitation.user_id).await?.ok_or(IdpError::InvitationGone)?;
+    Ok((token, invitation, user))
+}
+
+fn page(
+    passage: &Passage,
+    browser: &Browser,
+    token: &str,
+    user: &User,
+    problem: Option<&'static str>,
+) -> HttpResponse {
+    let frame = Frame::new(passage.id(), passage.locale());
+    let t = texts::of(passage.locale());
+    let form_token = browser.form_token();
+    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let page = InvitationPage { frame: &frame, t, token, form_token, user_name: &user.user_name, problem };
+    frame.respond(status, &page)
+}
+
+/// `POST /invitation`.
+pub(crate) async fn post(
+    idp: Data<Idp>,
+    passage: Passage,
+    request: HttpRequest,
+    form: Result<Form, BodyError>,
+) -> HttpResponse {
+    let answer = match form {
+        Ok(Form(form)) => set_password(&idp, &passage, &request, &form).await,
+        Err(error) => Err(error.into()),
+    };
+    answer_as_page(&passage, answer)
+}
+
+async fn set_password(
+    idp: &Idp,
+    passage: &Passage,
+    request: &HttpRequest,
+    form: &Params,
+) -> Result<HttpResponse, IdpError> {
+    let browser = Browser::of(idp.ctx(), request);
+    if !browser.sent_form(request, &idp.issuer, form) {
+        return Err(IdpError::ForeignForm);
+    }
+    let (token, invitation, user) = find(idp, form).await?;
+    let password = Secret::new(form.one("password")?.unwrap_or_default().to_owned());
+    let again = Secret::new(form.one("password_again")?.unwrap_or_default().to_owned());
+    let t = texts::of(passage.locale());
+    if let Some(problem) = problem_of(t, &password, &again, &user.user_name) {
+        return Ok(page(passage, &browser, token, &user, Some(problem)));
+    }
+    let verifier = idp.hasher.hash(idp.ctx(), password).await?;
+    let mut tx = idp.db.write(origin(Actor::User(user.id), passage.id())).await?;
+    let outcome = set_in(&mut tx, &invitation, &verifier).await;
+    tx.end(outcome).await?;
+    Ok(done(passage, t))
+}
+
+/// Of many who use the invitation at once, one sets the password.
+async fn set_in(tx: &mut Tx, invitation: &Invitation, verifier: &str) -> Result<(), IdpError> {
+    if !invitation::use_up(tx, invitation.id).await? {
+        return Err(IdpError::InvitationGone);
+    }
+    Ok(password::set(tx, invitation.user_id, verifier, Some(invitation.id)).await?)
+}
+
+/// Why this cannot be the password, in the person's language.
+fn problem_of(
+    t: &'static Texts,
+    password: &Secret<String>,
+    again: &Secret<String>,
+    user_name: &str,
+) -> Option<&'static str> {
+    let length = password.expose().chars().count();
+    if length < SHORTEST {
+        return Some(&t.invitation.too_short);
+    }
+    if length > LONGEST {
+        return Some(&t.invitation.too_long);
+    }
+    if password::check(password.expose(), user_name).is_err() {
+        return Some(&t.invitation.too_common);
+    }
+    (password.expose() != again.expose()).then_some(t.invitation.differ.as_str())
+}
+
+fn done(passage: &Passage, t: &'static Texts) -> HttpResponse {
+    let frame = Frame::new(passage.id(), passage.locale());
+    let (title, text) = (t.invitation.done.as_str(), t.invitation.done_text.as_str());
+    frame.respond(StatusCode::OK, &MessagePage { frame: &frame, t, title, text, reference: None })
+}

@@ -1,0 +1,157 @@
+//! The OpenID Connect provider: a folder per journey.
+//!
+//! - [`discovery`]: what we are and which keys we sign with; bytes made beforehand.
+//! - [`authorize`]: an application asks for a sign-in (OpenID Connect Core, section 3.1.2).
+//! - [`sign_in`]: a person gives a user name and a password; policy says whether that is enough.
+//! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
+//! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
+//!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
+//! - [`invite`]: a person sets a first password.
+//!
+//! What it is not: it keeps no state of its own. Users, sessions, grants and codes are the directory's; what
+//! is allowed is policy's; what must be told to others begins with the facts that are recorded here.
+//!
+//! To add an endpoint: a folder with its handler, a line in [`routes`].
+
+mod assurance;
+mod authorize;
+mod bearer;
+mod client_auth;
+mod discovery;
+mod error;
+mod introspect;
+mod invite;
+mod judge;
+mod pages;
+mod revoke;
+mod session;
+mod sign_in;
+mod texts;
+mod token;
+mod userinfo;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use actix_web::web::to;
+use directory::authenticator::password::Hasher;
+use jiff::tz::TimeZone;
+use kernel::{Ctx, RequestId};
+use keys::KeyRing;
+use policy::Policies;
+use store::{Db, Ephemeral, Origin};
+use tokio::sync::watch;
+use web::{Issuer, Method, Networks, Passage, Prebuilt, Route, Visibility};
+
+pub use error::{refuse_as_oauth, refuse_as_page};
+pub use invite::invitation_link;
+
+/// The room and all it needs. Handlers are given it as actix `Data<Idp>`.
+pub struct Idp {
+    db: Db,
+    keys: KeyRing,
+    policies: watch::Receiver<Arc<Policies>>,
+    hasher: Hasher,
+    ephemeral: Ephemeral,
+    issuer: Issuer,
+    settings: Settings,
+    metadata: Prebuilt,
+    rs256_is_ready: AtomicBool,
+}
+
+/// What can be set. The defaults are safe.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a session lasts. Default: 12 hours.
+    pub session_time: Duration,
+    /// How long ID and access tokens are valid. Default, and at most: 5 minutes. An access token is dead at
+    /// userinfo and introspection earlier, at the commit that ends what it rests on.
+    pub token_time: Duration,
+    /// The organisation's own networks: `Network::"internal"` in policies. Default: none.
+    pub internal_networks: Networks,
+    /// Where policies' hours and weekdays are reckoned. Default: UTC.
+    pub time_zone: TimeZone,
+}
+
+/// The longest life of a token that is verified without asking us.
+const LONGEST_TOKEN: Duration = Duration::from_secs(5 * 60);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            session_time: Duration::from_secs(12 * 60 * 60),
+            token_time: LONGEST_TOKEN,
+            internal_networks: Networks::default(),
+            time_zone: TimeZone::UTC,
+        }
+    }
+}
+
+impl Idp {
+    /// The room over its parts.
+    #[must_use]
+    pub fn new(
+        db: Db,
+        keys: KeyRing,
+        policies: watch::Receiver<Arc<Policies>>,
+        hasher: Hasher,
+        ephemeral: Ephemeral,
+        issuer: Issuer,
+        settings: Settings,
+    ) -> Self {
+        let settings = Settings { token_time: settings.token_time.min(LONGEST_TOKEN), ..settings };
+        let metadata = discovery::metadata(&issuer);
+        let rs256_is_ready = AtomicBool::new(false);
+        Self { db, keys, policies, hasher, ephemeral, issuer, settings, metadata, rs256_is_ready }
+    }
+
+    fn ctx(&self) -> &Ctx {
+        self.db.ctx()
+    }
+}
+
+/// On whose behalf a change is made in answer to a request.
+fn origin(actor: kernel::Actor, request: &RequestId) -> Origin {
+    Origin { actor, request: Some(request.clone()) }
+}
+
+/// No form or query of ours is longer.
+const FORM: usize = 16 * 1024;
+
+/// Every endpoint of this room.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    use Method::{Get, Post};
+    use Visibility::{Browser, Client, Public, Token};
+    let page = |method, path, handler: fn() -> actix_web::Route| {
+        Route::new(method, path, Browser, handler).refused_by(refuse_as_page)
+    };
+    let call = |method, path, visibility, handler: fn() -> actix_web::Route| {
+        Route::new(method, path, visibility, handler).refused_by(refuse_as_oauth)
+    };
+    vec![
+        call(Get, discovery::OPENID_CONFIGURATION, Public, || to(discovery::show)),
+        call(Get, discovery::AUTHORIZATION_SERVER, Public, || to(discovery::show)),
+        call(Get, discovery::JWKS, Public, || to(discovery::show_keys)),
+        page(Get, authorize::PATH, || to(authorize::get)),
+        page(Post, authorize::PATH, || to(authorize::post)).body_limit(FORM),
+        page(Get, sign_in::PATH, || to(sign_in::get)),
+        page(Post, sign_in::PATH, || to(sign_in::post)).body_limit(FORM),
+        page(Get, invite::PATH, || to(invite::get)),
+        page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
+        call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM),
+        call(Get, userinfo::PATH, Token, || to(userinfo::get)),
+        call(Post, userinfo::PATH, Token, || to(userinfo::post)).body_limit(FORM),
+        call(Post, introspect::PATH, Client, || to(introspect::post)).body_limit(FORM),
+        call(Post, revoke::PATH, Client, || to(revoke::post)).body_limit(FORM),
+    ]
+}
+
+/// The language of a page: what the application asked for, else what the browser accepts.
+fn locale(passage: &Passage, ui_locales: &[String]) -> web::Locale {
+    web::Locale::first_of(ui_locales.iter().map(String::as_str)).unwrap_or(passage.locale())
+}

@@ -1,0 +1,377 @@
+//! A provider with a few clients and one person, and the browser she uses.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ::policy::{BASELINE, Policies};
+use actix_web::App;
+use actix_web::cookie::Cookie;
+use actix_web::http::header::HeaderMap;
+use actix_web::test::{self, TestRequest};
+use actix_web::web::Data;
+use directory::authenticator::password::{self, Hasher};
+use directory::declared::{self, Item, Kind, Sealer};
+use directory::user::{self, Profile, User};
+use kernel::id::UserId;
+use kernel::{Ctx, Secret, Token, TokenHash};
+use keys::{KeyRing, RotationPolicy, SealingKeys};
+use serde_json::{Value, json};
+use store::{Db, DbConfig, Ephemeral, Origin, Sinks, StoredFact, sql};
+use tokio::sync::watch;
+use web::{Edge, Issuer, Networks};
+
+use crate::{Idp, Settings, routes};
+
+pub(crate) const ISSUER: &str = "https://id.example.org";
+pub(crate) const PASSWORD: &str = "three blue ducks sing";
+pub(crate) const CALLBACK: &str = "https://app.example.org/callback";
+/// The pair of RFC 7636, appendix B.
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// `(id, secret, sensitivity, redirect URI, algorithm)`.
+const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 4] = [
+    ("app", Some("app-secret"), "low", CALLBACK, "RS256"),
+    ("other", Some("other-secret"), "low", "https://other.example.org/callback", "ES256"),
+    ("spa", None, "low", "https://spa.example.org/callback?tenant=1", "ES256"),
+    ("vault", Some("vault-secret"), "critical", "https://vault.example.org/callback", "ES256"),
+];
+
+pub(crate) struct World {
+    pub(crate) ctx: Ctx,
+    pub(crate) db: Db,
+    pub(crate) idp: Data<Idp>,
+    pub(crate) ada: UserId,
+    pub(crate) policies: watch::Sender<Arc<Policies>>,
+    edge: Arc<Edge>,
+    _folder: tempfile::TempDir,
+}
+
+struct NoSecrets;
+
+impl Sealer for NoSecrets {
+    fn seal(&self, _: &str, _: &Secret<String>) -> String {
+        String::new()
+    }
+    fn open(&self, _: &str, _: &str) -> Result<Secret<String>, String> {
+        Err("there are none".into())
+    }
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let ctx = Ctx::for_tests(7);
+        let folder = tempfile::tempdir().unwrap();
+        let config = DbConfig::Sqlite { path: folder.path().join("cardea.db") };
+        let db = Db::open(&config, ctx.clone(), Sinks::default()).await.unwrap();
+        let keys =
+            KeyRing::open(db.clone(), SealingKeys::generate(&ctx), RotationPolicy::default()).await.unwrap();
+        let hasher = Hasher::new(&ctx, 2);
+        let issuer: Issuer = ISSUER.parse().unwrap();
+        let (policies, receiver) = watch::channel(Arc::new(Policies::parse(&[BASELINE]).unwrap()));
+        let ephemeral = Ephemeral::in_memory(ctx.clone());
+        let settings = Settings::default();
+        let idp = Idp::new(db.clone(), keys, receiver, hasher.clone(), ephemeral, issuer.clone(), settings);
+        let edge = Arc::new(Edge { ctx: ctx.clone(), issuer, proxies: Networks::default() });
+        let ada = fill(&db, &hasher).await;
+        Self { ctx, db, idp: Data::new(idp), ada, policies, edge, _folder: folder }
+    }
+
+    pub(crate) async fn ask(&self, request: TestRequest) -> Answer {
+        let app = App::new()
+            .app_data(self.idp.clone())
+            .configure(|config| web::mount(config, &self.edge, &routes(), &[]));
+        let app = test::init_service(app).await;
+        let answer = test::call_service(&app, request.to_request()).await;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let body = String::from_utf8(test::read_body(answer).await.to_vec()).unwrap();
+        Answer { status, headers, body }
+    }
+
+    /// A form from an application, authenticated by HTTP Basic where a client is named.
+    pub(crate) async fn call(
+        &self,
+        path: &str,
+        client: Option<(&str, &str)>,
+        form: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = TestRequest::post().uri(path).set_form(form);
+        if let Some((id, secret)) = client {
+            use base64::Engine as _;
+            let credentials = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
+            request = request.insert_header(("authorization", format!("Basic {credentials}")));
+        }
+        self.ask(request).await
+    }
+
+    /// Redeems a code of `app`.
+    pub(crate) async fn redeem(&self, code: &str) -> Answer {
+        self.call("/token", Some(("app", "app-secret")), &redemption(code, CALLBACK, VERIFIER)).await
+    }
+
+    /// Signs Ada in to `app` in a new browser; the answer of the token endpoint.
+    pub(crate) async fn tokens(&self) -> Value {
+        let code = self.browser().sign_in("app", &[]).await.code();
+        let answer = self.redeem(&code).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    }
+
+    pub(crate) async fn userinfo(&self, token: &str) -> Answer {
+        self.ask(
+            TestRequest::get().uri("/userinfo").insert_header(("authorization", format!("Bearer {token}"))),
+        )
+        .await
+    }
+
+    pub(crate) async fn is_active(&self, token: &str) -> bool {
+        let answer = self.call("/introspect", Some(("app", "app-secret")), &[("token", token)]).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["active"].as_bool().unwrap()
+    }
+
+    pub(crate) fn browser(&self) -> Browser<'_> {
+        Browser { world: self, cookies: RefCell::default() }
+    }
+
+    pub(crate) async fn user(&self) -> User {
+        user::get(&self.db, self.ada).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn set_active(&self, active: bool) {
+        let seen = self.user().await;
+        let profile = Profile { active, ..profile() };
+        let mut tx = self.db.write(Origin::system()).await.unwrap();
+        user::update(&mut tx, &seen, &profile, vec!["active".into()]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub(crate) fn set_policies(&self, text: &str) {
+        let policies = Policies::parse(&[BASELINE, ("test.cedar", text)]).unwrap();
+        self.policies.send_replace(Arc::new(policies));
+    }
+
+    /// Subject, actor and body of all facts of a kind that requests caused. In the order they were recorded as
+    /// far as the clock was moved between them.
+    pub(crate) async fn facts(&self, kind: &str) -> Vec<(String, String, Value)> {
+        let facts: Vec<StoredFact> = self
+            .db
+            .all(
+                sql!(
+                    "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
+                     WHERE kind = $1 ORDER BY id"
+                ),
+                (kind,),
+            )
+            .await
+            .unwrap();
+        let of_requests = facts.into_iter().filter(|fact| fact.request_id.is_some());
+        let read =
+            |fact: StoredFact| (fact.subject, fact.actor, serde_json::from_str(&fact.body.unwrap()).unwrap());
+        of_requests.map(read).collect()
+    }
+}
+
+fn profile() -> Profile {
+    Profile {
+        user_name: "Ada@example.org".into(),
+        external_id: None,
+        display_name: Some("Ada Lovelace".into()),
+        email: Some("ada@example.org".into()),
+        department: Some("Grid Operations".into()),
+        title: None,
+        active: true,
+        document: "{}".into(),
+    }
+}
+
+async fn fill(db: &Db, hasher: &Hasher) -> UserId {
+    let verifier = hasher.hash(db.ctx(), Secret::new(PASSWORD.into())).await.unwrap();
+    let mut tx = db.write(Origin::system()).await.unwrap();
+    for (id, secret, sensitivity, redirect_uri, alg) in CLIENTS {
+        let fields = json!({
+            "name": format!("The <{id}> & Co"), "secret_hash": secret.map(|s| TokenHash::of(s).as_str().to_owned()),
+            "redirect_uris": [redirect_uri], "sensitivity": sensitivity, "id_token_alg": alg,
+        });
+        declared::put(&mut tx, &Item::new(Kind::Client, id, fields), None, &NoSecrets).await.unwrap();
+    }
+    let user = user::create(&mut tx, &profile()).await.unwrap();
+    password::set(&mut tx, user.id, &verifier, None).await.unwrap();
+    tx.commit().await.unwrap();
+    user.id
+}
+
+/// The form that redeems a code.
+pub(crate) fn redemption<'a>(
+    code: &'a str,
+    redirect_uri: &'a str,
+    verifier: &'a str,
+) -> [(&'a str, &'a str); 4] {
+    [
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", redirect_uri),
+        ("code_verifier", verifier),
+    ]
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    /// The OAuth error code.
+    pub(crate) fn error(&self) -> (u16, String) {
+        (self.status, self.json()["error"].as_str().unwrap_or_default().to_owned())
+    }
+
+    pub(crate) fn location(&self) -> &str {
+        assert_eq!(self.status, 303, "{}", self.body);
+        self.header("location")
+    }
+
+    /// A parameter of the address that this redirects to.
+    pub(crate) fn sent(&self, name: &str) -> Option<String> {
+        let url = url::Url::parse(self.location()).unwrap();
+        url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.sent("code").unwrap_or_else(|| panic!("no code: {}", self.location()))
+    }
+
+    /// The value of a form field on this page.
+    pub(crate) fn field(&self, name: &str) -> String {
+        let at =
+            self.body.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("{name}: {}", self.body));
+        let tag = self.body[at..].split('>').next().unwrap();
+        let value = tag.split("value=\"").nth(1).map_or("", |rest| rest.split('"').next().unwrap());
+        [("&#38;", "&"), ("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'")]
+            .iter()
+            .rev()
+            .fold(value.to_owned(), |text, (entity, character)| text.replace(entity, character))
+    }
+}
+
+/// A query or form as text.
+pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// A browser: cookies, and the pages of a sign-in.
+pub(crate) struct Browser<'a> {
+    world: &'a World,
+    pub(crate) cookies: RefCell<BTreeMap<String, String>>,
+}
+
+impl Browser<'_> {
+    pub(crate) async fn send(&self, mut request: TestRequest) -> Answer {
+        for (name, value) in self.cookies.borrow().iter() {
+            request = request.cookie(Cookie::new(name.clone(), value.clone()));
+        }
+        let answer = self.world.ask(request).await;
+        for line in answer.headers.get_all("set-cookie") {
+            let cookie = Cookie::parse(line.to_str().unwrap().to_owned()).unwrap();
+            assert!(cookie.name().starts_with("__Host-"), "{cookie}");
+            assert_eq!(
+                (cookie.secure(), cookie.http_only(), cookie.path()),
+                (Some(true), Some(true), Some("/"))
+            );
+            assert_eq!(cookie.same_site(), Some(actix_web::cookie::SameSite::Lax));
+            self.cookies.borrow_mut().insert(cookie.name().to_owned(), cookie.value().to_owned());
+        }
+        answer
+    }
+
+    pub(crate) async fn get(&self, uri: &str) -> Answer {
+        self.send(TestRequest::get().uri(uri)).await
+    }
+
+    pub(crate) async fn post(&self, uri: &str, form: &[(&str, &str)]) -> Answer {
+        let request = TestRequest::post().uri(uri).insert_header(("origin", ISSUER)).set_form(form);
+        self.send(request).await
+    }
+
+    /// Sends the browser to authorize for a client, with more parameters, which override the usual ones.
+    pub(crate) async fn authorize(&self, client: &str, more: &[(&str, &str)]) -> Answer {
+        self.get(&request_of(client, more)).await
+    }
+
+    /// The page that is shown when a person must sign in.
+    pub(crate) async fn sign_in_page(&self, client: &str, more: &[(&str, &str)]) -> Answer {
+        let answer = self.authorize(client, more).await;
+        let location = answer.location().to_owned();
+        assert!(location.starts_with("/sign-in?"), "{location}");
+        let page = self.get(&location).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        page
+    }
+
+    /// Fills in the form of a page.
+    pub(crate) async fn enter(&self, page: &Answer, user_name: &str, password: &str) -> Answer {
+        let (form_token, request) = (page.field("form_token"), page.field("request"));
+        let form = [
+            ("form_token", form_token.as_str()),
+            ("request", &request),
+            ("username", user_name),
+            ("password", password),
+        ];
+        self.post("/sign-in", &form).await
+    }
+
+    /// Ada signs in.
+    pub(crate) async fn sign_in(&self, client: &str, more: &[(&str, &str)]) -> Answer {
+        let page = self.sign_in_page(client, more).await;
+        self.enter(&page, "ada@example.org", PASSWORD).await
+    }
+
+    pub(crate) fn session(&self) -> Option<String> {
+        self.cookies.borrow().get("__Host-cardea-session").cloned()
+    }
+}
+
+/// An authorization request as a path.
+pub(crate) fn request_of(client: &str, more: &[(&str, &str)]) -> String {
+    let redirect_uri = CLIENTS.iter().find(|(id, ..)| *id == client).map_or(CALLBACK, |(.., uri, _)| uri);
+    let usual = [
+        ("client_id", client),
+        ("redirect_uri", redirect_uri),
+        ("response_type", "code"),
+        ("scope", "openid profile email"),
+        ("state", "a b&c"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+    ];
+    let usual = usual.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    let pairs: Vec<(&str, &str)> = usual.chain(more.iter().copied()).collect();
+    format!("/authorize?{}", query(&pairs))
+}
+
+/// What a token of ours says.
+pub(crate) fn claims(jwt: &str) -> (Value, Value) {
+    use base64::Engine as _;
+    let part = |at: usize| {
+        let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jwt.split('.').nth(at).unwrap());
+        serde_json::from_slice(&bytes.unwrap()).unwrap()
+    };
+    (part(0), part(1))
+}
+
+/// A new invitation for Ada.
+pub(crate) async fn invite(world: &World) -> Token {
+    let mut tx = world.db.write(Origin::system()).await.unwrap();
+    let token = directory::invitation::create(&mut tx, world.ada).await.unwrap();
+    tx.commit().await.unwrap();
+    token
+}

@@ -1,0 +1,119 @@
+//! The words of this room's pages, in every language.
+//!
+//! The fields are the keys: a template that names a missing one does not compile, and a language that lacks
+//! one does not load. To add a text: a field here and a line in each file of `templates/messages/`.
+
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+use web::Locale;
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident { $($field:ident: $ty:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(crate) struct $name { $(pub(crate) $field: $ty,)* }
+    )*};
+}
+
+texts! {
+    /// Everything.
+    Texts {
+        layout: Layout,
+        sign_in: SignIn,
+        refused: Refused,
+        rungs: Rungs,
+        invitation: Invitation,
+        errors: Errors,
+    }
+    /// What stands around every page.
+    Layout {
+        tagline: String,
+        reference: String,
+    }
+    /// The sign-in page. `{client}` is the application's name.
+    SignIn {
+        title: String,
+        to: String,
+        user_name: String,
+        password: String,
+        submit: String,
+        wrong: String,
+    }
+    /// The page of who may not sign in. `{client}` is the application's name.
+    Refused {
+        step_up: String,
+        denied: String,
+        because: String,
+        needed: String,
+        only_password: String,
+        back: String,
+    }
+    /// The rungs of assurance in plain words.
+    Rungs {
+        aal1: String,
+        aal2: String,
+        phr: String,
+        phrh: String,
+    }
+    /// The page where a first password is set.
+    Invitation {
+        title: String,
+        intro: String,
+        user_name: String,
+        password: String,
+        hint: String,
+        again: String,
+        submit: String,
+        too_short: String,
+        too_long: String,
+        too_common: String,
+        differ: String,
+        done: String,
+        done_text: String,
+    }
+    /// Pages that say what went wrong.
+    Errors {
+        unknown_client: Message,
+        unregistered_redirect: Message,
+        invalid_request: Message,
+        foreign_form: Message,
+        invitation_gone: Message,
+        throttled: Message,
+        busy: Message,
+        failed: Message,
+        not_found: Message,
+    }
+    /// What happened, and what to do next.
+    Message {
+        title: String,
+        text: String,
+    }
+}
+
+static TEXTS: LazyLock<web::Texts<Texts>> = LazyLock::new(|| {
+    let en = include_str!("../../templates/messages/en.toml");
+    let de = include_str!("../../templates/messages/de.toml");
+    // Fixed texts, which a test reads.
+    web::Texts::read(en, de).expect("the message files have every key")
+});
+
+/// The texts in one language.
+pub(crate) fn of(locale: Locale) -> &'static Texts {
+    TEXTS.of(locale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_language_has_every_text() {
+        for locale in Locale::ALL {
+            let shown = format!("{:?}", of(locale));
+            assert!(!shown.contains("\"\""), "an empty text in {locale}: {shown}");
+        }
+        assert_ne!(format!("{:?}", of(Locale::En)), format!("{:?}", of(Locale::De)));
+    }
+}

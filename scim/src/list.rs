@@ -1,0 +1,160 @@
+//! Lists: what a query asks and what its answer looks like (RFC 7644, sections 3.4.2 and 3.9).
+
+use std::cmp::Ordering;
+
+use serde::ser::SerializeStruct as _;
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
+use url::form_urlencoded;
+
+use crate::error::{ScimError, ScimType};
+use crate::filter::Filter;
+use crate::schema::{AttrPath, Resolved, ResourceType};
+use crate::value::{Projection, Tree, Value, fold, is_primary};
+
+/// URN of the list message.
+pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
+
+/// The query parameters of a request. Others are ignored: Entra ID puts flags of its own there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// Which resources; all when absent.
+    pub filter: Option<Filter>,
+    /// The first one wanted, counted from 1.
+    pub start_index: u64,
+    /// How many at most; 0 asks for the total only. `None` leaves it to us.
+    pub count: Option<u64>,
+    /// What to order by.
+    pub sort_by: Option<AttrPath>,
+    /// Whether to order downwards.
+    pub descending: bool,
+    /// `attributes`, as written.
+    pub attributes: Option<Vec<AttrPath>>,
+    /// `excludedAttributes`, as written.
+    pub excluded: Vec<AttrPath>,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            filter: None,
+            start_index: 1,
+            count: None,
+            sort_by: None,
+            descending: false,
+            attributes: None,
+            excluded: Vec::new(),
+        }
+    }
+}
+
+impl Query {
+    /// Reads a raw query string, without its question mark. Names may have any case; of a name given
+    /// twice the last counts; an empty value is as none.
+    ///
+    /// # Errors
+    /// `invalidFilter` for the filter, `invalidValue` for numbers and `sortBy`.
+    pub fn parse(raw: &str) -> Result<Self, ScimError> {
+        let mut query = Self::default();
+        for (name, value) in form_urlencoded::parse(raw.as_bytes()).filter(|(_, value)| !value.is_empty()) {
+            match &*name.to_ascii_lowercase() {
+                "filter" => query.filter = Some(Filter::parse(&value)?),
+                "startindex" => query.start_index = number(&name, &value)?.max(1),
+                "count" => query.count = Some(number(&name, &value)?),
+                "sortby" => query.sort_by = Some(path(&name, &value)?),
+                "sortorder" => query.descending = value.eq_ignore_ascii_case("descending"),
+                "attributes" => query.attributes = Some(paths(&value)),
+                "excludedattributes" => query.excluded = paths(&value),
+                _ => {}
+            }
+        }
+        Ok(query)
+    }
+
+    /// What an answer with resources of this type shows.
+    #[must_use]
+    pub fn projection(&self, kind: &ResourceType) -> Projection {
+        Projection::new(kind, self.attributes.as_deref(), &self.excluded)
+    }
+}
+
+/// A whole number; what is below zero is zero (RFC 7644, section 3.4.2.4).
+fn number(name: &str, value: &str) -> Result<u64, ScimError> {
+    let number: Result<i64, _> = value.parse();
+    match number {
+        Ok(number) => Ok(u64::try_from(number).unwrap_or(0)),
+        Err(_) => Err(ScimError::new(ScimType::InvalidValue, format!("{name}: expected a whole number"))),
+    }
+}
+
+fn path(name: &str, value: &str) -> Result<AttrPath, ScimError> {
+    let path = AttrPath::parse(value.trim());
+    path.ok_or_else(|| ScimError::new(ScimType::InvalidValue, format!("{name}: expected an attribute")))
+}
+
+/// A list of names; what cannot be one names nothing and is passed over, as unknown names are.
+fn paths(value: &str) -> Vec<AttrPath> {
+    value.split(',').filter_map(|name| AttrPath::parse(name.trim())).collect()
+}
+
+/// How two resources stand in an ordered list (RFC 7644, section 3.4.2.3): by the primary or first value
+/// of a list, without case unless the attribute minds it, and what has no value comes last when ascending.
+#[must_use]
+pub fn compare(by: &Resolved, descending: bool, a: &Tree, b: &Tree) -> Ordering {
+    let compared = by.sub.as_ref().or_else(|| by.attribute.sub("value")).unwrap_or(&by.attribute);
+    let ascending = match (sort_value(by, a), sort_value(by, b)) {
+        (Some(a), Some(b)) => compare_values(compared.case_exact, a, b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    };
+    if descending { ascending.reverse() } else { ascending }
+}
+
+fn sort_value<'v>(by: &Resolved, tree: &'v Tree) -> Option<&'v Value> {
+    let elements = tree.value(by)?.elements();
+    let element = elements.iter().find(|element| is_primary(element)).or(elements.first())?;
+    let name = by.sub.as_ref().map_or("value", |sub| &*sub.name);
+    match element {
+        Value::Complex(parts) => parts.get(name),
+        simple => Some(simple),
+    }
+}
+
+fn compare_values(case_exact: bool, a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
+        (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
+        (Value::Decimal(a), Value::Decimal(b)) => a.total_cmp(b),
+        (Value::DateTime(a), Value::DateTime(b)) => a.at().cmp(&b.at()),
+        _ => match (a.as_text(), b.as_text()) {
+            (Some(a), Some(b)) if case_exact => a.cmp(b),
+            (Some(a), Some(b)) => fold(a).cmp(&fold(b)),
+            _ => Ordering::Equal,
+        },
+    }
+}
+
+/// A page of resources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListResponse {
+    /// How many match, on all pages.
+    pub total_results: u64,
+    /// Where this page starts, counted from 1.
+    pub start_index: u64,
+    /// The resources of this page, as [`crate::value::write`] gives them.
+    pub resources: Vec<Json>,
+}
+
+impl Serialize for ListResponse {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut body = to.serialize_struct("ListResponse", 5)?;
+        body.serialize_field("schemas", &[LIST_URN])?;
+        body.serialize_field("totalResults", &self.total_results)?;
+        body.serialize_field("startIndex", &self.start_index)?;
+        body.serialize_field("itemsPerPage", &self.resources.len())?;
+        body.serialize_field("Resources", &self.resources)?;
+        body.end()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Filters that an index answers: `userName eq "x"`, and whatever can only hold where such a term does.
+//!
+//! The candidates go through the evaluator with the whole filter afterwards, so a plan can be too wide but
+//! never wrong.
+
+use directory::fold;
+
+use super::noun::Noun;
+use crate::filter::{Bound, Filter, Literal, Op};
+use crate::schema::Resolved;
+
+/// A column with an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    Id,
+    /// `userName` of users, `displayName` of groups.
+    Name,
+    ExternalId,
+    /// Of groups: a member's id.
+    Member,
+}
+
+/// A column and the value it must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) column: Column,
+    pub(crate) text: String,
+}
+
+/// Keys of which each match has at least one. `None` when no index helps.
+pub(super) fn keys<N: Noun>(filter: &Bound) -> Option<Vec<Key>> {
+    match filter {
+        Filter::And(parts) => parts.iter().filter_map(keys::<N>).min_by_key(|keys| cost(keys)),
+        Filter::Or(parts) => Some(parts.iter().map(keys::<N>).collect::<Option<Vec<_>>>()?.concat()),
+        Filter::Compare(at, Op::Eq, Literal::Text(text)) => {
+            let column = column::<N>(at)?;
+            // No column holds a NUL, and PostgreSQL cannot even be asked for one.
+            let possible = !text.contains('\0');
+            Some(possible.then(|| Key { column, text: text.clone() }).into_iter().collect())
+        }
+        Filter::Has(_, inner) => keys::<N>(inner),
+        _ => None,
+    }
+}
+
+/// The filter with every question after the unique name answered for this row, by the rule of the index: it
+/// takes more spellings for one than the evaluator does, and a client that does not find a name that is taken
+/// would try to create it for ever.
+pub(super) fn named<N: Noun>(filter: &Bound, row: &N) -> Bound {
+    let all = |parts: &[Bound]| parts.iter().map(|part| named(part, row)).collect();
+    let constant = |truth: bool| if truth { Filter::And(Vec::new()) } else { Filter::Or(Vec::new()) };
+    match filter {
+        Filter::And(parts) => Filter::And(all(parts)),
+        Filter::Or(parts) => Filter::Or(all(parts)),
+        Filter::Not(inner) => Filter::Not(Box::new(named(inner, row))),
+        Filter::Compare(at, op @ (Op::Eq | Op::Ne), Literal::Text(text))
+            if column::<N>(at) == Some(Column::Name) =>
+        {
+            constant((fold(text) == fold(row.name())) == (*op == Op::Eq))
+        }
+        other => other.clone(),
+    }
+}
+
+fn column<N: Noun>(at: &Resolved) -> Option<Column> {
+    match (&*at.attribute.name, at.sub.as_ref().map(|sub| &*sub.name)) {
+        _ if at.schema.is_some() => None,
+        ("id", None) => Some(Column::Id),
+        ("externalId", None) => Some(Column::ExternalId),
+        ("members", Some("value")) => Some(Column::Member),
+        (name, None) if name == N::NAME => Some(Column::Name),
+        _ => None,
+    }
+}
+
+/// Everybody may be in many groups; of the others one key finds one row, or few.
+fn cost(keys: &[Key]) -> usize {
+    keys.iter().map(|key| if key.column == Column::Member { 100 } else { 1 }).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use directory::group::Group;
+    use directory::user::User;
+
+    use super::*;
+    use crate::schema::{Registry, ResourceType};
+
+    fn check<N: Noun>(kind: &ResourceType, filter: &str, expect: Option<&[(Column, &str)]>) {
+        let bound = Filter::parse(filter).unwrap().bind(kind).unwrap();
+        let expect: Option<Vec<Key>> = expect.map(|keys| {
+            keys.iter().map(|(column, text)| Key { column: *column, text: (*text).into() }).collect()
+        });
+        assert_eq!(keys::<N>(&bound), expect, "{filter}");
+    }
+
+    #[test]
+    fn an_index_answers_what_needs_one_of_its_keys() {
+        use Column::{ExternalId, Id, Name};
+        let registry = Registry::standard();
+        let check =
+            |filter, expect| check::<User>(registry.resource_type("User").unwrap(), filter, expect);
+        check(r#"userName eq "Ada""#, Some(&[(Name, "Ada")]));
+        check(r#"urn:ietf:params:scim:schemas:core:2.0:User:USERNAME Eq "Ada""#, Some(&[(Name, "Ada")]));
+        check(r#"externalId eq "7""#, Some(&[(ExternalId, "7")]));
+        check(r#"active eq true and id eq "7""#, Some(&[(Id, "7")]));
+        check(r#"userName eq "a" or userName eq "b""#, Some(&[(Name, "a"), (Name, "b")]));
+        check(r#"userName eq "a" or title eq "b""#, None);
+        check(r#"not (userName eq "a")"#, None);
+        check(r#"userName ne "a""#, None);
+        check(r#"userName sw "a""#, None);
+        check(r#"displayName eq "a""#, None);
+        check(r#"emails[value eq "a"]"#, None);
+        check(r#"userName eq "a\u0000""#, Some(&[]));
+    }
+
+    #[test]
+    fn a_group_is_found_by_itself_before_its_members() {
+        use Column::{Id, Member, Name};
+        let registry = Registry::standard();
+        let check =
+            |filter, expect| check::<Group>(registry.resource_type("Group").unwrap(), filter, expect);
+        check(r#"displayName eq "Staff""#, Some(&[(Name, "Staff")]));
+        check(r#"members eq "u""#, Some(&[(Member, "u")]));
+        check(r#"members.value eq "u""#, Some(&[(Member, "u")]));
+        check(r#"members[value eq "u"]"#, Some(&[(Member, "u")]));
+        check(r#"members[value eq "u" and type eq "User"]"#, Some(&[(Member, "u")]));
+        check(r#"members[display eq "u"]"#, None);
+        check(r#"members eq "u" and id eq "g""#, Some(&[(Id, "g")]));
+        check(r#"id eq "g" and members eq "u""#, Some(&[(Id, "g")]));
+    }
+}

@@ -1,0 +1,158 @@
+//! Lists: by position, by key, or by looking through everything.
+
+use std::collections::BTreeMap;
+
+use super::keys::{keys, named};
+use super::noun::Noun;
+use super::wanted::{Budget, Wanted};
+use super::{DEFAULT_PAGE, MAX_PAGE};
+use crate::error::ScimType;
+use crate::filter::{Bound, Filter};
+use crate::list::{ListResponse, Query, compare};
+use crate::schema::Resolved;
+use crate::value::Tree;
+use crate::{Scim, ScimError};
+
+/// How many rows are read and evaluated at a time.
+const CHUNK: usize = 500;
+/// How many comparisons cost as much as reading a row.
+const TERMS_PER_ROW: usize = 8;
+
+/// What of a list is asked for.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    /// How many come before.
+    skip: u64,
+    /// How many at most.
+    count: u64,
+}
+
+impl Window {
+    fn of(query: &Query) -> Self {
+        Self { skip: query.start_index - 1, count: query.count.unwrap_or(DEFAULT_PAGE).min(MAX_PAGE) }
+    }
+
+    fn holds(self, position: u64) -> bool {
+        position >= self.skip && position - self.skip < self.count
+    }
+}
+
+/// A page of rows, and how many match on all pages.
+struct Page<N> {
+    total: u64,
+    rows: Vec<N>,
+}
+
+impl Scim {
+    /// The resources that a query asks for.
+    ///
+    /// # Errors
+    /// `invalidFilter`, `invalidValue` for an unknown `sortBy`, `tooMany` when no index answers and the
+    /// directory is big.
+    pub(crate) async fn list<N: Noun>(&self, query: &Query) -> Result<ListResponse, ScimError> {
+        let kind = N::kind(self);
+        let filter = query.filter.as_ref().map(|filter| filter.bind(kind)).transpose()?;
+        let unknown = |path| ScimError::new(ScimType::InvalidValue, format!("sortBy: {path}: no such attribute"));
+        let resolve = |path| kind.resolve_attribute(path).ok_or_else(|| unknown(path));
+        let order = query.sort_by.as_ref().map(resolve).transpose()?;
+        let window = Window::of(query);
+        let page: Page<N> = match (&filter, &order) {
+            (None, None) => self.by_position(window).await?,
+            (filter, None) => self.filtered(filter.as_ref(), window).await?,
+            (filter, Some(order)) => {
+                self.ordered(filter.as_ref(), order, query.descending, window).await?
+            }
+        };
+        let resources = self.show(&page.rows, &query.projection(kind)).await?;
+        Ok(ListResponse { total_results: page.total, start_index: query.start_index, resources })
+    }
+
+    async fn by_position<N: Noun>(&self, window: Window) -> Result<Page<N>, ScimError> {
+        let total = u64::try_from(N::count(self.db()).await?).unwrap_or(0);
+        if window.count == 0 || window.skip >= total {
+            return Ok(Page { total, rows: Vec::new() });
+        }
+        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let rows = N::page_at(self.db(), signed(window.skip), signed(window.count)).await?;
+        Ok(Page { total, rows })
+    }
+
+    async fn filtered<N: Noun>(
+        &self,
+        filter: Option<&Bound>,
+        window: Window,
+    ) -> Result<Page<N>, ScimError> {
+        let mut page = Page { total: 0, rows: Vec::new() };
+        let visit = |row, _: &Tree| {
+            if window.holds(page.total) {
+                page.rows.push(row);
+            }
+            page.total += 1;
+        };
+        self.each_match(filter, &Wanted::compared(filter, None), visit).await?;
+        Ok(page)
+    }
+
+    /// Holds the ids and what is ordered by, not the resources.
+    async fn ordered<N: Noun>(
+        &self,
+        filter: Option<&Bound>,
+        order: &Resolved,
+        descending: bool,
+        window: Window,
+    ) -> Result<Page<N>, ScimError> {
+        let mut matches: Vec<(Tree, String)> = Vec::new();
+        let visit = |row: N, tree: &Tree| {
+            let mut compared = Tree::default();
+            compared.put(order.schema.as_ref(), &order.attribute.name, tree.value(order).cloned());
+            matches.push((compared, row.id()));
+        };
+        self.each_match(filter, &Wanted::compared(filter, Some(order)), visit).await?;
+        matches.sort_by(|(a, _), (b, _)| compare(order, descending, a, b));
+        let total = matches.len() as u64;
+        let mut rows = Vec::new();
+        for (_, (_, id)) in (0..).zip(matches).filter(|(position, _)| window.holds(*position)) {
+            rows.extend(N::get(self.db(), &id).await?);
+        }
+        Ok(Page { total, rows })
+    }
+
+    /// Visits what matches, in the order in which it was made.
+    async fn each_match<N: Noun>(
+        &self,
+        filter: Option<&Bound>,
+        wanted: &Wanted,
+        mut visit: impl FnMut(N, &Tree),
+    ) -> Result<(), ScimError> {
+        let mut budget = Budget::of_a_search();
+        let weight = 1 + filter.map_or(0, Filter::terms) / TERMS_PER_ROW;
+        let mut evaluate = async |rows: Vec<N>| {
+            budget.spend(rows.len() * weight)?;
+            let trees = self.trees(&rows, wanted, &mut budget).await?;
+            for (row, tree) in rows.into_iter().zip(&trees) {
+                if filter.is_none_or(|filter| named(filter, &row).matches(N::kind(self), tree)) {
+                    visit(row, tree);
+                }
+            }
+            Ok::<_, ScimError>(())
+        };
+        if let Some(keys) = filter.and_then(keys::<N>) {
+            let mut found = BTreeMap::new();
+            for key in keys {
+                let rows = N::find(self.db(), &key).await?;
+                found.extend(rows.into_iter().map(|row| ((row.times().0, row.id()), row)));
+            }
+            return evaluate(found.into_values().collect()).await;
+        }
+        let mut rows = self.next_chunk::<N>(None).await?;
+        while let Some(last) = rows.last() {
+            let next = if rows.len() < CHUNK { Vec::new() } else { self.next_chunk(Some(last)).await? };
+            evaluate(std::mem::replace(&mut rows, next)).await?;
+        }
+        Ok(())
+    }
+
+    async fn next_chunk<N: Noun>(&self, after: Option<&N>) -> Result<Vec<N>, ScimError> {
+        Ok(N::page(self.db(), after, CHUNK as i64).await?)
+    }
+}

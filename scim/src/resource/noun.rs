@@ -1,0 +1,90 @@
+//! What the endpoints need to know of a kind of resource: `user.rs` and `group.rs` say it.
+
+use directory::DirectoryError;
+use directory::group::MemberChange;
+use kernel::Timestamp;
+use store::{Db, StoreError, Tx};
+
+use super::keys::Key;
+use super::wanted::{Budget, Wanted};
+use crate::patch::MemberDelta;
+use crate::schema::ResourceType;
+use crate::value::Tree;
+use crate::{Scim, ScimError};
+
+/// Where and when a page of a walk over all rows begins: after this row.
+pub(crate) type After<'r, N> = Option<&'r N>;
+
+/// What is written over a row.
+pub(crate) struct Draft<P> {
+    /// The columns afterwards.
+    pub(crate) profile: P,
+    /// Paths of the attributes that differ.
+    pub(crate) changed: Vec<String>,
+    /// Who joins and leaves.
+    pub(crate) members: MemberChange,
+}
+
+/// A row of the directory that is a resource of the protocol.
+pub(crate) trait Noun: Sized + 'static {
+    /// What the directory writes, made from a tree.
+    type Profile;
+    /// The attribute that is unique among all, in any case.
+    const NAME: &'static str;
+
+    /// The definition.
+    fn kind(room: &Scim) -> &ResourceType;
+    /// The id as text.
+    fn id(&self) -> String;
+    /// Raised by one at each change.
+    fn version(&self) -> i64;
+    /// When it was made and last changed.
+    fn times(&self) -> (Timestamp, Timestamp);
+    /// The value of [`Noun::NAME`].
+    fn name(&self) -> &str;
+    /// The stored form of its tree.
+    fn document(&self) -> &str;
+
+    /// Sets what follows from silence and drops what is worked out anew at each answer. `before` is the row
+    /// that is changed.
+    fn settle(before: Option<&Self>, tree: &mut Tree);
+    /// What to write of a settled tree.
+    fn profile(tree: &Tree) -> Self::Profile;
+    /// Who really joins and leaves.
+    async fn member_change(&self, room: &Scim, delta: MemberDelta) -> Result<MemberChange, ScimError>;
+
+    /// The row of this id; a text that can be no id has none.
+    async fn get(db: &Db, id: &str) -> Result<Option<Self>, StoreError>;
+    /// The rows with this key.
+    async fn find(db: &Db, key: &Key) -> Result<Vec<Self>, StoreError>;
+    /// How many there are.
+    async fn count(db: &Db) -> Result<i64, StoreError>;
+    /// Rows in the order in which they were made, by position.
+    async fn page_at(db: &Db, offset: i64, limit: i64) -> Result<Vec<Self>, StoreError>;
+    /// Rows in the same order, after one of them.
+    async fn page(db: &Db, after: After<'_, Self>, limit: i64) -> Result<Vec<Self>, StoreError>;
+
+    /// Adds to the trees of these rows what is wanted of other rows.
+    async fn derive(
+        room: &Scim,
+        rows: &[Self],
+        trees: &mut [Tree],
+        wanted: &Wanted,
+        budget: &mut Budget,
+    ) -> Result<(), ScimError>;
+    /// Whether an answer to a PATCH with what is wanted is of reasonable size.
+    async fn is_small(&self, db: &Db, wanted: &Wanted) -> Result<bool, StoreError>;
+
+    /// Makes a row.
+    async fn insert(tx: &mut Tx, profile: &Self::Profile, members: &[String])
+    -> Result<Self, DirectoryError>;
+    /// Writes over a row; over whatever version there is by now when `at_version` is false and that is safe.
+    async fn update(
+        &self,
+        tx: &mut Tx,
+        draft: &Draft<Self::Profile>,
+        at_version: bool,
+    ) -> Result<Self, DirectoryError>;
+    /// Deletes the row.
+    async fn delete(&self, tx: &mut Tx) -> Result<(), DirectoryError>;
+}

@@ -1,0 +1,230 @@
+//! Deliveries: a fact on its way to one sink.
+//!
+//! Two kinds. *Messages* (mail, back-channel logout) keep their order per sink and subject and are gone
+//! when delivered; a double carries the same id. *Reconcilers* (doors, entitlement) hold one row per sink
+//! and subject: recording raises its version and priority, sets it due at once and resets the back-off; the
+//! fact is only a hint that the wanted state changed.
+//!
+//! Claiming leases a row instead of locking it (it moves `due_at`), and completion is fenced: every claim
+//! raises `claim`, and only the latest claimant may settle the row. A reconciler that finishes although the
+//! row was raised meanwhile leaves it due. One that finishes although another has claimed the row raises the
+//! version once more, so late work of an old version is always followed by a look at the new one.
+//!
+//! What it is not: it runs no sink; that is [`lane`](crate::lane).
+
+mod address;
+mod claim;
+mod rows;
+
+use std::time::Duration;
+
+use kernel::id::{DeliveryId, FactId};
+use kernel::Timestamp;
+use serde::{Deserialize, Serialize};
+
+pub use address::{Address, Priority, Sinks};
+pub use claim::{claim, next_due};
+pub(crate) use claim::{claim_free, outlook};
+pub(crate) use rows::{Hint, Positions, Statement, insert, insert_messages, raise_reconcilers};
+
+use crate::{Db, Fact, FactBody, Origin, StoreError, StoredFact, Tx, sql};
+
+/// A claimed delivery.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Delivery {
+    /// Stable over all attempts: a message sent twice carries it twice (`jti`, Message-ID).
+    pub id: DeliveryId,
+    /// The sink.
+    pub sink: String,
+    /// `kind:id` of what order or state is kept by.
+    pub subject: String,
+    /// The fact (of a message), or the last hint (of a reconciler).
+    pub fact: FactId,
+    /// Whether this is a reconciler's row.
+    pub reconcile: bool,
+    /// The version that was wanted when this was claimed.
+    pub version: i64,
+    /// 1 when it overtakes.
+    pub priority: i64,
+    /// How many claims since it last became due by a fact, this one included.
+    pub attempt: i64,
+    /// The fence: only the latest claimant settles.
+    pub claim: i64,
+    /// When it became due by a fact: how long it waits already.
+    pub created_at: Timestamp,
+    /// Why the attempt before this one failed.
+    pub last_error: Option<String>,
+}
+
+/// What became of a settled claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done: nothing of this row is left to do.
+    Done,
+    /// The row was raised or claimed by another meanwhile, and somebody will look again.
+    DueAgain,
+}
+
+/// A message was given up: it is kept, and can be retried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryDied {
+    /// The sink that it did not reach.
+    pub sink: String,
+    /// Why the last attempt failed.
+    pub error: String,
+}
+impl FactBody for DeliveryDied {
+    const KIND: &'static str = "delivery.died";
+}
+
+/// A dead message was given another life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryRetried {}
+impl FactBody for DeliveryRetried {
+    const KIND: &'static str = "delivery.retried";
+}
+
+/// How much of an error is kept, in characters.
+const ERROR_LENGTH: usize = 500;
+
+impl Delivery {
+    /// The subject's id without its kind.
+    #[must_use]
+    pub fn subject_id(&self) -> &str {
+        self.subject.split_once(':').map_or("", |(_, id)| id)
+    }
+
+    /// Reads the fact.
+    pub async fn fact(&self, db: &Db) -> Result<Option<StoredFact>, StoreError> {
+        db.opt(
+            sql!(
+                "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
+                 WHERE id = $1"
+            ),
+            (self.fact,),
+        )
+        .await
+    }
+
+    /// Marks it done, inside the transaction of what was achieved: the last thing before its commit.
+    pub async fn complete(&self, tx: &mut Tx) -> Result<Settlement, StoreError> {
+        if !self.reconcile {
+            let gone = tx.run(sql!("DELETE FROM delivery WHERE id = $1 AND claim = $2"), (self.id, self.claim)).await?;
+            return Ok(if gone == 1 { Settlement::Done } else { Settlement::DueAgain });
+        }
+        if let Ok(subject) = self.subject.parse() {
+            tx.flush_raises_before(&self.sink, &subject).await?;
+        }
+        let done = tx
+            .run(
+                sql!(
+                    "UPDATE delivery SET done_version = $3, due_at = NULL, attempt = 0, priority = 0, last_error = NULL \
+                     WHERE id = $1 AND claim = $2 AND version = $3"
+                ),
+                (self.id, self.claim, self.version),
+            )
+            .await?;
+        if done == 1 {
+            return Ok(Settlement::Done);
+        }
+        // Still ours: it was raised meanwhile and is due now. Claimed by another: what that one saw may be
+        // older than what we just did, so its completion must not count. Were the row made due instead,
+        // a third would claim it, the second would find that, and so on for ever.
+        let now = tx.now();
+        tx.run(
+            sql!(
+                "UPDATE delivery SET due_at = CASE WHEN due_at IS NULL OR claim = $2 THEN $3 ELSE due_at END, \
+                 version = CASE WHEN claim = $2 THEN version ELSE version + 1 END, \
+                 priority = CASE WHEN claim = $2 THEN priority ELSE 1 END WHERE id = $1"
+            ),
+            (self.id, self.claim, now),
+        )
+        .await?;
+        tx.wake(&self.sink);
+        Ok(Settlement::DueAgain)
+    }
+
+    /// Puts it off after a failure: due again after `delay` (at once, if it was raised meanwhile), or dead when
+    /// `dead`. Fenced: a later claimant's row is left alone.
+    pub async fn postpone(&self, db: &Db, error: &str, delay: Duration, dead: bool) -> Result<(), StoreError> {
+        let now = db.ctx().now();
+        let error: String = error.chars().take(ERROR_LENGTH).collect();
+        let died = DeliveryDied { sink: self.sink.clone(), error: error.clone() };
+        let about = self.subject.parse().unwrap_or_else(|_| self.id.subject());
+        let facts = dead.then(|| Fact::new(self.id.subject(), &died).about(about));
+        db.change(
+            Origin::system(),
+            sql!(
+                "UPDATE delivery SET due_at = CASE WHEN version = $3 THEN CAST($4 AS BIGINT) ELSE CAST($5 AS BIGINT) END, \
+                 last_error = $6, dead_at = $7 WHERE id = $1 AND claim = $2"
+            ),
+            (self.id, self.claim, self.version, now.plus(delay), now, error, dead.then_some(now)),
+            facts.into_iter().collect(),
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+/// How many rows wait or are dead over all sinks: `(waiting, dead)`.
+pub async fn depth(db: &Db) -> Result<(i64, i64), StoreError> {
+    db.one(
+        sql!(
+            "SELECT (SELECT COUNT(*) FROM delivery WHERE due_at IS NOT NULL AND dead_at IS NULL), \
+             (SELECT COUNT(*) FROM delivery WHERE dead_at IS NOT NULL)"
+        ),
+        (),
+    )
+    .await
+}
+
+/// A message that was given up.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct DeadLetter {
+    /// For [`retry`].
+    pub id: DeliveryId,
+    /// The sink that it did not reach.
+    pub sink: String,
+    /// `kind:id` of what it is about.
+    pub subject: String,
+    /// What it would have told.
+    pub fact: FactId,
+    /// How often it was tried.
+    pub attempt: i64,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// Since when it is dead.
+    pub dead_at: Timestamp,
+}
+
+/// The dead letters, the latest first, `limit` at most.
+pub async fn dead(db: &Db, limit: i64) -> Result<Vec<DeadLetter>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT id, sink, subject, fact, attempt, last_error, dead_at FROM delivery WHERE dead_at IS NOT NULL \
+             ORDER BY dead_at DESC, id DESC LIMIT $1"
+        ),
+        (limit,),
+    )
+    .await
+}
+
+/// Gives a dead delivery another life. `false` when there is no such dead delivery.
+pub async fn retry(db: &Db, origin: Origin, id: DeliveryId) -> Result<bool, StoreError> {
+    let mut tx = db.write(origin).await?;
+    let text = sql!(
+        "UPDATE delivery SET dead_at = NULL, attempt = 0, due_at = $2 WHERE id = $1 AND dead_at IS NOT NULL \
+         RETURNING sink"
+    );
+    let revived: Result<Option<(String,)>, StoreError> = tx.opt(text, (id, db.ctx().now())).await;
+    if let Ok(Some((sink,))) = &revived {
+        tx.wake(sink);
+        tx.record(Fact::new(id.subject(), &DeliveryRetried {}));
+    }
+    Ok(tx.end(revived).await?.is_some())
+}
+
+/// Makes one subject of a reconciler due without a fact: the sweep. Never lowers a priority.
+pub fn hint(tx: &mut Tx, address: Address, fact: FactId) {
+    tx.raise(Hint { address, fact });
+}

@@ -1,0 +1,231 @@
+//! Opening a database: reached, fit, of our age and of our time, or refused with what to do about it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kernel::{Ctx, Secret};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection as _, Executor as _};
+
+/// Which database.
+#[derive(Clone, Debug)]
+pub enum DbConfig {
+    /// A file; made when missing. The folder must exist.
+    Sqlite {
+        /// Where.
+        path: PathBuf,
+    },
+    /// A server; the database must exist, with the `C` collation.
+    Postgres {
+        /// `postgres://user:password@host:port/database`.
+        url: Secret<String>,
+        /// At most this many connections, 3 at least: one listens for other nodes.
+        connections: u32,
+    },
+}
+
+/// Why a database cannot be used. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// It cannot be reached or opened.
+    #[error("cannot open the database {place}: {reason}")]
+    Unreachable {
+        /// Path, or host and database; never the password.
+        place: String,
+        /// What the driver said, and what it may mean.
+        reason: String,
+    },
+    /// A newer release has been here.
+    #[error("the database was migrated by a newer release (migration {0}); run that release, or restore a backup made before it")]
+    Newer(i64),
+    /// A migration that was applied differs from ours.
+    #[error("migration {0} in the database differs from this release's; the binary or the database was tampered with")]
+    Tampered(i64),
+    /// Pages would be sorted differently than on the other engine.
+    #[error(
+        "the PostgreSQL database has collation {0}; create it anew with: \
+         CREATE DATABASE … TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING 'UTF8'"
+    )]
+    Collation(String),
+    /// The clocks of node and database disagree.
+    #[error("this machine's clock is {0} ms away from the database's (2,000 allowed); synchronise both")]
+    Clock(i64),
+    /// Something else failed on the way.
+    #[error("preparing the database failed: {0}")]
+    Failed(String),
+}
+
+impl StartError {
+    pub(crate) fn failed(error: impl std::fmt::Display) -> Self {
+        StartError::Failed(error.to_string())
+    }
+}
+
+/// How many connections read a SQLite file at once.
+const SQLITE_READERS: u32 = 4;
+/// Distinct statement texts that a connection keeps prepared.
+const STATEMENT_CACHE: usize = 512;
+/// How long to wait for a server to answer, and for a free connection.
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How far this machine's clock may be off its database's.
+const CLOCK_TOLERANCE_MS: i64 = 2_000;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
+const POSTGRES_TUNING: &str = include_str!("../../migrations/postgres/tuning.sql");
+
+/// A file: the options for its writer, and the pool of its readers.
+pub(crate) async fn open_sqlite(path: &Path) -> Result<(SqliteConnectOptions, SqlitePool), StartError> {
+    let unreachable = |error: sqlx::Error| StartError::Unreachable {
+        place: path.display().to_string(),
+        reason: explain_sqlite(&error),
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A revocation that was acknowledged must survive a power cut.
+        .synchronous(SqliteSynchronous::Full)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(10))
+        .statement_cache_capacity(STATEMENT_CACHE);
+    let migrating = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
+    let migrating = migrating.map_err(unreachable)?;
+    MIGRATIONS.run(&migrating).await.map_err(migration_error)?;
+    migrating.close().await;
+    let read = SqlitePoolOptions::new()
+        .max_connections(SQLITE_READERS)
+        .acquire_timeout(REACH_TIMEOUT)
+        .connect_with(options.clone().pragma("query_only", "ON"))
+        .await
+        .map_err(unreachable)?;
+    Ok((options, read))
+}
+
+fn explain_sqlite(error: &sqlx::Error) -> String {
+    let code = match error {
+        sqlx::Error::Database(cause) => cause.code().and_then(|code| code.parse::<i32>().ok()),
+        _ => None,
+    };
+    // The low byte of SQLite's extended codes.
+    match code.map(|code| code & 0xff) {
+        Some(8 | 14) => format!("{error}; the folder must exist, and it and the file must be writable"),
+        Some(26) => format!("{error}; another file is in its place"),
+        _ => error.to_string(),
+    }
+}
+
+pub(crate) async fn open_postgres(
+    url: &Secret<String>,
+    connections: u32,
+    ctx: &Ctx,
+) -> Result<PgPool, StartError> {
+    let options: PgConnectOptions = url.expose().parse().map_err(|error: sqlx::Error| {
+        StartError::Unreachable { place: "PostgreSQL".into(), reason: error.to_string() }
+    })?;
+    let options = options.statement_cache_capacity(STATEMENT_CACHE);
+    // Not through the pool: that would try for its whole timeout and then hide why it failed.
+    let mut conn = reach_postgres(&options).await?;
+    check_collation(&mut conn).await?;
+    // Before anything is changed: a node with a wrong clock must not even migrate.
+    check_clock(&mut conn, ctx).await?;
+    MIGRATIONS.run(&mut conn).await.map_err(migration_error)?;
+    // Tuning only: what it does must not change any answer, so it is not versioned and runs each time.
+    sqlx::raw_sql(POSTGRES_TUNING).execute(&mut conn).await.map_err(StartError::failed)?;
+    conn.close().await.map_err(StartError::failed)?;
+    let pool = PgPoolOptions::new().max_connections(connections.max(3)).acquire_timeout(REACH_TIMEOUT);
+    Ok(pool.after_connect(|conn, _| Box::pin(bound_waiting(conn))).connect_lazy_with(options))
+}
+
+async fn reach_postgres(options: &PgConnectOptions) -> Result<PgConnection, StartError> {
+    let unreachable = |reason: String| StartError::Unreachable {
+        place: format!(
+            "{}:{}/{}",
+            options.get_host(),
+            options.get_port(),
+            options.get_database().unwrap_or(options.get_username())
+        ),
+        reason,
+    };
+    match tokio::time::timeout(REACH_TIMEOUT, PgConnection::connect_with(options)).await {
+        Ok(connected) => connected.map_err(|error| unreachable(error.to_string())),
+        Err(_) => Err(unreachable(format!("no answer within {} s", REACH_TIMEOUT.as_secs()))),
+    }
+}
+
+/// A node that hangs must not hold the others' rows, and none waits for a lock for ever.
+async fn bound_waiting(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let bounds = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'";
+    conn.execute(sqlx::raw_sql(bounds)).await.map(drop)
+}
+
+/// Since PostgreSQL 15 a database may sort by ICU whatever its `datcollate` says, since 17 by a built-in
+/// provider; `to_jsonb` reads the columns that older servers do not have.
+async fn check_collation(conn: &mut PgConnection) -> Result<(), StartError> {
+    let (provider, collation, locale, encoding): (String, String, String, String) = sqlx::query_as(
+        "SELECT COALESCE(to_jsonb(d) ->> 'datlocprovider', 'c'), d.datcollate::text, \
+         COALESCE(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', ''), \
+         pg_encoding_to_char(d.encoding)::text FROM pg_database d WHERE d.datname = current_database()",
+    )
+    .fetch_one(conn)
+    .await
+    .map_err(StartError::failed)?;
+    let sorts_bytewise = match provider.as_str() {
+        "c" => matches!(collation.as_str(), "C" | "POSIX"),
+        "b" => locale == "C",
+        _ => false,
+    };
+    if !sorts_bytewise {
+        let name = if locale.is_empty() { collation } else { locale };
+        return Err(StartError::Collation(format!("{name:?}")));
+    }
+    if encoding != "UTF8" {
+        return Err(StartError::Collation(format!("{collation:?}, but the encoding {encoding}")));
+    }
+    Ok(())
+}
+
+/// Refuses when the database's clock and ours are too far apart.
+pub(crate) async fn check_clock(on: impl sqlx::PgExecutor<'_>, ctx: &Ctx) -> Result<(), StartError> {
+    let before = ctx.now().as_millis();
+    let text = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+    let (theirs,): (i64,) = sqlx::query_as(text).fetch_one(on).await.map_err(StartError::failed)?;
+    let off = clocks_apart(before, theirs, ctx.now().as_millis());
+    if off > CLOCK_TOLERANCE_MS { Err(StartError::Clock(off)) } else { Ok(()) }
+}
+
+/// How far apart two clocks are at least, in milliseconds: theirs was read somewhere between our two readings.
+fn clocks_apart(before: i64, theirs: i64, after: i64) -> i64 {
+    (before - theirs).max(theirs - after).max(0)
+}
+
+fn migration_error(error: sqlx::migrate::MigrateError) -> StartError {
+    use sqlx::migrate::MigrateError;
+    match error {
+        MigrateError::VersionMissing(version) => StartError::Newer(version),
+        MigrateError::VersionMismatch(version) => StartError::Tampered(version),
+        other => StartError::failed(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_apart_by_what_no_delay_explains() {
+        for ((before, theirs, after), apart) in [
+            ((1_000, 1_005, 1_010), 0),
+            ((1_000, 1_000, 1_000), 0),
+            ((1_000, 5_000, 1_010), 3_990),
+            ((5_000, 1_000, 5_010), 4_000),
+            // A slow answer is not a wrong clock.
+            ((1_000, 9_000, 11_000), 0),
+        ] {
+            assert_eq!(clocks_apart(before, theirs, after), apart, "{before} {theirs} {after}");
+        }
+    }
+}

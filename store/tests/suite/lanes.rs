@@ -1,0 +1,304 @@
+//! Lanes: woken at once, never held up by what is slow, and never given up by a sink that fails.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use store::{Address, Db, Delivery, Lane, Origin, Settled, Sink, SinkError, delivery, sql};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::house::{House, made, patient, settle, subject};
+
+on_every_engine!(
+    what_is_recorded_is_delivered_at_once,
+    what_another_node_records_is_delivered,
+    what_is_recorded_while_nobody_listened_is_delivered,
+    a_revocation_is_delivered_although_every_worker_is_stuck_in_a_grant,
+    a_revocation_of_one_who_is_worked_on_does_not_hold_up_the_others,
+    what_is_raised_during_work_is_looked_at_once_more_after_it,
+    one_subject_is_worked_on_by_one_at_a_time,
+    a_sink_that_panics_or_hangs_is_tried_again,
+    a_sink_that_completes_in_its_own_transaction,
+    stopping_finishes_what_was_claimed,
+);
+
+/// What a sink was given, and when it may answer.
+struct Slow {
+    given: mpsc::UnboundedSender<String>,
+    /// Subjects whose grants wait for `release`.
+    stuck: HashSet<String>,
+    release: Notify,
+}
+
+#[async_trait::async_trait]
+impl Sink for Slow {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        let released = self.release.notified();
+        self.given.send(format!("{}{}", if delivery.priority > 0 { "-" } else { "+" }, delivery.subject_id())).unwrap();
+        if delivery.priority == 0 && self.stuck.contains(delivery.subject_id()) {
+            released.await;
+        }
+        Ok(Settled::Done)
+    }
+}
+
+/// A running lane and its sink.
+struct Running {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+    sink: Arc<Slow>,
+    given: mpsc::UnboundedReceiver<String>,
+}
+
+impl Running {
+    fn start(db: &Db, stuck: &[&str]) -> Self {
+        let (given, receiver) = mpsc::unbounded_channel();
+        let stuck = stuck.iter().map(|id| (*id).to_owned()).collect();
+        let sink = Arc::new(Slow { given, stuck, release: Notify::new() });
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(Lane::new("door").run(db.clone(), sink.clone(), stopped));
+        Self { stop, task, sink, given: receiver }
+    }
+
+    async fn next(&mut self) -> String {
+        patient(self.given.recv()).await.expect("the lane runs")
+    }
+
+    async fn stop(self) {
+        self.stop.send(true).unwrap();
+        patient(self.task).await.unwrap();
+    }
+}
+
+async fn record(db: &Db, id: &str, revokes: bool) {
+    let mut tx = db.write(Origin::system()).await.unwrap();
+    tx.record(made("x").to(Address::reconcile("door", subject(id)).revoking(revokes)));
+    tx.commit().await.unwrap();
+}
+
+/// Nothing waits any more, leased rows included.
+async fn all_done(db: &Db) {
+    patient(async {
+        while delivery::depth(db).await.unwrap() != (0, 0) {
+            settle().await;
+        }
+    })
+    .await;
+}
+
+/// One after the other, so that a lane that only polled would need a second for each.
+const IN_A_ROW: usize = 40;
+
+async fn what_is_recorded_is_delivered_at_once(house: House) {
+    let mut lane = Running::start(&house.db, &[]);
+    for n in 0..IN_A_ROW {
+        let id = n.to_string();
+        record(&house.db, &id, false).await;
+        assert_eq!(lane.next().await, format!("+{id}"));
+    }
+    all_done(&house.db).await;
+    lane.stop().await;
+}
+
+async fn what_another_node_records_is_delivered(house: House) {
+    let other = house.another_node().await;
+    let mut lane = Running::start(&house.db, &[]);
+    // Of two processes on one SQLite file, the other is found by polling.
+    let rounds = if house.db.is_postgres() { IN_A_ROW } else { 2 };
+    for n in 0..rounds {
+        let id = n.to_string();
+        record(&other, &id, false).await;
+        assert_eq!(lane.next().await, format!("+{id}"));
+    }
+    lane.stop().await;
+}
+
+async fn what_is_recorded_while_nobody_listened_is_delivered(house: House) {
+    let other = house.another_node().await;
+    record(&other, "before", false).await;
+    let mut lane = Running::start(&house.db, &[]);
+    assert_eq!(lane.next().await, "+before");
+    if house.db.is_postgres() {
+        let cut = sql!(
+            "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        );
+        let (listeners,): (i64,) = other.one(cut, ()).await.unwrap();
+        assert!(listeners > 0, "somebody listened");
+    }
+    record(&other, "cut off", false).await;
+    assert_eq!(lane.next().await, "+cut off");
+    let rounds = if house.db.is_postgres() { IN_A_ROW } else { 2 };
+    for n in 0..rounds {
+        let id = n.to_string();
+        record(&other, &id, false).await;
+        assert_eq!(lane.next().await, format!("+{id}"));
+    }
+    lane.stop().await;
+}
+
+async fn a_revocation_is_delivered_although_every_worker_is_stuck_in_a_grant(house: House) {
+    let slow = ["1", "2", "3", "4", "5", "6"];
+    for id in slow {
+        record(&house.db, id, false).await;
+    }
+    let mut lane = Running::start(&house.db, &slow);
+    for _ in 0..4 {
+        assert!(lane.next().await.starts_with('+'), "four workers take grants");
+    }
+    for id in ["leaver", "another", "5"] {
+        record(&house.db, id, true).await;
+        assert_eq!(lane.next().await, format!("-{id}"));
+    }
+    lane.sink.release.notify_waiters();
+    assert_eq!(lane.next().await, "+6", "the grants go on");
+    lane.sink.release.notify_waiters();
+    all_done(&house.db).await;
+    lane.stop().await;
+}
+
+async fn a_revocation_of_one_who_is_worked_on_does_not_hold_up_the_others(house: House) {
+    record(&house.db, "slow", false).await;
+    let mut lane = Running::start(&house.db, &["slow"]);
+    assert_eq!(lane.next().await, "+slow");
+    record(&house.db, "slow", true).await;
+    for id in ["1", "2", "3", "4", "5", "6"] {
+        record(&house.db, id, true).await;
+        assert_eq!(lane.next().await, format!("-{id}"));
+    }
+    lane.sink.release.notify_waiters();
+    assert_eq!(lane.next().await, "-slow", "right after the grant that it waited for");
+    all_done(&house.db).await;
+    lane.stop().await;
+}
+
+async fn what_is_raised_during_work_is_looked_at_once_more_after_it(house: House) {
+    record(&house.db, "slow", false).await;
+    let mut lane = Running::start(&house.db, &["slow"]);
+    assert_eq!(lane.next().await, "+slow");
+    for _ in 0..5 {
+        record(&house.db, "slow", true).await;
+    }
+    lane.sink.release.notify_waiters();
+    assert_eq!(lane.next().await, "-slow");
+    all_done(&house.db).await;
+    assert!(lane.given.try_recv().is_err(), "once is enough");
+    lane.stop().await;
+}
+
+/// Counts how many of a subject are worked on at once.
+#[derive(Default)]
+struct Crowded {
+    now: Mutex<HashSet<String>>,
+    doubles: AtomicUsize,
+    done: AtomicUsize,
+}
+
+#[async_trait::async_trait]
+impl Sink for Crowded {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        if !self.now.lock().unwrap().insert(delivery.subject.clone()) {
+            self.doubles.fetch_add(1, Ordering::SeqCst);
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        self.now.lock().unwrap().remove(&delivery.subject);
+        self.done.fetch_add(1, Ordering::SeqCst);
+        Ok(Settled::Done)
+    }
+}
+
+async fn one_subject_is_worked_on_by_one_at_a_time(house: House) {
+    let sink = Arc::new(Crowded::default());
+    let (stop, stopped) = watch::channel(false);
+    let lane = tokio::spawn(Lane::new("door").run(house.db.clone(), sink.clone(), stopped));
+    for n in 0..60 {
+        record(&house.db, &(n % 3).to_string(), n % 2 == 0).await;
+    }
+    all_done(&house.db).await;
+    stop.send(true).unwrap();
+    patient(lane).await.unwrap();
+    assert_eq!(sink.doubles.load(Ordering::SeqCst), 0);
+    assert!(sink.done.load(Ordering::SeqCst) >= 3);
+}
+
+/// Panics, then hangs, then fails, then delivers; and is told of each failure.
+#[derive(Default)]
+struct Troubled {
+    attempts: AtomicUsize,
+    failures: Mutex<Vec<String>>,
+}
+
+#[async_trait::async_trait]
+impl Sink for Troubled {
+    async fn deliver(&self, _: &Delivery) -> Result<Settled, SinkError> {
+        match self.attempts.fetch_add(1, Ordering::SeqCst) {
+            0 => std::panic::resume_unwind(Box::new("a bug")),
+            1 => std::future::pending().await,
+            2 => Err(SinkError::Retry("refused".into())),
+            _ => Ok(Settled::Done),
+        }
+    }
+
+    async fn failed(&self, delivery: &Delivery, error: &SinkError) {
+        assert!(delivery.created_at.as_millis() > 0);
+        self.failures.lock().unwrap().push(error.to_string());
+    }
+}
+
+async fn a_sink_that_panics_or_hangs_is_tried_again(house: House) {
+    let sink = Arc::new(Troubled::default());
+    let (stop, stopped) = watch::channel(false);
+    let lane = Lane {
+        workers: 1,
+        lease: Duration::from_millis(300),
+        first_pause: Duration::from_millis(10),
+        longest_pause: Duration::from_millis(20),
+        ..Lane::new("door")
+    };
+    let lane = tokio::spawn(lane.run(house.db.clone(), sink.clone(), stopped));
+    record(&house.db, "x", false).await;
+    all_done(&house.db).await;
+    stop.send(true).unwrap();
+    patient(lane).await.unwrap();
+    let failures = sink.failures.lock().unwrap().clone();
+    assert_eq!(failures, ["the sink panicked", "the sink took longer than its lease", "refused"]);
+}
+
+struct Own(Db);
+
+#[async_trait::async_trait]
+impl Sink for Own {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        let mut tx = self.0.write(Origin::system()).await?;
+        crate::house::insert(&mut tx, delivery.subject_id()).await?;
+        tx.record(made("own"));
+        delivery.complete(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Settled::Already)
+    }
+}
+
+async fn a_sink_that_completes_in_its_own_transaction(house: House) {
+    for id in ["1", "2"] {
+        record(&house.db, id, false).await;
+    }
+    let tried = Lane::new("door").drain(&house.db, Arc::new(Own(house.db.clone()))).await.unwrap();
+    assert_eq!((tried, house.things().await), (2, vec!["1".to_owned(), "2".to_owned()]));
+    assert_eq!(delivery::depth(&house.db).await.unwrap(), (0, 0));
+}
+
+async fn stopping_finishes_what_was_claimed(house: House) {
+    record(&house.db, "slow", false).await;
+    let mut lane = Running::start(&house.db, &["slow"]);
+    assert_eq!(lane.next().await, "+slow");
+    lane.stop.send(true).unwrap();
+    record(&house.db, "too late", false).await;
+    settle().await;
+    assert!(!lane.task.is_finished());
+    lane.sink.release.notify_waiters();
+    patient(lane.task).await.unwrap();
+    assert_eq!(delivery::depth(&house.db).await.unwrap(), (1, 0), "the other waits for the next start");
+    assert!(lane.given.try_recv().is_err());
+}

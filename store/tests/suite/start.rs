@@ -1,0 +1,157 @@
+//! Opening: what cannot be used is refused, with one clear error, and nothing is changed in it.
+
+use std::sync::Arc;
+
+use kernel::Secret;
+use sqlx::Connection as _;
+use store::{Db, DbConfig, Sinks, StartError, sql};
+
+use crate::house::{House, MovedClock, ServerDatabase, ctx, folder, make, patient};
+
+on_every_engine!(
+    opening_again_finds_everything,
+    a_newer_database_is_refused,
+    a_tampered_migration_is_refused,
+    it_says_whether_it_works,
+);
+
+async fn open(config: &DbConfig) -> Result<Db, StartError> {
+    patient(Db::open(config, ctx(&Arc::new(MovedClock::default())), Sinks::default())).await
+}
+
+async fn opening_again_finds_everything(house: House) {
+    make(&house.db, "kept").await.unwrap();
+    house.db.close().await;
+    let again = house.another_node().await;
+    let things: Vec<(String,)> = again.all(sql!("SELECT name FROM thing"), ()).await.unwrap();
+    assert_eq!(things, [("kept".to_owned(),)]);
+}
+
+async fn a_newer_database_is_refused(house: House) {
+    house
+        .run(sql!(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             SELECT 9999, 'of the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1"
+        ))
+        .await;
+    let refused = open(&house.config).await.unwrap_err();
+    assert!(matches!(refused, StartError::Newer(9999)), "{refused:?}");
+    assert!(refused.to_string().contains("run that release"), "{refused}");
+}
+
+async fn a_tampered_migration_is_refused(house: House) {
+    house
+        .run(sql!(
+            "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) \
+             WHERE version = 2"
+        ))
+        .await;
+    let refused = open(&house.config).await.unwrap_err();
+    assert!(matches!(refused, StartError::Tampered(2)), "{refused:?}");
+}
+
+async fn it_says_whether_it_works(house: House) {
+    house.db.check().await.unwrap();
+    house.db.close().await;
+    house.db.check().await.unwrap_err();
+}
+
+fn unreachable(refused: &StartError, words: &[&str]) {
+    assert!(matches!(refused, StartError::Unreachable { .. }), "{refused:?}");
+    let text = refused.to_string();
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    let folder = folder();
+    let path = folder.path().join("cardea.db");
+    let text = "Dear diary, ".repeat(1_000);
+    std::fs::write(&path, &text).unwrap();
+    let refused = open(&DbConfig::Sqlite { path: path.clone() }).await.unwrap_err();
+    unreachable(&refused, &[&path.display().to_string(), "not a database", "another file is in its place"]);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_missing_or_not_writable_is_refused() {
+    let missing = folder().path().join("no such folder/cardea.db");
+    // Nobody may make files there, not even root.
+    let not_writable = "/proc/self/cardea.db".into();
+    for path in [missing, not_writable] {
+        let refused = open(&DbConfig::Sqlite { path: path.clone() }).await.unwrap_err();
+        unreachable(&refused, &[&path.display().to_string(), "must exist", "must be writable"]);
+    }
+}
+
+async fn tables(database: &ServerDatabase) -> i64 {
+    let mut conn = sqlx::PgConnection::connect(&database.url()).await.unwrap();
+    let text = "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'";
+    let (count,): (i64,) = sqlx::query_as(text).fetch_one(&mut conn).await.unwrap();
+    count
+}
+
+#[tokio::test]
+async fn a_server_database_that_does_not_sort_bytewise_is_refused_before_it_is_changed() {
+    for (how, named) in [
+        ("ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8'", "C.UTF-8"),
+        ("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'", "en-US"),
+        ("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", "LATIN1"),
+        ("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'", "SQL_ASCII"),
+    ] {
+        let Some(database) = ServerDatabase::create(how).await else { return };
+        let refused = open(&database.config()).await.unwrap_err();
+        assert!(matches!(refused, StartError::Collation(_)), "{how}: {refused:?}");
+        let text = refused.to_string();
+        assert!(text.contains(named) && text.contains("CREATE DATABASE") && text.contains("LC_COLLATE 'C'"), "{text}");
+        assert_eq!(tables(&database).await, 0, "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_more_than_2_s_off_is_refused_before_it_is_changed() {
+    for (off, refused) in [(-3_000, true), (3_000, true), (-1_000, false), (1_000, false)] {
+        let Some(database) = ServerDatabase::create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").await else {
+            return;
+        };
+        let opened = Db::open(&database.config(), ctx(&MovedClock::off_by(off)), Sinks::default()).await;
+        match opened {
+            Err(StartError::Clock(apart)) => assert!(refused && (2_900..=3_100).contains(&apart), "{off}: {apart}"),
+            other => assert!(!refused && other.is_ok(), "{off}: {other:?}"),
+        }
+        assert_eq!(tables(&database).await == 0, refused, "{off}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_wrong_later_is_found_by_the_check() {
+    let Some(house) = House::postgres().await else { return };
+    house.pass(std::time::Duration::from_secs(5));
+    let refused = house.db.check().await.unwrap_err();
+    assert!(matches!(refused, StartError::Clock(4_900..=5_100)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_without_the_password() {
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = |url: String| DbConfig::Postgres { url: Secret::new(url), connections: 2 };
+    let refused = open(&config(format!("postgres://cardea:secret-password@{nobody}/house"))).await.unwrap_err();
+    unreachable(&refused, &[&format!("{nobody}/house")]);
+    assert!(!format!("{refused} {refused:?}").contains("secret-password"), "{refused:?}");
+    let refused = open(&config("postgres://cardea:secret-password@[nonsense/house".into())).await.unwrap_err();
+    unreachable(&refused, &["PostgreSQL"]);
+    assert!(!format!("{refused} {refused:?}").contains("secret-password"), "{refused:?}");
+    let refused = open(&config("mysql://cardea:secret-password@localhost/house".into())).await.unwrap_err();
+    unreachable(&refused, &[]);
+    assert!(!format!("{refused} {refused:?}").contains("secret-password"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_the_database_is_told() {
+    let Some(database) = ServerDatabase::create("ENCODING 'UTF8'").await else { return };
+    let url = format!("{}_nowhere", database.url());
+    let refused = open(&DbConfig::Postgres { url: Secret::new(url), connections: 2 }).await.unwrap_err();
+    unreachable(&refused, &["_nowhere", "does not exist"]);
+}

@@ -1,0 +1,145 @@
+//! Where a request comes from: the peer, or what a proxy that was named in the configuration says.
+
+use std::net::{IpAddr, SocketAddr};
+use std::str::FromStr;
+
+/// Networks that a configuration names: proxies whose `X-Forwarded-For` counts, or an organisation's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(Vec<Network>);
+
+/// An address with how many of its leading bits count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Network {
+    bits: u128,
+    length: u32,
+}
+
+/// The text is not an address or a network.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an address or network; write it like `10.0.0.7`, `10.0.0.0/8` or `fd00::/8`")]
+pub struct NotANetwork(String);
+
+impl Networks {
+    /// From the texts of a configuration: addresses or networks.
+    ///
+    /// # Errors
+    /// The first text that is neither.
+    pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, NotANetwork> {
+        texts.iter().map(|text| text.as_ref().parse()).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether an address lies in one of them.
+    #[must_use]
+    pub fn hold(&self, address: IpAddr) -> bool {
+        let bits = bits(address);
+        self.0.iter().any(|network| network.holds(bits))
+    }
+
+    /// The client's address, these being the trusted proxies. `forwarded` are the values of `X-Forwarded-For` in the order of their lines.
+    ///
+    /// From the right, each hop that is trusted vouches for the one before it; the first that is not is the
+    /// client. Whatever stands to the left of it was written by the client and means nothing.
+    pub(crate) fn client<'a>(
+        &self,
+        peer: IpAddr,
+        forwarded: impl DoubleEndedIterator<Item = &'a str>,
+    ) -> IpAddr {
+        let mut client = peer.to_canonical();
+        for hop in forwarded.rev().flat_map(|line| line.rsplit(',')) {
+            if !self.hold(client) {
+                break;
+            }
+            match address(hop.trim()) {
+                Some(address) => client = address,
+                None => break,
+            }
+        }
+        client
+    }
+}
+
+/// An address as proxies write it, perhaps with a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let address =
+        bare.parse::<IpAddr>().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|at| at.ip()))?;
+    Some(address.to_canonical())
+}
+
+/// IPv4 as its IPv6-mapped form, so that one comparison serves both.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+impl Network {
+    fn holds(self, bits: u128) -> bool {
+        self.length == 0 || (self.bits ^ bits) >> (128 - self.length) == 0
+    }
+}
+
+impl FromStr for Network {
+    type Err = NotANetwork;
+
+    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+        let wrong = || NotANetwork(text.to_owned());
+        let (start, length) =
+            text.split_once('/').map_or((text, None), |(start, length)| (start, Some(length)));
+        let start: IpAddr = start.parse().map_err(|_| wrong())?;
+        let (longest, before) = if start.is_ipv4() { (32, 96) } else { (128, 0) };
+        let length = length.map_or(Ok(longest), str::parse::<u32>).map_err(|_| wrong())?;
+        if length > longest {
+            return Err(wrong());
+        }
+        Ok(Self { bits: bits(start), length: before + length })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(proxies: &[&str], peer: &str, forwarded: &[&str], expect: &str) {
+        let proxies = Networks::parse(proxies).unwrap();
+        let client = proxies.client(peer.parse().unwrap(), forwarded.iter().copied());
+        assert_eq!(client.to_string(), expect, "{proxies:?} {peer} {forwarded:?}");
+    }
+
+    #[test]
+    fn a_header_counts_only_from_a_named_proxy() {
+        check(&[], "192.0.2.1", &["203.0.113.9"], "192.0.2.1");
+        check(&["10.0.0.0/8"], "192.0.2.1", &["203.0.113.9"], "192.0.2.1");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9"], "203.0.113.9");
+        check(&["10.0.0.0/8"], "10.1.2.3", &[], "10.1.2.3");
+        check(&["fd00::/8"], "fd12::1", &["2001:db8::7"], "2001:db8::7");
+        check(&["10.0.0.7"], "::ffff:10.0.0.7", &["203.0.113.9"], "203.0.113.9");
+    }
+
+    #[test]
+    fn what_the_client_wrote_itself_means_nothing() {
+        check(&["10.0.0.0/8"], "10.1.2.3", &["8.8.8.8, 203.0.113.9"], "203.0.113.9");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["8.8.8.8", "203.0.113.9"], "203.0.113.9");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["8.8.8.8, 203.0.113.9, 10.9.9.9"], "203.0.113.9");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["10.8.8.8, 10.9.9.9"], "10.8.8.8");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9, unknown"], "10.1.2.3");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9, "], "10.1.2.3");
+    }
+
+    #[test]
+    fn proxies_may_add_the_port() {
+        check(&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9:4711"], "203.0.113.9");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["[2001:db8::7]:4711"], "2001:db8::7");
+        check(&["10.0.0.0/8"], "10.1.2.3", &["[2001:db8::7]"], "2001:db8::7");
+    }
+
+    #[test]
+    fn networks_are_read_whole_or_not() {
+        for text in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "10.0.0/8", "::/129", "localhost"] {
+            assert_eq!(Networks::parse(&[text]), Err(NotANetwork(text.into())));
+        }
+        check(&["0.0.0.0/0"], "10.1.2.3", &["203.0.113.9"], "203.0.113.9");
+        check(&["0.0.0.0/0"], "fd12::1", &["203.0.113.9"], "fd12::1");
+    }
+}

@@ -1,0 +1,28 @@
+//! RFC 9457 answers: the error form of our own API, and of whatever has none of its own.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use kernel::Problem;
+
+use crate::{Passage, Refused};
+
+/// The refusal of whatever has no form of its own: a [`Refuse`](crate::Refuse).
+#[must_use]
+pub fn refuse(passage: &Passage, refused: Refused) -> HttpResponse {
+    respond(&match refused {
+        Refused::Unknown => Problem::new(404, "not-found", "There is nothing here."),
+        Refused::Method => Problem::new(405, "method-not-allowed", "This address does not know that method.")
+            .detail("The Allow header names those it knows."),
+        Refused::Failed => Problem::new(500, "failed", "Something failed on our side.")
+            .detail(format!("The log says more under request id {}.", passage.id())),
+    })
+}
+
+/// The answer for a problem.
+#[must_use]
+pub fn respond(problem: &Problem) -> HttpResponse {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    // A struct of texts and a number always serialises.
+    let body = serde_json::to_vec(problem).unwrap_or_default();
+    HttpResponse::build(status).content_type("application/problem+json").body(body)
+}
