@@ -105,7 +105,8 @@ mod tests {
 
     #[test]
     fn every_character_folds_for_good_and_as_its_capital_does() {
-        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+        // Beyond are tags, private use and nothing.
+        for c in (0..0x3_2400).filter_map(char::from_u32) {
             let (text, capital) = (c.to_string(), c.to_uppercase().collect::<String>());
             let folded = fold(&text);
             assert_eq!(fold(&folded), folded, "{c} U+{:04X}", u32::from(c));

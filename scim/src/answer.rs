@@ -37,14 +37,17 @@ impl ResponseError for ScimError {
 #[must_use]
 pub fn refuse(passage: &Passage, refused: Refused) -> HttpResponse {
     let error = match refused {
-        Refused::Unknown => {
-            ScimError::plain(404, "there is nothing at this address; /scim/v2/ResourceTypes says what there is")
-        }
-        Refused::Method => {
-            ScimError::plain(405, "this address does not know that method; the Allow header names those it knows")
-        }
+        Refused::Unknown => ScimError::plain(
+            404,
+            "there is nothing at this address; /scim/v2/ResourceTypes says what there is",
+        ),
+        Refused::Method => ScimError::plain(
+            405,
+            "this address does not know that method; the Allow header names those it knows",
+        ),
         Refused::Failed => {
-            let why = format!("something failed on our side; the log says more under request id {}", passage.id());
+            let why =
+                format!("something failed on our side; the log says more under request id {}", passage.id());
             ScimError::plain(500, why)
         }
     };

@@ -27,6 +27,7 @@ static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
             {"name": "serial", "mutability": "readOnly"},
             {"name": "hint", "returned": "request"},
             {"name": "hidden", "returned": "never"},
+            {"name": "seal", "type": "complex", "returned": "always", "subAttributes": [{"name": "mark"}]},
             {"name": "pin", "mutability": "writeOnly", "returned": "never"},
             {"name": "keys", "type": "complex", "multiValued": true, "subAttributes": [
                 {"name": "value", "required": true, "returned": "always"},

@@ -1,3 +1,19 @@
-//! A whole server on port 0, both databases.
+//! A whole server on a free port, on both pairs of engines, and those who speak to it.
+//!
+//! - [`Scene`]: the house in this process among simulators, with a clock that can be moved.
+//! - [`Served`]: the binary in a process of its own, which can be killed and has a log.
+//! - [`App`]: an application that a test plays by hand, step by step.
+//! - [`parts`]: what `tests/run` provides: databases, real clients, the binary.
+//!
+//! What it is not: it asserts nothing. That is the journeys' part, in `tests/tests/journeys`.
 
+mod app;
 pub mod parts;
+mod scene;
+mod served;
+mod until;
+
+pub use app::{Answer, App, CHALLENGE, VERIFIER};
+pub use scene::{MovableClock, NO_ENGINES, Scene};
+pub use served::{Served, Spoken};
+pub use until::{PATIENCE, until, within};

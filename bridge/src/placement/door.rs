@@ -206,7 +206,8 @@ impl Door {
             return error.into();
         }
         if wish.takes_away()
-            && let Err(error) = self.connector.revoke(wish.card(), Some(wish.desired.version)).await
+            // Without a version: the next attempt is for the same one, and must not find itself superseded.
+            && let Err(error) = self.connector.revoke(wish.card(), None).await
         {
             return retry(error);
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bridge::card::Card;
 use bridge::connector::{
-    AccessPointAddress, AckLevel, Connector, ConnectorError, DeniedReason, Descriptor, DesiredCredential, DoorEvent,
-    EventCursor, EventKind, EventPage, Health, ListCursor, ListPage, ReadBack, Refusal, Version,
+    AccessPointAddress, AckLevel, Connector, ConnectorError, Descriptor, DesiredCredential, DoorEvent, EventCursor,
+    EventPage, Health, ListCursor, ListPage, ReadBack, Refusal, Version,
 };
 use tokio::sync::Notify;
 
@@ -22,14 +22,20 @@ pub(crate) enum Stop {
 #[derive(Debug)]
 pub(crate) struct Hand {
     inner: Arc<dyn Connector>,
-    stop: Stop,
+    stop: Option<Stop>,
+    tells: Option<DoorEvent>,
     reached: Notify,
     go_on: Notify,
 }
 
 impl Hand {
     pub(crate) fn on(inner: Arc<dyn Connector>, stop: Stop) -> Arc<Self> {
-        Arc::new(Self { inner, stop, reached: Notify::new(), go_on: Notify::new() })
+        Arc::new(Self { inner, stop: Some(stop), tells: None, reached: Notify::new(), go_on: Notify::new() })
+    }
+
+    /// Tells of this event, whatever happens at the doors.
+    pub(crate) fn telling(inner: Arc<dyn Connector>, event: DoorEvent) -> Arc<Self> {
+        Arc::new(Self { inner, stop: None, tells: Some(event), reached: Notify::new(), go_on: Notify::new() })
     }
 
     /// Waits until it has stopped.
@@ -42,7 +48,7 @@ impl Hand {
     }
 
     async fn pass(&self, stop: Stop) {
-        if self.stop == stop {
+        if self.stop == Some(stop) {
             self.reached.notify_one();
             self.go_on.notified().await;
         }
@@ -79,65 +85,11 @@ impl Connector for Hand {
         self.inner.list(cursor).await
     }
     async fn events(&self, cursor: Option<&EventCursor>) -> Result<EventPage, ConnectorError> {
-        self.inner.events(cursor).await
-    }
-    async fn health(&self) -> Health {
-        self.inner.health().await
-    }
-}
-
-/// A connector that tells of one event at the first door, with any reason a panel may give.
-#[derive(Debug)]
-pub(crate) struct Teller {
-    inner: Arc<dyn Connector>,
-    event: DoorEvent,
-}
-
-impl Teller {
-    pub(crate) fn new(inner: Arc<dyn Connector>, number: u32, index: u64, reason: u8) -> Self {
-        let kind = match reason {
-            7 => DeniedReason::InvalidPin,
-            _ => DeniedReason::Other,
-        };
-        let event = DoorEvent {
-            id: format!("told/{index}"),
-            index,
-            kind: EventKind::Denied(kind),
-            at: None,
-            access_point: Some("main".into()),
-            card: Some(Card::h10301((number / 100_000) as u8, (number % 100_000) as u16)),
-            vendor: format!("reason {reason}"),
-        };
-        Self { inner, event }
-    }
-}
-
-#[async_trait]
-impl Connector for Teller {
-    fn descriptor(&self) -> &Descriptor {
-        self.inner.descriptor()
-    }
-    fn access_points(&self) -> Vec<AccessPointAddress> {
-        self.inner.access_points()
-    }
-    fn check(&self, desired: &DesiredCredential) -> Result<(), Refusal> {
-        self.inner.check(desired)
-    }
-    async fn apply(&self, desired: &DesiredCredential) -> Result<AckLevel, ConnectorError> {
-        self.inner.apply(desired).await
-    }
-    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<AckLevel, ConnectorError> {
-        self.inner.revoke(card, version).await
-    }
-    async fn read_back(&self, card: &Card) -> Result<ReadBack, ConnectorError> {
-        self.inner.read_back(card).await
-    }
-    async fn list(&self, cursor: Option<&ListCursor>) -> Result<ListPage, ConnectorError> {
-        self.inner.list(cursor).await
-    }
-    async fn events(&self, cursor: Option<&EventCursor>) -> Result<EventPage, ConnectorError> {
-        let next = cursor.cloned().unwrap_or_else(|| EventCursor("{}".into()));
-        Ok(EventPage { events: vec![self.event.clone()], next, more: false, gaps: Vec::new(), unread: Vec::new() })
+        let page = self.inner.events(cursor).await?;
+        Ok(match &self.tells {
+            Some(event) => EventPage { events: vec![event.clone()], ..page },
+            None => page,
+        })
     }
     async fn health(&self) -> Health {
         self.inner.health().await

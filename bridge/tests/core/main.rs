@@ -1,5 +1,7 @@
 //! The bridge's core over real UDP against simulated controllers, each test with a database of its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
+
 #[macro_use]
 mod world;
 

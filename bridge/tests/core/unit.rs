@@ -20,7 +20,9 @@ async fn deliveries(facts: Vec<Fact>) -> Vec<(String, String, i64)> {
     let config = DbConfig::Sqlite { path: folder.path().join("cardea.db") };
     let db = Db::open(&config, Ctx::for_tests(1), sinks).await.expect("the database opens");
     let mut tx = db.write(Origin::system()).await.expect("a transaction");
-    facts.into_iter().for_each(|fact| drop(tx.record(fact)));
+    for fact in facts {
+        tx.record(fact);
+    }
     tx.commit().await.expect("it commits");
     let text = sql!("SELECT sink, subject, priority FROM delivery ORDER BY sink, subject");
     let found = db.all(text, ()).await.expect("rows");

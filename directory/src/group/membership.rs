@@ -22,8 +22,13 @@ pub struct Belonging {
 }
 
 /// Groups in the order they were made, after `(created_at, id)`.
-pub async fn page(db: &Db, after: Option<(Timestamp, GroupId)>, limit: i64) -> Result<Vec<Group>, StoreError> {
-    let (at, id) = after.map_or((Timestamp::from_millis(i64::MIN), String::new()), |(at, id)| (at, id.to_string()));
+pub async fn page(
+    db: &Db,
+    after: Option<(Timestamp, GroupId)>,
+    limit: i64,
+) -> Result<Vec<Group>, StoreError> {
+    let (at, id) =
+        after.map_or((Timestamp::from_millis(i64::MIN), String::new()), |(at, id)| (at, id.to_string()));
     db.all(
         sql!(
             "SELECT id, version, display_name, external_id, document, created_at, updated_at FROM groups \
@@ -161,11 +166,8 @@ pub(crate) async fn forget(tx: &mut Tx, member: Subject) -> Result<(), StoreErro
     // One after the other in one order: two who leave the same groups at once must not wait for each other.
     for (group,) in groups {
         touch(tx, group).await?;
-        tx.run(
-            sql!("DELETE FROM membership WHERE group_id = $1 AND member_id = $2"),
-            (group, &member.id),
-        )
-        .await?;
+        tx.run(sql!("DELETE FROM membership WHERE group_id = $1 AND member_id = $2"), (group, &member.id))
+            .await?;
         let removed = vec![member.id.clone()];
         let body = GroupChanged { attributes: Vec::new(), added: Vec::new(), removed };
         tx.record(Fact::new(group.subject(), &body).about(member.clone()));

@@ -278,8 +278,8 @@ pub(crate) async fn hold(tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
     Ok(held == 1)
 }
 
-/// Writes a new profile over the version that the caller saw. `changed` names the attributes that differ.
-/// Without any, and with the profile that is there, nothing is written and the version stays.
+/// Writes a new profile over the version that the caller saw. `changed` names the attributes that differ; `active`
+/// needs no naming. When nothing differs, nothing is written and the version stays.
 ///
 /// When `active` falls, everything the account could do ends in this transaction; when it rises, the account
 /// may sign in again and policy decides about credentials.
@@ -294,8 +294,9 @@ pub async fn update(
     changed: Vec<String>,
 ) -> Result<User, DirectoryError> {
     check(profile)?;
+    let attributes: Vec<String> = changed.into_iter().filter(|name| name != "active").collect();
     let same = with_profile(seen.clone(), profile);
-    if changed.is_empty() && same == *seen {
+    if attributes.is_empty() && same == *seen {
         return Ok(same);
     }
     let user = User { version: seen.version + 1, updated_at: tx.now(), ..same };
@@ -310,7 +311,6 @@ pub async fn update(
         (false, true) => drop(tx.record(Fact::new(user.id.subject(), &UserActivated {}))),
         _ => {}
     }
-    let attributes: Vec<String> = changed.into_iter().filter(|name| name != "active").collect();
     if !attributes.is_empty() || seen.active == user.active {
         tx.record(Fact::new(user.id.subject(), &UserChanged { attributes }));
     }

@@ -1,1 +1,19 @@
-//! The directory on every engine.
+//! What the directory promises, on both engines: SQLite, and a real PostgreSQL (`CARDEA_TEST_POSTGRES`, an admin
+//! URL). A test without its server is skipped with the reason, and fails when `CI` is `true`.
+//!
+//! To add a rule: an async function of [`house::House`] in the module of its subject, named in the module's
+//! `on_both_engines!`.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[macro_use]
+mod house;
+mod people;
+
+mod credentials;
+mod declarations;
+mod ending;
+mod facts;
+mod groups;
+mod queries;
+mod races;
+mod users;

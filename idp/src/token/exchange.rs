@@ -81,9 +81,9 @@ pub(super) enum Exchange {
 /// Exchanges a code.
 ///
 /// A code that is presented wrongly, with another verifier, redirect URI or client, is used up by it and its
-/// grant ends: it has left the hands it was meant for, and whoever holds it gets one try. The most that a
-/// thief gains is that its owner must ask again (RFC 9700, section 4.5.3: "the code is single use"). A code
-/// that is presented again ends the grant with all tokens made from it (RFC 6749, section 4.1.2).
+/// grant ends: it has left the hands it was meant for (code injection: RFC 9700, section 4.5), and whoever
+/// holds it gets one try. The most that a thief gains is that its owner must ask again. A code that is
+/// presented again ends the grant with all tokens made from it (RFC 6749, sections 4.1.2 and 10.5).
 pub(super) async fn exchange(
     tx: &mut Tx,
     request: &TokenRequest<'_>,

@@ -19,10 +19,7 @@ pub(super) async fn resource_types(
     answer(&request, Some(&room.discovery().resource_types.list))
 }
 
-pub(super) async fn resource_type(
-    room: Data<Scim>,
-    request: HttpRequest,
-) -> Result<HttpResponse, ScimError> {
+pub(super) async fn resource_type(room: Data<Scim>, request: HttpRequest) -> Result<HttpResponse, ScimError> {
     answer(&request, room.discovery().resource_types.get(id(&request)))
 }
 

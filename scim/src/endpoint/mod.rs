@@ -26,31 +26,42 @@ const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// The rows of the route table. Handlers want `actix_web::web::Data<Scim>`.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    let public = |path, handler| Route::new(Method::Get, path, Visibility::Public, handler).refused_by(refuse);
     let mut routes = vec![
         public("/scim/v2/ServiceProviderConfig", || to(discovery::config)),
         public("/scim/v2/ResourceTypes", || to(discovery::resource_types)),
         public("/scim/v2/ResourceTypes/{id}", || to(discovery::resource_type)),
         public("/scim/v2/Schemas", || to(discovery::schemas)),
         public("/scim/v2/Schemas/{id}", || to(discovery::schema)),
+        with_body(Method::Post, "/scim/v2/.search", || to(resource::search_everything)),
     ];
     routes.extend(of::<User>("/scim/v2/Users", "/scim/v2/Users/.search", "/scim/v2/Users/{id}"));
     routes.extend(of::<Group>("/scim/v2/Groups", "/scim/v2/Groups/.search", "/scim/v2/Groups/{id}"));
     routes
 }
 
+type Handler = fn() -> actix_web::Route;
+
 fn of<N: Noun>(all: &'static str, search: &'static str, one: &'static str) -> [Route; 7] {
-    let row = |method, path, handler| {
-        Route::new(method, path, Visibility::ScimConnection, handler).refused_by(refuse)
-    };
-    let with_body = |method, path, handler| row(method, path, handler).body_limit(MAX_BODY_BYTES);
     [
-        row(Method::Get, all, || to(resource::list::<N>)),
+        closed(Method::Get, all, || to(resource::list::<N>)),
         with_body(Method::Post, all, || to(resource::create::<N>)),
         with_body(Method::Post, search, || to(resource::search::<N>)),
-        row(Method::Get, one, || to(resource::show::<N>)),
+        closed(Method::Get, one, || to(resource::show::<N>)),
         with_body(Method::Put, one, || to(resource::replace::<N>)),
         with_body(Method::Patch, one, || to(resource::patch::<N>)),
-        row(Method::Delete, one, || to(resource::delete::<N>)),
+        closed(Method::Delete, one, || to(resource::delete::<N>)),
     ]
+}
+
+fn public(path: &'static str, handler: Handler) -> Route {
+    Route::new(Method::Get, path, Visibility::Public, handler).refused_by(refuse)
+}
+
+/// Every handler of such a row takes a [`caller::Caller`].
+fn closed(method: Method, path: &'static str, handler: Handler) -> Route {
+    Route::new(method, path, Visibility::ScimConnection, handler).refused_by(refuse)
+}
+
+fn with_body(method: Method, path: &'static str, handler: Handler) -> Route {
+    closed(method, path, handler).body_limit(MAX_BODY_BYTES)
 }

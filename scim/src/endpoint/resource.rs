@@ -33,6 +33,17 @@ pub(super) async fn search<N: Noun>(
     Ok(answer::json(&mut HttpResponse::Ok(), &room.list::<N>(&query).await?))
 }
 
+/// `POST /.search`
+pub(super) async fn search_everything(
+    room: Data<Scim>,
+    _: Caller,
+    request: HttpRequest,
+    body: Result<Body, BodyError>,
+) -> Answer {
+    let query = search_query(&json(&request, body)?)?;
+    Ok(answer::json(&mut HttpResponse::Ok(), &room.list_everything(&query).await?))
+}
+
 /// `GET /Users/{id}`
 pub(super) async fn show<N: Noun>(room: Data<Scim>, _: Caller, request: HttpRequest) -> Answer {
     let projection = query(&request)?.projection(N::kind(&room));

@@ -80,7 +80,7 @@ fn compare(values: &[&Value], op: Op, literal: &Literal, case_exact: bool) -> bo
 fn holds(value: &Value, op: Op, literal: &Literal, case_exact: bool) -> bool {
     let texts = |test: fn(&str, &str) -> bool| match (value.as_text(), literal) {
         (Some(value), Literal::Text(wanted)) if case_exact => test(value, wanted),
-        (Some(value), Literal::Text(wanted)) => test(&fold(value), &fold(wanted)),
+        (Some(value), Literal::Text(wanted)) => test(&fold_within(value), &fold_within(wanted)),
         _ => false,
     };
     let order = || order(value, literal, case_exact);
@@ -114,9 +114,24 @@ fn order(value: &Value, literal: &Literal, case_exact: bool) -> Option<Ordering>
 }
 
 fn order_texts(a: &str, b: &str, case_exact: bool) -> Ordering {
-    match case_exact || a == b {
-        true => a.cmp(b),
-        false => fold(a).cmp(&fold(b)),
+    if case_exact {
+        return a.cmp(b);
+    }
+    if a.is_ascii() && b.is_ascii() {
+        // What folding comes to for most texts, without the cost.
+        let folded = |text| str::bytes(str::trim(text)).map(|byte| byte.to_ascii_lowercase());
+        return folded(a).cmp(folded(b));
+    }
+    fold(a).cmp(&fold(b))
+}
+
+/// Folds a text for comparison with a part of another, where the spaces at its ends matter.
+fn fold_within(text: &str) -> String {
+    let body = text.trim();
+    let start = text.len() - text.trim_start().len();
+    match body.is_empty() {
+        true => text.into(),
+        false => format!("{}{}{}", &text[..start], fold(body), &text[start + body.len()..]),
     }
 }
 

@@ -37,12 +37,12 @@ impl Scim {
     /// Makes a resource.
     pub(crate) async fn create<N: Noun>(&self, origin: &Origin, body: Body) -> Result<Done<N>, ScimError> {
         let Body { mut tree, members, secrets, ignored } = body;
-        settle::<N>(None, &mut tree);
-        let profile = N::profile(&tree);
+        N::begin(&mut tree);
+        settle::<N>(&mut tree);
+        let profile = N::profile(None, &tree);
         let members = group::ids(members.unwrap_or_default());
-        let attempt = async || {
-            self.in_tx(origin, async |tx: &mut Tx| N::insert(tx, &profile, &members).await).await
-        };
+        let attempt =
+            async || self.in_tx(origin, async |tx: &mut Tx| N::insert(tx, &profile, &members).await).await;
         let row = persistently(attempt).await?;
         Ok(Done { row, ignored: with_secrets(ignored, secrets.into_iter().map(|(path, _)| path)) })
     }
@@ -90,7 +90,7 @@ impl Scim {
         edit: &Edit,
     ) -> Result<(Option<Draft<N::Profile>>, Vec<String>), ScimError> {
         let Outcome { mut tree, delta, ignored } = self.outcome(seen, edit).await?;
-        settle::<N>(Some(seen), &mut tree);
+        settle::<N>(&mut tree);
         let differs = |change: &&Change| {
             tree.lookup(change.schema.as_ref(), &change.attribute) != change.before.as_ref()
         };
@@ -104,7 +104,7 @@ impl Scim {
             Some(delta) => seen.member_change(self, delta).await?,
             None => Default::default(),
         };
-        Ok((Some(Draft { profile: N::profile(&tree), changed, members }), ignored))
+        Ok((Some(Draft { profile: N::profile(Some(seen), &tree), changed, members }), ignored))
     }
 
     /// What the engine makes of the edit, on the resource as its clients see it: they may send back what they
@@ -147,7 +147,7 @@ async fn persistently<T>(attempt: impl AsyncFn() -> Result<Option<T>, ScimError>
 }
 
 /// From the tree as clients see it to the tree that is stored.
-fn settle<N: Noun>(before: Option<&N>, tree: &mut Tree) {
+fn settle<N: Noun>(tree: &mut Tree) {
     for derived in ["id", "meta", "groups"] {
         tree.remove(derived);
     }
@@ -155,7 +155,7 @@ fn settle<N: Noun>(before: Option<&N>, tree: &mut Tree) {
     if tree.text("externalId") == Some("") {
         tree.remove("externalId");
     }
-    N::settle(before, tree);
+    N::settle(tree);
 }
 
 fn with_secrets(mut ignored: Vec<String>, secrets: impl Iterator<Item = String>) -> Vec<String> {

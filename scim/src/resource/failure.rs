@@ -24,7 +24,10 @@ impl From<DirectoryError> for ScimError {
             }
             DirectoryError::Store(StoreError::OutcomeUnknown) => {
                 tracing::error!("the outcome of a commit is unknown");
-                Self::plain(503, "it is not known whether the change was made: read the resource, then try again")
+                Self::plain(
+                    503,
+                    "it is not known whether the change was made: read the resource, then try again",
+                )
             }
             DirectoryError::Store(error) => {
                 tracing::error!(error = chain(&error), "the database failed");

@@ -36,17 +36,15 @@ impl Noun for Group {
         (self.created_at, self.updated_at)
     }
 
-    fn name(&self) -> &str {
-        &self.display_name
-    }
-
     fn document(&self) -> &str {
         &self.document
     }
 
-    fn settle(_: Option<&Self>, _: &mut Tree) {}
+    fn begin(_: &mut Tree) {}
 
-    fn profile(tree: &Tree) -> GroupProfile {
+    fn settle(_: &mut Tree) {}
+
+    fn profile(_: Option<&Self>, tree: &Tree) -> GroupProfile {
         let text = |name| tree.text(name).map(str::to_owned);
         GroupProfile {
             display_name: text("displayName").unwrap_or_default(),
@@ -112,7 +110,7 @@ impl Noun for Group {
                     budget.spend(ids.len())?;
                     let mut members = Vec::new();
                     for id in ids {
-                        if !id.contains('\0') && group::has_member(room.db(), row.id, id).await? {
+                        if group::has_member(room.db(), row.id, id).await? {
                             members.push(complex([("value", Value::text(id.clone()))]));
                         }
                     }
@@ -131,11 +129,7 @@ impl Noun for Group {
         }
     }
 
-    async fn insert(
-        tx: &mut Tx,
-        profile: &GroupProfile,
-        members: &[String],
-    ) -> Result<Self, DirectoryError> {
+    async fn insert(tx: &mut Tx, profile: &GroupProfile, members: &[String]) -> Result<Self, DirectoryError> {
         group::create(tx, profile, members).await
     }
 

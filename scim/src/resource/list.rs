@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{keys, named};
+use directory::group::Group;
+use directory::user::User;
+
+use super::keys::keys;
 use super::noun::Noun;
 use super::wanted::{Budget, Wanted};
 use super::{DEFAULT_PAGE, MAX_PAGE};
@@ -52,19 +55,58 @@ impl Scim {
     pub(crate) async fn list<N: Noun>(&self, query: &Query) -> Result<ListResponse, ScimError> {
         let kind = N::kind(self);
         let filter = query.filter.as_ref().map(|filter| filter.bind(kind)).transpose()?;
-        let unknown = |path| ScimError::new(ScimType::InvalidValue, format!("sortBy: {path}: no such attribute"));
+        let unknown =
+            |path| ScimError::new(ScimType::InvalidValue, format!("sortBy: {path}: no such attribute"));
         let resolve = |path| kind.resolve_attribute(path).ok_or_else(|| unknown(path));
         let order = query.sort_by.as_ref().map(resolve).transpose()?;
         let window = Window::of(query);
         let page: Page<N> = match (&filter, &order) {
             (None, None) => self.by_position(window).await?,
             (filter, None) => self.filtered(filter.as_ref(), window).await?,
-            (filter, Some(order)) => {
-                self.ordered(filter.as_ref(), order, query.descending, window).await?
-            }
+            (filter, Some(order)) => self.ordered(filter.as_ref(), order, query.descending, window).await?,
         };
         let resources = self.show(&page.rows, &query.projection(kind)).await?;
         Ok(ListResponse { total_results: page.total, start_index: query.start_index, resources })
+    }
+
+    /// The same over users and groups, in this order (RFC 7644, section 3.4.2.1). A kind that lacks an attribute
+    /// of the filter has no match.
+    ///
+    /// # Errors
+    /// As [`Scim::list`]; `invalidValue` for any `sortBy`.
+    pub(crate) async fn list_everything(&self, query: &Query) -> Result<ListResponse, ScimError> {
+        if query.sort_by.is_some() {
+            let why = "sortBy: only resources of one kind can be ordered: ask /Users or /Groups";
+            return Err(ScimError::new(ScimType::InvalidValue, why));
+        }
+        let (total_results, start_index) = (0, query.start_index);
+        let mut answer = ListResponse { total_results, start_index, resources: Vec::new() };
+        let users = self.append::<User>(query, &mut answer).await?;
+        let groups = self.append::<Group>(query, &mut answer).await?;
+        match (users, groups) {
+            (Some(why), Some(_)) => Err(why),
+            _ => Ok(answer),
+        }
+    }
+
+    /// Adds the resources of one kind; why there are none when the filter does not speak of this kind.
+    async fn append<N: Noun>(
+        &self,
+        query: &Query,
+        answer: &mut ListResponse,
+    ) -> Result<Option<ScimError>, ScimError> {
+        if let Some(Err(why)) = query.filter.as_ref().map(|filter| filter.bind(N::kind(self))) {
+            return Ok(Some(why));
+        }
+        let rest = Query {
+            start_index: query.start_index.saturating_sub(answer.total_results).max(1),
+            count: Some(Window::of(query).count - answer.resources.len() as u64),
+            ..query.clone()
+        };
+        let page = self.list::<N>(&rest).await?;
+        answer.total_results += page.total_results;
+        answer.resources.extend(page.resources);
+        Ok(None)
     }
 
     async fn by_position<N: Noun>(&self, window: Window) -> Result<Page<N>, ScimError> {
@@ -77,11 +119,7 @@ impl Scim {
         Ok(Page { total, rows })
     }
 
-    async fn filtered<N: Noun>(
-        &self,
-        filter: Option<&Bound>,
-        window: Window,
-    ) -> Result<Page<N>, ScimError> {
+    async fn filtered<N: Noun>(&self, filter: Option<&Bound>, window: Window) -> Result<Page<N>, ScimError> {
         let mut page = Page { total: 0, rows: Vec::new() };
         let visit = |row, _: &Tree| {
             if window.holds(page.total) {
@@ -130,7 +168,7 @@ impl Scim {
             budget.spend(rows.len() * weight)?;
             let trees = self.trees(&rows, wanted, &mut budget).await?;
             for (row, tree) in rows.into_iter().zip(&trees) {
-                if filter.is_none_or(|filter| named(filter, &row).matches(N::kind(self), tree)) {
+                if filter.is_none_or(|filter| filter.matches(N::kind(self), tree)) {
                     visit(row, tree);
                 }
             }

@@ -40,16 +40,15 @@ pub(crate) trait Noun: Sized + 'static {
     fn version(&self) -> i64;
     /// When it was made and last changed.
     fn times(&self) -> (Timestamp, Timestamp);
-    /// The value of [`Noun::NAME`].
-    fn name(&self) -> &str;
     /// The stored form of its tree.
     fn document(&self) -> &str;
 
-    /// Sets what follows from silence and drops what is worked out anew at each answer. `before` is the row
-    /// that is changed.
-    fn settle(before: Option<&Self>, tree: &mut Tree);
-    /// What to write of a settled tree.
-    fn profile(tree: &Tree) -> Self::Profile;
+    /// Sets what a new one has when the client is silent.
+    fn begin(tree: &mut Tree);
+    /// Drops what is worked out anew at each answer.
+    fn settle(tree: &mut Tree);
+    /// What to write of a settled tree. `before` is the row that is changed.
+    fn profile(before: Option<&Self>, tree: &Tree) -> Self::Profile;
     /// Who really joins and leaves.
     async fn member_change(&self, room: &Scim, delta: MemberDelta) -> Result<MemberChange, ScimError>;
 

@@ -38,27 +38,27 @@ impl Noun for User {
         (self.created_at, self.updated_at)
     }
 
-    fn name(&self) -> &str {
-        &self.user_name
-    }
-
     fn document(&self) -> &str {
         &self.document
     }
 
-    /// A new user is active unless the client says otherwise; an old one stays what it was: silence must
-    /// neither disable nor, worse, enable anybody.
-    fn settle(before: Option<&Self>, tree: &mut Tree) {
+    fn begin(tree: &mut Tree) {
         if tree.get("active").is_none() {
-            tree.set("active", Value::Boolean(before.is_none_or(|user| user.active)));
+            tree.set("active", Value::Boolean(true));
         }
+    }
+
+    fn settle(tree: &mut Tree) {
         if let Some(mut manager) = manager(tree).cloned() {
             manager.remove("$ref");
             put_manager(tree, manager);
         }
     }
 
-    fn profile(tree: &Tree) -> Profile {
+    /// An old user stays what it was unless the client says otherwise: silence must neither disable nor, worse,
+    /// enable anybody.
+    fn profile(before: Option<&Self>, tree: &Tree) -> Profile {
+        let active = tree.get("active").and_then(Value::as_bool);
         let text = |name| tree.text(name).map(str::to_owned);
         let enterprise = tree.extension(ENTERPRISE_URN);
         Profile {
@@ -68,7 +68,7 @@ impl Noun for User {
             email: email(tree),
             department: enterprise.and_then(|part| part.text("department")).map(str::to_owned),
             title: text("title"),
-            active: tree.get("active").and_then(Value::as_bool).unwrap_or(true),
+            active: active.unwrap_or_else(|| before.is_none_or(|user| user.active)),
             document: tree.to_json().to_string(),
         }
     }
@@ -225,7 +225,7 @@ mod tests {
     use crate::samples::stored_user;
 
     fn profile(user: &Json) -> Profile {
-        User::profile(&stored_user(user))
+        User::profile(None, &stored_user(user))
     }
 
     #[test]
@@ -272,10 +272,10 @@ mod tests {
     fn the_address_of_a_manager_is_not_stored() {
         let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
         let mut tree = stored_user(&json!({enterprise: {"manager": {"value": "7", "$ref": "x"}}}));
-        User::settle(None, &mut tree);
-        assert_eq!(tree.to_json(), json!({enterprise: {"manager": {"value": "7"}}, "active": true}));
+        User::settle(&mut tree);
+        assert_eq!(tree.to_json(), json!({enterprise: {"manager": {"value": "7"}}}));
         let mut tree = stored_user(&json!({enterprise: {"manager": {"$ref": "x"}}}));
-        User::settle(None, &mut tree);
-        assert_eq!(tree.to_json(), json!({"active": true}));
+        User::settle(&mut tree);
+        assert_eq!(tree.to_json(), json!({}));
     }
 }

@@ -13,6 +13,9 @@ mod read;
 mod reader;
 mod write;
 
+/// How texts are compared when case does not matter: by the rule that fills the `…_key` columns, so that a
+/// filter finds in memory what it finds in the database.
+pub use directory::fold;
 pub use object::{Object, Tree};
 pub(crate) use read::missing;
 pub use read::{Body, MAX_BODY_BYTES, Member, parse, read};
@@ -166,13 +169,6 @@ impl Value {
             Self::Boolean(_) | Self::Integer(_) | Self::Decimal(_) => 8,
         }
     }
-}
-
-/// How texts are compared when case does not matter. The `…_key` columns of the store must be filled by the
-/// same rule, or a filter would find what the database does not.
-#[must_use]
-pub fn fold(text: &str) -> String {
-    text.to_lowercase()
 }
 
 #[cfg(test)]

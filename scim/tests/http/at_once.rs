@@ -122,7 +122,7 @@ async fn of_two_who_name_the_version_one_wins(house: &House) {
 
 async fn of_many_who_create_a_name_one_wins(house: &House) {
     let create = async |at: usize| {
-        let name = if at % 2 == 0 { "ada" } else { "ADA" };
+        let name = ["ada", "ADA"][at % 2];
         house.send("POST", "Users", &json!({"schemas": [USER], "userName": name})).await.status
     };
     let mut statuses = join_all((0..8).map(create)).await;
@@ -136,7 +136,12 @@ async fn a_deleted_user_does_not_come_back(house: &House) {
     let path = format!("Users/{id}");
     let change = async |at: usize| match at {
         4 => house.delete(&path).await.status,
-        at => house.patch(&path, json!([{"op": "replace", "path": "title", "value": format!("t{at}")}])).await.status,
+        at => {
+            house
+                .patch(&path, json!([{"op": "replace", "path": "title", "value": format!("t{at}")}]))
+                .await
+                .status
+        }
     };
     let statuses = join_all((0..9).map(change)).await;
     assert_eq!(statuses[4], 204);

@@ -53,10 +53,7 @@ async fn what_is_announced_is_true(house: &House) {
 }
 
 async fn every_document_is_where_it_says(house: &House) {
-    for (list, ids) in [
-        ("ResourceTypes", &["User", "Group"][..]),
-        ("Schemas", &[USER, GROUP, ENTERPRISE]),
-    ] {
+    for (list, ids) in [("ResourceTypes", &["User", "Group"][..]), ("Schemas", &[USER, GROUP, ENTERPRISE])] {
         let all = house.get(list).await.expect(200).body;
         assert_eq!(all["schemas"], json!([LIST]));
         let documents = all["Resources"].as_array().unwrap();

@@ -24,6 +24,7 @@ async fn nobody_is_let_in_without_the_token_of_a_connection(house: &House) {
     let routes = [
         ("GET", "Users".to_owned()),
         ("POST", "Users".into()),
+        ("POST", ".search".into()),
         ("POST", "Users/.search".into()),
         ("GET", format!("Users/{id}")),
         ("PUT", format!("Users/{id}")),
@@ -78,9 +79,11 @@ async fn what_is_not_json_is_refused_as_syntax(house: &House) {
     for (method, path) in
         [("POST", "Users"), ("PUT", one.as_str()), ("PATCH", one.as_str()), ("POST", "Users/.search")]
     {
-        for body in ["", "{", "nonsense", "{\"userName\": \"\\ud800\"}", "[]", "\"text\"", "7", "\u{0}", &deep]
+        for body in
+            ["", "{", "nonsense", "{\"userName\": \"\\ud800\"}", "[]", "\"text\"", "7", "\u{0}", &deep]
         {
-            let request = house.request(method, path).insert_header(("content-type", "application/scim+json"));
+            let request =
+                house.request(method, path).insert_header(("content-type", "application/scim+json"));
             house.ask(request.set_payload(body.to_owned())).await.refused(400, "invalidSyntax");
         }
     }
@@ -97,7 +100,9 @@ async fn a_body_ends_where_the_route_says(house: &House) {
 
 async fn a_body_is_json_of_either_name(house: &House) {
     for (at, content_type) in
-        ["application/scim+json", "application/json", "Application/SCIM+JSON; charset=utf-8"].iter().enumerate()
+        ["application/scim+json", "application/json", "Application/SCIM+JSON; charset=utf-8"]
+            .iter()
+            .enumerate()
     {
         let body = json!({ "schemas": [USER], "userName": format!("ada{at}") });
         let request = house.request("POST", "Users").set_payload(body.to_string());
@@ -165,7 +170,7 @@ async fn a_wrong_value_says_which_and_why(house: &House) {
 
 async fn no_text_breaks_the_database(house: &House) {
     house.group("Staff", &[]).await;
-    for text in ["\\u0000", "a\\u0000b", "'", "\\\"", "%", "\\\\", "\u{10ffff}", &"x".repeat(3_000)] {
+    for text in ["'", "\\\"", "%", "\\\\", "\u{10ffff}", &"x".repeat(3_000)] {
         for (kind, name) in [
             ("Users", "userName"),
             ("Users", "externalId"),
@@ -181,6 +186,7 @@ async fn no_text_breaks_the_database(house: &House) {
             assert_eq!(house.found(kind, &not).await.len(), all, "{not}");
         }
     }
+    house.filter("Users", r#"userName eq "a\u0000b""#, "").await.refused(400, "invalidFilter");
     let nul = json!({ "schemas": [USER], "userName": "ada", "title": "a\u{0}b" });
     house.send("POST", "Users", &nul).await.refused(400, "invalidValue");
     let nul = json!({"schemas": [USER], "userName": "ada", "x\u{0}": Json::Null});

@@ -1,5 +1,7 @@
 //! A SCIM server over a database of each engine, in process, with a clock that moves when told to.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,9 +61,7 @@ impl House {
     /// On a fresh PostgreSQL database; `None`, with a word about it, when there is no server. In CI there is.
     pub(crate) async fn on_a_server() -> Option<Self> {
         let Ok(admin) = std::env::var("CARDEA_TEST_POSTGRES") else {
-            let reason = "no PostgreSQL: CARDEA_TEST_POSTGRES is not set (tests/run sets it)";
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI skips nothing: {reason}");
-            println!("SKIP {reason}");
+            report_skip("no PostgreSQL: CARDEA_TEST_POSTGRES is not set (tests/run sets it)");
             return None;
         };
         let admin: Url = admin.parse().unwrap();
@@ -270,6 +270,18 @@ impl Answer {
     pub(crate) fn ids(&self) -> Vec<String> {
         let resources = self.body["Resources"].as_array().cloned().unwrap_or_default();
         resources.iter().map(|resource| resource["id"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Says why a test does nothing, here and in the file from which `tests/run` tells it at the end.
+fn report_skip(reason: &str) {
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI skips nothing: {reason}");
+    let thread = std::thread::current();
+    let line = format!("{}: {reason}\n", thread.name().unwrap_or("a test"));
+    let _ = write!(std::io::stdout(), "SKIP {line}");
+    if let Ok(file) = std::env::var("CARDEA_TEST_SKIPS") {
+        let open = OpenOptions::new().append(true).open(file);
+        let _ = open.and_then(|mut file| file.write_all(line.as_bytes()));
     }
 }
 

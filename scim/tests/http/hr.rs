@@ -51,7 +51,7 @@ async fn a_working_life_as_hr_tells_it(house: &House) {
     let id = hr.hire(&ada).await.unwrap();
     let found = hr.find("ADA.lovelace@NordGrid.example").await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.active), (id.as_str(), Some(true)));
-    assert_eq!(found.body[ENTERPRISE]["manager"]["displayName"], "Grace Hopper");
+    assert_eq!(found.body[ENTERPRISE]["manager"]["$ref"], format!("{base}/Users/{boss}"));
     assert_eq!(found.body["meta"]["location"], format!("{base}/Users/{id}"));
 
     hr.move_department(&id, "Security").await.unwrap();

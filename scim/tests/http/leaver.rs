@@ -21,7 +21,10 @@ async fn every_shape_of_deactivation_ends_sessions_and_is_a_fact(house: &House) 
         let sessions = [house.sign_in(&id).await, house.sign_in(&id).await];
         assert!(house.is_signed_in(&sessions[0]).await && house.is_signed_in(&sessions[1]).await);
         house.patch(&format!("Users/{id}"), json!([shape])).await.expect(200);
-        assert!(!house.is_signed_in(&sessions[0]).await && !house.is_signed_in(&sessions[1]).await, "{shape}");
+        assert!(
+            !house.is_signed_in(&sessions[0]).await && !house.is_signed_in(&sessions[1]).await,
+            "{shape}"
+        );
         let [fact] = &house.facts::<UserDeactivated>(&id).await[..] else { panic!("one fact: {shape}") };
         assert_eq!(fact.ended.sessions, 2);
     }

@@ -93,7 +93,8 @@ async fn members_are_pushed_whole(house: &House) {
 
 async fn google_names_the_first_schema_too(house: &House) {
     let body = json!({"schemas": ["urn:scim:schemas:core:1.0", USER], "userName": "ada"}).to_string();
-    let request = house.request("POST", "Users").insert_header(("content-type", "application/json; charset=utf-8"));
+    let request =
+        house.request("POST", "Users").insert_header(("content-type", "application/json; charset=utf-8"));
     let request = request.insert_header(("user-agent", "Google-Auto-Provisioning")).set_payload(body);
     let made = house.ask(request.insert_header(("accept", "*/*"))).await.expect(201);
     assert_eq!(made.body["schemas"], json!([USER]));

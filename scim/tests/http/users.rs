@@ -17,6 +17,7 @@ on_both_engines! {
     a_change_that_changes_nothing_writes_nothing
     a_patch_is_whole_or_not_at_all
     a_name_is_taken_in_any_spelling
+    taking_active_away_changes_nothing_about_the_account
     a_deleted_user_is_gone_and_its_names_are_free
     passwords_are_taken_from_nobody
     what_means_nothing_here_is_ignored_and_reported
@@ -115,7 +116,8 @@ async fn columns_of_the_directory_follow_the_document(house: &House) {
 }
 
 async fn a_put_replaces_what_it_says_and_clears_what_it_leaves_out(house: &House) {
-    let more = json!({"title": "Engineer", "active": false, "externalId": "7", ENTERPRISE: {"department": "Grid"}});
+    let more =
+        json!({"title": "Engineer", "active": false, "externalId": "7", ENTERPRISE: {"department": "Grid"}});
     let id = house.user("ada", more).await;
     house.advance(Duration::from_secs(1));
     let body = json!({"schemas": [USER], "userName": "Ada", "nickName": "A", "id": "other", "meta": {"version": "x"}});
@@ -141,7 +143,7 @@ async fn what_was_read_can_be_sent_back_and_changes_nothing(house: &House) {
     let path = format!("Users/{id}");
     let read = house.get(&path).await.expect(200).body;
     assert_eq!(read["groups"].as_array().map(Vec::len), Some(1));
-    assert_eq!(read[ENTERPRISE]["manager"]["displayName"], "boss");
+    assert_eq!(read[ENTERPRISE]["manager"], json!({"value": boss, "$ref": format!("{BASE}/Users/{boss}")}));
     let facts = house.fact_count().await;
     let put = house.send("PUT", &path, &read).await.expect(200);
     assert_eq!(put.body, read);
@@ -163,7 +165,6 @@ async fn a_change_that_changes_nothing_writes_nothing(house: &House) {
         json!([{"op": "remove", "path": r#"emails[type eq "work"]"#}]),
         json!([{"op": "replace", "path": "title", "value": "x"}, {"op": "replace", "path": "title", "value": "Engineer"}]),
         json!([{"op": "replace", "value": {"password": "three blue ducks sing"}}]),
-        json!([{"op": "remove", "path": "active"}]),
         json!([{"op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": ""}]),
     ] {
         let answer = house.patch(&path, operations.clone()).await.expect(200);
@@ -190,6 +191,24 @@ async fn a_patch_is_whole_or_not_at_all(house: &House) {
     }
     let read = house.get(&path).await.expect(200);
     assert_eq!((read.body.get("title"), read.header("etag")), (None, "W/\"1\""));
+}
+
+/// Clients may take every attribute away (RFC 7644, section 3.5.2.2), but nobody is enabled by silence.
+async fn taking_active_away_changes_nothing_about_the_account(house: &House) {
+    for active in [true, false] {
+        let id = house.user(&format!("ada-{active}"), json!({"active": active})).await;
+        let path = format!("Users/{id}");
+        let answer = house.patch(&path, json!([{"op": "remove", "path": "active"}])).await.expect(200);
+        assert_eq!(answer.body.get("active"), None);
+        house.patch(&path, json!([{"op": "replace", "path": "title", "value": "x"}])).await.expect(200);
+        let put = json!({"schemas": [USER], "userName": "ada"});
+        house.send("PUT", &path, &put).await.expect(200);
+        let row = user::get(&house.db, id.parse().unwrap()).await.unwrap().unwrap();
+        assert_eq!(row.active, active);
+        house.delete(&path).await.expect(204);
+    }
+    assert!(house.stored_facts("user.activated").await.is_empty());
+    assert!(house.stored_facts("user.deactivated").await.is_empty());
 }
 
 async fn a_name_is_taken_in_any_spelling(house: &House) {
@@ -278,13 +297,11 @@ async fn an_answer_shows_what_was_asked_for(house: &House) {
         json!({"schemas": [USER], "id": id, "userName": "ada", "active": true, "title": "x"})
     );
     let only = json!({"schemas": [USER], "id": id, "title": "y"});
-    let patch = house.patch(
-        &format!("Users/{id}?attributes=title"),
-        json!([{"op": "replace", "path": "title", "value": "y"}]),
-    );
-    assert_eq!(patch.await.expect(200).body, only);
+    let path = format!("Users/{id}?attributes=title");
+    let title = json!([{"op": "replace", "path": "title", "value": "y"}]);
+    assert_eq!(house.patch(&path, title).await.expect(200).body, only);
     let put = json!({"schemas": [USER], "userName": "ada", "title": "y"});
-    assert_eq!(house.send("PUT", &format!("Users/{id}?attributes=title"), &put).await.expect(200).body, only);
+    assert_eq!(house.send("PUT", &path, &put).await.expect(200).body, only);
     let post = json!({"schemas": [USER], "userName": "bob"});
     let made = house.send("POST", "Users?attributes=userName", &post).await.expect(201);
     assert_eq!(made.body, json!({"schemas": [USER], "id": made.id(), "userName": "bob"}));
@@ -293,17 +310,20 @@ async fn an_answer_shows_what_was_asked_for(house: &House) {
 async fn a_manager_of_ours_has_a_name_and_an_address(house: &House) {
     let boss = house.user("boss", json!({"displayName": "The Boss"})).await;
     let manager = |answer: &Json| answer[ENTERPRISE]["manager"].clone();
-    let resolved =
-        json!({"value": boss, "$ref": format!("{BASE}/Users/{boss}"), "displayName": "The Boss"});
+    let resolved = json!({"value": boss, "$ref": format!("{BASE}/Users/{boss}")});
     let sent = json!({"value": boss, "$ref": "../Users/elsewhere", "displayName": "Somebody"});
     let id = house.user("ada", json!({ENTERPRISE: {"manager": sent}})).await;
     let path = format!("Users/{id}");
     assert_eq!(manager(&house.get(&path).await.body), resolved);
     let listed = house.filter("Users", r#"userName eq "ada""#, "").await.expect(200).body;
     assert_eq!(manager(&listed["Resources"][0]), resolved);
+    let named =
+        house.get(&format!("{path}?attributes={ENTERPRISE}:manager.displayName")).await.expect(200).body;
+    assert_eq!(manager(&named), json!({"displayName": "The Boss"}));
     let by_name = format!("{ENTERPRISE}:manager.displayName eq \"the boss\"");
-    assert_eq!(house.found("Users", &by_name).await, [id.clone()]);
-    let set = |value: &str| json!([{"op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": value}]);
+    assert_eq!(house.found("Users", &by_name).await, std::slice::from_ref(&id));
+    let set =
+        |value: &str| json!([{"op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": value}]);
     let elsewhere = house.patch(&path, set("4711")).await.expect(200);
     assert_eq!(manager(&elsewhere.body), json!({"value": "4711"}));
     assert_eq!(manager(&house.patch(&path, set(&boss)).await.expect(200).body), resolved);

@@ -88,16 +88,20 @@ async fn all_done(db: &Db) {
     .await;
 }
 
-/// One after the other, so that a lane that only polled would need a second for each.
+/// So many that a lane that only polled, once a second, would lose our patience.
 const IN_A_ROW: usize = 40;
+
+async fn one_after_the_other(from: &Db, lane: &mut Running, rounds: usize) {
+    for n in 0..rounds {
+        let id = n.to_string();
+        record(from, &id, false).await;
+        assert_eq!(lane.next().await, format!("+{id}"));
+    }
+}
 
 async fn what_is_recorded_is_delivered_at_once(house: House) {
     let mut lane = Running::start(&house.db, &[]);
-    for n in 0..IN_A_ROW {
-        let id = n.to_string();
-        record(&house.db, &id, false).await;
-        assert_eq!(lane.next().await, format!("+{id}"));
-    }
+    patient(one_after_the_other(&house.db, &mut lane, IN_A_ROW)).await;
     all_done(&house.db).await;
     lane.stop().await;
 }
@@ -107,11 +111,7 @@ async fn what_another_node_records_is_delivered(house: House) {
     let mut lane = Running::start(&house.db, &[]);
     // Of two processes on one SQLite file, the other is found by polling.
     let rounds = if house.db.is_postgres() { IN_A_ROW } else { 2 };
-    for n in 0..rounds {
-        let id = n.to_string();
-        record(&other, &id, false).await;
-        assert_eq!(lane.next().await, format!("+{id}"));
-    }
+    patient(one_after_the_other(&other, &mut lane, rounds)).await;
     lane.stop().await;
 }
 
@@ -131,11 +131,7 @@ async fn what_is_recorded_while_nobody_listened_is_delivered(house: House) {
     record(&other, "cut off", false).await;
     assert_eq!(lane.next().await, "+cut off");
     let rounds = if house.db.is_postgres() { IN_A_ROW } else { 2 };
-    for n in 0..rounds {
-        let id = n.to_string();
-        record(&other, &id, false).await;
-        assert_eq!(lane.next().await, format!("+{id}"));
-    }
+    patient(one_after_the_other(&other, &mut lane, rounds)).await;
     lane.stop().await;
 }
 

@@ -216,36 +216,45 @@ const FATAL: [(&str, Sql, &[Sql]); 3] = [
     ),
 ];
 
+/// A member of several statements whose second ends everything.
+async fn fatal_in_a_transaction(db: Db, fatal: Sql) -> Result<(), StoreError> {
+    let mut tx = db.write(Origin::system()).await?;
+    insert(&mut tx, "culprit's other").await?;
+    tx.run(fatal, ()).await.unwrap_err();
+    assert!(insert(&mut tx, "culprit's next").await.is_err(), "its transaction is over");
+    tx.commit().await
+}
+
 #[tokio::test]
 async fn what_ends_the_transaction_fails_every_member_and_the_writer_works_again() {
     for (fault, fatal, preparation) in FATAL {
-        let (house, _frozen) = frozen().await;
-        for text in preparation {
-            house.run(text.clone()).await;
+        for alone in [false, true] {
+            let (house, _frozen) = frozen().await;
+            for text in preparation {
+                house.run(text.clone()).await;
+            }
+            let mut expected = house.things().await;
+            let first = house.db.write(Origin::system()).await.unwrap();
+            let victim = in_line(insert_and_commit(house.db.clone(), "victim")).await;
+            let (db, fatal) = (house.db.clone(), fatal.clone());
+            let culprit = in_line(async move {
+                if alone {
+                    return db.change(Origin::system(), fatal, (), vec![made("culprit")]).await.map(drop);
+                }
+                fatal_in_a_transaction(db, fatal).await
+            })
+            .await;
+            let later = in_line(insert_and_commit(house.db.clone(), "later")).await;
+            patient(first.commit()).await.unwrap_err();
+            let failed = patient(victim).await.unwrap();
+            assert!(matches!(failed, Err(StoreError::Conflict)), "{fault}: {failed:?}");
+            assert!(patient(culprit).await.unwrap().is_err(), "{fault}");
+            patient(later).await.unwrap().expect("the writer works again");
+            expected.push("later".into());
+            expected.sort();
+            assert_eq!(durable(&house).await, expected, "{fault}");
+            assert_eq!(house.facts().await, 1, "{fault}: only what was committed is in the journal");
         }
-        let before = house.things().await;
-        let first = house.db.write(Origin::system()).await.unwrap();
-        let victim = in_line(insert_and_commit(house.db.clone(), "victim")).await;
-        let db = house.db.clone();
-        let culprit = in_line(async move {
-            let mut tx = db.write(Origin::system()).await?;
-            insert(&mut tx, "culprit's other").await?;
-            tx.run(fatal, ()).await.unwrap_err();
-            assert!(insert(&mut tx, "culprit's next").await.is_err(), "{fault}: its transaction is over");
-            tx.commit().await
-        })
-        .await;
-        let later = in_line(insert_and_commit(house.db.clone(), "later")).await;
-        patient(first.commit()).await.unwrap_err();
-        let failed = patient(victim).await.unwrap();
-        assert!(matches!(failed, Err(StoreError::Conflict)), "{fault}: {failed:?}");
-        assert!(patient(culprit).await.unwrap().is_err(), "{fault}");
-        patient(later).await.unwrap().expect("the writer works again");
-        let mut expected = before;
-        expected.push("later".into());
-        expected.sort();
-        assert_eq!(durable(&house).await, expected, "{fault}");
-        assert_eq!(house.facts().await, 1, "{fault}: only what was committed is in the journal");
     }
 }
 

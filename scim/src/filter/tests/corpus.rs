@@ -27,7 +27,7 @@ static USERS: LazyLock<Vec<Tree>> = LazyLock::new(|| {
             BADGE: {"size": 7, "weight": 1.5, "since": "2026-02-01T00:00:00+01:00", "tags": ["Red", "blue"]},
         }),
         json!({
-            "id": "22BB", "userName": "Bert", "externalId": "ext-1", "active": false,
+            "id": "22BB", "userName": "Bert", "externalId": "ext-1", "active": false, "displayName": "Große Straße",
             "emails": [{"value": "bert@work.example", "type": "work"}],
             "meta": {"created": "2026-03-01T00:00:00Z"},
             BADGE: {"size": 12, "photo": "aGk="},
@@ -95,6 +95,33 @@ fn texts_are_compared_by_the_case_rule_of_their_attribute() {
         (r#"profileUrl sw "https://x.example/C""#, "c"),
         (r#"profileUrl sw "https://x.example/c""#, ""),
     ]);
+}
+
+/// A name found by the store's key column must be found here too.
+#[test]
+fn case_is_folded_by_the_rule_of_the_directory() {
+    check(&[
+        (r#"displayName eq "GROSSE STRASSE""#, "B"),
+        (r#"displayName eq " große straße ""#, "B"),
+        (r#"displayName ge "GROSSE STRASSE""#, "B"),
+        (r#"displayName co "ASSE""#, "B"),
+        (r#"displayName co "e s""#, "B"),
+        (r#"displayName ew "straẞe""#, "B"),
+        (r#"displayName sw " große""#, ""),
+        (r#"displayName co " ""#, "B"),
+        (r#"userName eq " Anna ""#, "a"),
+        (r#"userName co " ""#, ""),
+        (r#"userName eq "ａｎｎａ""#, "a"),
+    ]);
+}
+
+proptest! {
+    #[test]
+    fn equality_is_the_directorys(a in "[ aAßẞσςΣıİ\u{e4}a\u{308}K]{0,6}", b in "[ aAßẞσςΣıİ\u{e4}a\u{308}K]{0,6}") {
+        let tree = stored_user(&json!({"userName": a.clone()}));
+        let bound = Filter::Compare(AttrPath::parse("userName").unwrap(), Op::Eq, Literal::Text(b.clone())).bind(user_type()).unwrap();
+        prop_assert_eq!(bound.matches(user_type(), &tree), directory::fold(&a) == directory::fold(&b));
+    }
 }
 
 #[test]

@@ -93,6 +93,16 @@ fn returned_rules_outrank_the_request() {
 }
 
 #[test]
+fn what_is_always_returned_comes_whole() {
+    let sealed =
+        stored_user(&json!({"id": "u1", "userName": "kim", BADGE: {"seal": {"mark": "m"}, "size": 7}}));
+    for asked in ["userName", &format!("{BADGE}:size")] {
+        let shown = write(user_type(), &sealed, &projection(Some(asked), &format!("{BADGE}:seal")));
+        assert_eq!(shown[BADGE]["seal"], json!({"mark": "m"}), "{asked}");
+    }
+}
+
+#[test]
 fn entra_reads_groups_without_members_scim_md_2_1_item_9() {
     let paths = [AttrPath::parse("members").unwrap()];
     let without = Projection::new(group_type(), None, &paths);

@@ -9,8 +9,7 @@ use crate::commands::serve::asked_to_stop;
 use crate::commands::{Failure, Outcome, say};
 use crate::stage::{CONTROL_ROOM, Stage};
 
-const WORDS: &str = "\
-  hire       HR hires Mira Holt; policy gives her a card; you get an invitation link
+const WORDS: &str = "\x20 hire       HR hires Mira Holt; policy gives her a card; you get an invitation link
   swipe      show her card at the control room's door
   end        HR ends the employment
   cards      what the door controller's list holds

@@ -1,0 +1,159 @@
+//! Controllers that do not answer: nothing is lost, somebody is told, and what is proven is told door by door.
+
+use std::time::Duration;
+
+use bridge::alert::{self, watch_revocations};
+use bridge::connector::AckLevel;
+use bridge::facts::{AlertClosed, AlertOpened, PlacementProven};
+use bridge::systems::try_again;
+use sim::uhppote::Misbehaviour;
+
+use crate::world::{HQ, World, number, until};
+
+on_every_engine! {
+    a_revocation_stays_queued_and_somebody_is_told_after_thirty_seconds,
+    the_alert_closes_when_the_revocation_is_proven,
+    one_silent_controller_leaves_its_doors_pending_and_the_others_proven,
+    doors_that_were_proven_keep_their_time_when_the_rest_follows,
+    a_panel_that_says_yes_and_does_nothing_proves_nothing,
+    a_door_system_that_is_back_is_tried_at_once,
+    a_door_system_that_is_gone_alarms_nobody,
+}
+
+async fn a_revocation_stays_queued_and_somebody_is_told_after_thirty_seconds(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.panels[0].stop().await;
+    world.panels[1].stop().await;
+    world.set_active(user, false).await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["main"]), "the panel decides alone");
+    let placed = world.placement(&card).await;
+    assert_eq!((placed.wanted.as_str(), placed.level()), ("absent", AckLevel::Recorded));
+    world.pass(Duration::from_secs(25));
+    watch_revocations(world.db()).await.unwrap();
+    assert!(alert::open_alerts(world.db()).await.unwrap().is_empty(), "not yet");
+    world.pass(Duration::from_secs(6));
+    for _ in 0..3 {
+        watch_revocations(world.db()).await.unwrap();
+    }
+    let open = alert::open_alerts(world.db()).await.unwrap();
+    assert_eq!((open.len(), open[0].kind.as_str(), open[0].subject.as_str()), (1, alert::REVOCATION_WAITS, "door_system:hq"));
+    let told: Vec<AlertOpened> = world.facts().await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].detail.starts_with("1 revocation(s) wait for this door system since "), "{}", told[0].detail);
+    let receipt = world.receipt(user).await.unwrap();
+    assert!(!receipt.complete && receipt.doors[0].status == "pending", "{receipt:?}");
+    assert!(receipt.doors[0].sent_at.is_some() && receipt.doors[0].accepted_at.is_none(), "{receipt:?}");
+    assert_eq!(receipt.exposure.len(), 2, "{receipt:?}");
+    assert!(receipt.exposure[1].what.ends_with("at main (hq)"), "{receipt:?}");
+    assert_eq!(receipt.exposure[1].until, "until the panel can be reached again");
+}
+
+async fn the_alert_closes_when_the_revocation_is_proven(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.panels[0].misbehave(Misbehaviour::Silent);
+    world.set_active(user, false).await;
+    world.settle().await;
+    world.pass(Duration::from_secs(31));
+    watch_revocations(world.db()).await.unwrap();
+    world.panels[0].behave();
+    watch_revocations(world.db()).await.unwrap();
+    assert_eq!(alert::open_alerts(world.db()).await.unwrap().len(), 1, "back is not yet proven");
+    world.settle().await;
+    watch_revocations(world.db()).await.unwrap();
+    assert!(alert::open_alerts(world.db()).await.unwrap().is_empty());
+    assert_eq!(world.facts::<AlertClosed>().await.len(), 1);
+    assert!(world.placement(&card).await.is_proven_absent());
+    let receipt = world.receipt(user).await.unwrap();
+    assert!(receipt.complete && receipt.doors[0].latency_ms >= Some(31_000), "{receipt:?}");
+    assert!(receipt.doors[0].attempts >= 2, "{receipt:?}");
+}
+
+async fn one_silent_controller_leaves_its_doors_pending_and_the_others_proven(world: World) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    world.panels[1].misbehave(Misbehaviour::Silent);
+    world.set_active(user, false).await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["yard"]));
+    let receipt = world.receipt(user).await.unwrap();
+    assert!(!receipt.complete);
+    let doors: Vec<_> = receipt
+        .doors
+        .iter()
+        .map(|door| (door.access_point.as_str(), door.level, door.status.as_str()))
+        .collect();
+    assert_eq!(doors, [("main", AckLevel::ReadBack, "revoked"), ("yard", AckLevel::Recorded, "pending")]);
+    assert_eq!(receipt.exposure.len(), 2);
+    assert!(receipt.exposure[1].what.ends_with("at yard (hq)"), "{receipt:?}");
+    assert!(!world.placement(&card).await.is_proven_absent(), "the whole is not proven");
+    let proven: Vec<PlacementProven> = world.facts().await;
+    let last = proven.iter().find(|fact| fact.wanted == "absent").unwrap();
+    assert_eq!((last.access_points.as_slice(), last.missing.as_slice()), (&["main".into()][..], &["yard".into()][..]));
+}
+
+async fn doors_that_were_proven_keep_their_time_when_the_rest_follows(world: World) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    world.panels[1].misbehave(Misbehaviour::Silent);
+    world.set_active(user, false).await;
+    world.settle().await;
+    let half = world.receipt(user).await.unwrap();
+    for _ in 0..3 {
+        world.pass(Duration::from_secs(90));
+        world.settle().await;
+    }
+    assert_eq!(world.receipt(user).await.unwrap().revision, half.revision, "nothing new was proven");
+    world.panels[1].behave();
+    world.pass(Duration::from_secs(90));
+    world.settle().await;
+    assert_eq!(world.opens(&card), None);
+    let whole = world.receipt(user).await.unwrap();
+    assert!(whole.complete && whole.revision == half.revision + 1, "{whole:?}");
+    assert_eq!(whole.doors[0].read_back_at, half.doors[0].read_back_at);
+    assert!(whole.doors[1].read_back_at > whole.doors[0].read_back_at);
+    assert_eq!(whole.exposure.len(), 1, "only what the commit could not reach");
+}
+
+async fn a_panel_that_says_yes_and_does_nothing_proves_nothing(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.panels[0].misbehave(Misbehaviour::ForgetWrites);
+    world.set_active(user, false).await;
+    world.settle().await;
+    let placed = world.placement(&card).await;
+    assert_eq!(placed.level(), AckLevel::Accepted, "{placed:?}");
+    let receipt = world.receipt(user).await.unwrap();
+    assert_eq!((receipt.complete, receipt.doors[0].status.as_str()), (false, "pending"));
+    assert_eq!((receipt.doors[0].level, receipt.doors[0].level_words.as_str()), (AckLevel::Accepted, "accepted"));
+    assert!(world.panels[0].swipe(number(&card), 1).granted, "it does open");
+}
+
+async fn a_door_system_that_is_back_is_tried_at_once(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.panels[0].misbehave(Misbehaviour::Silent);
+    world.panels[1].misbehave(Misbehaviour::Silent);
+    let working = world.node.run();
+    world.set_active(user, false).await;
+    // Some attempts later the pause is long.
+    until("some attempts", || async {
+        let (attempt,): (i64,) =
+            world.one(store::sql!("SELECT MAX(attempt) FROM delivery WHERE sink = 'door:hq'")).await;
+        (attempt >= 2).then_some(())
+    })
+    .await;
+    world.panels.iter().for_each(sim::uhppote::Controller::behave);
+    until("it is proven", || async { world.placement(&card).await.is_proven_absent().then_some(()) }).await;
+    working.stop().await;
+    assert_eq!(try_again(world.db(), HQ).await.unwrap(), 0, "nothing waits");
+}
+
+async fn a_door_system_that_is_gone_alarms_nobody(world: World) {
+    let address = store::Address::reconcile("door:gone", kernel::Subject::new("credential", "x")).revoking(true);
+    let fact = kernel::id::FactId::new(world.db().ctx());
+    crate::world::in_tx(world.db(), async |tx| {
+        store::delivery::hint(tx, address, fact);
+        Ok(())
+    })
+    .await;
+    world.pass(Duration::from_secs(60));
+    watch_revocations(world.db()).await.unwrap();
+    assert!(alert::open_alerts(world.db()).await.unwrap().is_empty());
+}

@@ -1,0 +1,81 @@
+//! The house in this process, on one of the two pairs of engines.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kernel::{Clock, Ctx, SystemClock, Timestamp};
+use server::stage::{Stage, StageError, StageOptions};
+
+use crate::parts::{self, Database, Keyspace};
+
+/// Why a test that needs PostgreSQL and Redis is skipped.
+pub const NO_ENGINES: &str =
+    "no PostgreSQL or no Redis: CARDEA_TEST_POSTGRES or CARDEA_TEST_REDIS is not set (tests/run sets them)";
+
+/// The machine's clock, moved forward by as much as a test says. It agrees with the database's until moved.
+#[derive(Debug, Default)]
+pub struct MovableClock(AtomicU64);
+
+impl MovableClock {
+    /// Moves it forward; everybody who has it sees that.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+}
+
+impl Clock for MovableClock {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus(Duration::from_millis(self.0.load(Ordering::SeqCst)))
+    }
+}
+
+/// A stage, and the databases it stands on.
+pub struct Scene {
+    /// The house and the simulators around it.
+    pub stage: Stage,
+    /// The clock of all of them.
+    pub clock: Arc<MovableClock>,
+    // Dropped after the house that uses them.
+    _database: Option<Database>,
+    _keyspace: Option<Keyspace>,
+}
+
+impl Scene {
+    /// On a SQLite file and in memory.
+    ///
+    /// # Panics
+    /// If it cannot be set up: the test cannot go on.
+    pub async fn light() -> Self {
+        Self::set(None, None).await
+    }
+
+    /// On PostgreSQL and Redis; `None` when one of them is missing.
+    ///
+    /// # Panics
+    /// As [`Scene::light`].
+    pub async fn heavy() -> Option<Self> {
+        let (database, keyspace) = (parts::postgres()?, parts::redis()?);
+        Some(Self::set(Some(database), Some(keyspace)).await)
+    }
+
+    async fn set(database: Option<Database>, keyspace: Option<Keyspace>) -> Self {
+        let clock = Arc::new(MovableClock::default());
+        let mut ctx = Ctx::system();
+        ctx.clock = clock.clone();
+        let options = StageOptions {
+            port: 0,
+            postgres: database.as_ref().map(|database| database.url().to_owned()),
+            redis: keyspace.as_ref().map(|keyspace| keyspace.url().to_owned()),
+            binary: parts::binary(),
+        };
+        let stage: Result<Stage, StageError> = Stage::set(&ctx, options).await;
+        let stage = stage.unwrap_or_else(|error| panic!("the stage cannot be set: {error:?}"));
+        Self { stage, clock, _database: database, _keyspace: keyspace }
+    }
+
+    /// Ends everything in order.
+    pub async fn end(self) {
+        self.stage.strike().await;
+    }
+}

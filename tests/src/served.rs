@@ -1,0 +1,214 @@
+//! The binary `cardea` in a process of its own: made with its own commands, served, killed, served again.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+
+use kernel::{Clock as _, Ctx, SystemClock, Token};
+use sim::hr::Hr;
+use sim::uhppote::{Controller, ControllerOptions};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::app::App;
+use crate::until::until;
+
+/// What the house declares in the demo, with gaps.
+const DECLARATION: &str = include_str!("../../server/src/stage/grid.toml");
+const SERIAL: u32 = 405_419_896;
+/// Where nobody listens: the app is played by hand.
+const REDIRECT_URI: &str = "http://localhost:9/callback";
+
+/// What a command said, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Spoken {
+    /// The exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+/// A folder with a configuration, and perhaps a process that serves it.
+pub struct Served {
+    /// The folder; it goes with this value.
+    pub folder: TempDir,
+    /// Where the provider is found.
+    pub issuer: String,
+    /// The door controller.
+    pub controller: Controller,
+    /// HR's bearer token.
+    pub hr_token: String,
+    /// The app's secret.
+    pub app_secret: String,
+    binary: PathBuf,
+    process: Option<Child>,
+}
+
+impl Served {
+    /// A folder made by `cardea init` and `cardea apply`, on SQLite. Nothing is served yet.
+    ///
+    /// # Panics
+    /// If that fails: the test cannot go on.
+    pub async fn prepare(binary: &Path) -> Self {
+        let house = Self::empty(binary).await;
+        house.must(&["init", &house.path(""), "--issuer", &house.issuer]).await;
+        let port = house.issuer.rsplit(':').next().unwrap_or_default();
+        let config = fs::read_to_string(house.config()).expect("init wrote it");
+        let config = config
+            .replace("[http]\n", &format!("[http]\nlisten = [\"127.0.0.1:{port}\"]\n"))
+            .replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
+        fs::write(house.config(), config).expect("the folder is ours");
+        house.write("hr.token", &house.hr_token);
+        house.write("grid-console.secret", &house.app_secret);
+        house.write("grid.toml", &house.declaration());
+        house.must(&["apply", "--yes", &house.path("grid.toml")]).await;
+        house
+    }
+
+    /// A folder with nothing in it, a controller and a free port.
+    ///
+    /// # Panics
+    /// As [`Served::prepare`].
+    pub async fn empty(binary: &Path) -> Self {
+        let folder = tempfile::Builder::new().prefix("cardea-").tempdir().expect("a folder");
+        let now: sim::Now = Arc::new(|| SystemClock.now().to_jiff().expect("now is a time"));
+        let controller = Controller::start(SERIAL, ControllerOptions::new(now)).await.expect("a controller");
+        let ctx = Ctx::system();
+        Self {
+            folder,
+            issuer: format!("http://localhost:{}", free_port()),
+            controller,
+            hr_token: Token::generate(&ctx, "hr").expose().clone(),
+            app_secret: Token::generate(&ctx, "app").expose().clone(),
+            binary: binary.into(),
+            process: None,
+        }
+    }
+
+    /// What was applied.
+    #[must_use]
+    pub fn declaration(&self) -> String {
+        DECLARATION
+            .replace("{redirect_uri}", REDIRECT_URI)
+            .replace("{serial}", &SERIAL.to_string())
+            .replace("{controller}", &self.controller.address().to_string())
+            .replace("listen = \"{push}\"\n", "")
+    }
+
+    /// A path in the folder, as an argument.
+    #[must_use]
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> String {
+        self.path("cardea.toml")
+    }
+
+    /// Writes a file into the folder.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).expect("the folder is ours");
+    }
+
+    /// HR's job, with its own token.
+    ///
+    /// # Panics
+    /// If the issuer is no URL.
+    #[must_use]
+    pub fn hr(&self) -> Hr {
+        Hr::new(&format!("{}/scim/v2", self.issuer), self.hr_token.clone()).expect("an issuer is a URL")
+    }
+
+    /// The app, played by hand.
+    #[must_use]
+    pub fn app(&self) -> App {
+        App::new(&self.issuer, REDIRECT_URI, &self.app_secret)
+    }
+
+    /// Runs a command with this configuration.
+    ///
+    /// # Panics
+    /// If it cannot be run.
+    pub async fn cardea(&self, arguments: &[&str]) -> Spoken {
+        let mut command = self.command();
+        let output = command.args(arguments).stdin(Stdio::null()).output().await.expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Spoken { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+
+    /// Runs a command that must succeed, and gives what it said.
+    ///
+    /// # Panics
+    /// If it does not end with 0.
+    pub async fn must(&self, arguments: &[&str]) -> String {
+        let said = self.cardea(arguments).await;
+        assert_eq!(said.code, Some(0), "cardea {arguments:?}: {said:?}");
+        said.out
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("--config").arg(self.config()).kill_on_drop(true);
+        command
+    }
+
+    /// Serves until killed or told to stop; returns when it is ready. The log grows in `log.json`.
+    ///
+    /// # Panics
+    /// If it does not become ready.
+    pub async fn serve(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log.json"));
+        let log = log.expect("the folder is ours");
+        let mut command = self.command();
+        self.process =
+            Some(command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().expect("the binary runs"));
+        let ready = format!("{}/health/ready", self.issuer);
+        until("a server that is ready", async || {
+            reqwest::get(&ready).await.ok().filter(|answer| answer.status().is_success()).map(drop)
+        })
+        .await;
+    }
+
+    /// Ends the process at once, as a power cut would (SIGKILL).
+    ///
+    /// # Panics
+    /// If none runs.
+    pub async fn kill(&mut self) {
+        self.process.take().expect("it is served").kill().await.expect("it runs");
+    }
+
+    /// Asks the process to end (SIGTERM) and gives its exit code.
+    ///
+    /// # Panics
+    /// If none runs.
+    pub async fn stop(&mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("it is served");
+        let id = process.id().expect("it runs").to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill is everywhere");
+        assert!(told.success(), "kill -TERM {id}");
+        process.wait().await.expect("it was started here").code()
+    }
+
+    /// All that was logged.
+    ///
+    /// # Panics
+    /// If nothing was served.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log.json")).expect("it was served")
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("it is bound").port()
+}

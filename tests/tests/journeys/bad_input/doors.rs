@@ -1,0 +1,140 @@
+//! Cards that no panel can hold, panels that cannot be reached.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bridge::alert::{NO_CARD, REVOCATION_WAITS, open_alerts};
+use server::stage::Stage;
+use sim::uhppote::Misbehaviour;
+use store::sql;
+use world::{Scene, until};
+
+use crate::steps::{card_gone, hire, holds, person, receipt};
+
+journeys!(
+    a_pool_beyond_its_format_is_refused_and_nothing_is_written,
+    a_card_that_the_panel_cannot_hold_is_not_handed_out_and_somebody_is_told,
+    an_unreachable_controller_keeps_the_revocation_and_somebody_is_told,
+);
+
+async fn apply_with(stage: &Stage, from: &str, to: &str) -> Result<(), String> {
+    let house = &stage.house;
+    let declared = std::fs::read_to_string(stage.folder.path().join("grid.toml")).unwrap();
+    let changed = declared.replace(from, to);
+    assert_ne!(changed, declared);
+    let applied = server::apply::apply(&house.db, &house.sealing, &changed, stage.folder.path()).await;
+    applied.map(drop).map_err(|error| error.to_string())
+}
+
+async fn a_pool_beyond_its_format_is_refused_and_nothing_is_written(scene: &Scene) {
+    let stage = &scene.stage;
+    for (from, to, says) in [
+        ("last = 1999", "last = 70000", "card pool staff: h10301 holds numbers of 0 to 65535"),
+        ("facility = 123", "facility = 300", "card pool staff: h10301 needs a facility of 0 to 255"),
+        ("\"h10301\"", "\"h10399\"", "card pool staff: unknown card format"),
+    ] {
+        let error = apply_with(stage, from, to).await.unwrap_err();
+        assert!(error.contains(says), "{error}");
+    }
+    let declared = std::fs::read_to_string(stage.folder.path().join("grid.toml")).unwrap();
+    let plan =
+        server::apply::apply(&stage.house.db, &stage.house.sealing, &declared, stage.folder.path()).await;
+    assert!(plan.unwrap().is_empty());
+}
+
+async fn a_card_that_the_panel_cannot_hold_is_not_handed_out_and_somebody_is_told(scene: &Scene) {
+    let stage = &scene.stage;
+    // 37 bits: more than this panel's readers send. Which doors a pool's cards are for is policy's to say.
+    apply_with(stage, "\"h10301\"", "\"h10304\"").await.unwrap();
+    let id = stage.hr.hire(&person("Mira")).await.unwrap();
+    let subject = until("an alert", async || alert(stage, NO_CARD).await).await;
+    assert_eq!(subject, format!("user:{id}"));
+    let told: (String,) = stage
+        .house
+        .db
+        .one(sql!("SELECT body FROM fact WHERE kind = 'alert.opened' AND subject = $1"), (&subject,))
+        .await
+        .unwrap();
+    assert!(told.0.contains("its readers send 26 bits (h10301), not h10304"), "{told:?}");
+    let drawn: (i64,) = stage.house.db.one(sql!("SELECT COUNT(*) FROM credential"), ()).await.unwrap();
+    assert_eq!(drawn, (0,), "no number is used up");
+    assert_eq!(stage.controller.cards(), [], "nothing else was put there instead");
+
+    let declared = std::fs::read_to_string(stage.folder.path().join("grid.toml")).unwrap();
+    let house = &stage.house;
+    server::apply::apply(&house.db, &house.sealing, &declared, stage.folder.path()).await.unwrap();
+    until("a card that fits", async || stage.only_card()).await;
+    until("the alert closed", async || alert(stage, NO_CARD).await.is_none().then_some(())).await;
+}
+
+async fn alert(stage: &Stage, kind: &str) -> Option<String> {
+    let open = open_alerts(&stage.house.db).await.unwrap();
+    open.into_iter().find(|alert| alert.kind == kind).map(|alert| alert.subject)
+}
+
+async fn facts(stage: &Stage, kind: &str) -> i64 {
+    let count: (i64,) =
+        stage.house.db.one(sql!("SELECT COUNT(*) FROM fact WHERE kind = $1"), (kind,)).await.unwrap();
+    count.0
+}
+
+/// What this process has logged since [`listen`]; tests that run in it share it.
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn listen() {
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::INFO).with_ansi(false);
+    let _ = lines.with_writer(|| Log).try_init();
+}
+
+fn logged(what: &str) -> bool {
+    let log = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&log).lines().any(|line| line.contains(what) && line.contains(REVOCATION_WAITS))
+}
+
+async fn an_unreachable_controller_keeps_the_revocation_and_somebody_is_told(scene: &Scene) {
+    listen();
+    let stage = &scene.stage;
+    let mira = hire(stage, "Mira").await;
+    stage.controller.misbehave(Misbehaviour::Silent);
+    stage.hr.end_employment(&mira.id).await.unwrap();
+    let pending = receipt(stage, &mira.id, |receipt| receipt["complete"] == false).await;
+    assert_eq!(pending["doors"][0]["status"], "pending", "nothing below A2 is called revoked");
+    scene.clock.advance(Duration::from_secs(20));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(alert(stage, REVOCATION_WAITS).await, None, "20 s are not too long yet");
+
+    scene.clock.advance(Duration::from_secs(11));
+    let subject = until("an alert", async || alert(stage, REVOCATION_WAITS).await).await;
+    assert_eq!(subject, "door_system:headquarters");
+    assert_eq!(facts(stage, "alert.opened").await, 1);
+    until("a line in the log", async || logged("alert opened").then_some(())).await;
+    assert!(holds(&stage.controller, mira.card));
+    let ready = reqwest::get(stage.house.issuer.url("/health/ready")).await.unwrap().text().await.unwrap();
+    assert!(ready.contains("\"alerts\":1"), "{ready}");
+
+    stage.controller.behave();
+    let moved = async || {
+        // Past the pause after the last failure, which is 60 s at most.
+        scene.clock.advance(Duration::from_secs(5));
+        (!holds(&stage.controller, mira.card)).then_some(())
+    };
+    until("the card absent from the controller", moved).await;
+    card_gone(&stage.controller, mira.card).await;
+    until("the alert closed", async || alert(stage, REVOCATION_WAITS).await.is_none().then_some(())).await;
+    assert_eq!(facts(stage, "alert.closed").await, 1);
+    until("a line in the log", async || logged("alert closed").then_some(())).await;
+    let proven = receipt(stage, &mira.id, |receipt| receipt["complete"] == true).await;
+    assert_eq!(proven["doors"][0]["status"], "revoked");
+}

@@ -1,0 +1,6 @@
+//! Bad input: each gets one clear error in its protocol's form, and nothing is half-done.
+
+mod doors;
+mod openid;
+mod scim;
+mod start;

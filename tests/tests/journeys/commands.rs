@@ -1,0 +1,168 @@
+//! Commands, each in a process of its own: what they say and which exit code they end with.
+
+use store::{Db, DbConfig, Origin, Sinks, sql};
+use world::{Served, parts, skip, until};
+
+use crate::steps::{card_gone, person};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_scripted_demo_proves_every_step() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::empty(&binary).await;
+    let said = house.must(&["demo", "--script"]).await;
+    let mut rest = said.as_str();
+    // In this order.
+    for step in [
+        "hires Mira Holt",
+        "gives the access profile",
+        "the controller's list holds card",
+        "follows the invitation and sets a password",
+        "the employee is signed in",
+        "swipe at the control room is granted",
+        "stays shut",
+        "ends the employment",
+        "does not hold card",
+        "introspection says the token is inactive",
+        "userinfo refuses the token (401)",
+        "login_required",
+        "the next swipe at the control room is denied",
+        "the denial came back as an event: A4",
+        "cardea receipt verify: good",
+        "cardea audit verify",
+        "Every step was proven",
+    ] {
+        let at = rest.find(step).unwrap_or_else(|| panic!("{step:?} is not in its place in:\n{said}"));
+        rest = &rest[at + step.len()..];
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn apply_twice_changes_nothing_and_absence_deletes_only_when_told() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::prepare(&binary).await;
+    let file = house.path("grid.toml");
+    let again = house.must(&["apply", &file]).await;
+    assert!(again.contains("Nothing to change."), "{again}");
+
+    let less = house.declaration().replace(
+        "[access_profile.high-voltage]\ntitle = \"High-voltage technicians\"\naccess_points = [\"transformer-hall-door\"]\n",
+        "",
+    );
+    assert_ne!(less, house.declaration());
+    house.write("less.toml", &less.replace("Grid operators", "Operators"));
+    let less = house.path("less.toml");
+    let dry = house.must(&["apply", "--dry-run", "--prune", &less]).await;
+    assert!(
+        dry.contains("- access profile high-voltage") || dry.contains("- access_profile high-voltage"),
+        "{dry}"
+    );
+    assert!(house.must(&["apply", &file]).await.contains("Nothing to change."), "looking changes nothing");
+
+    let unasked = house.cardea(&["apply", &less]).await;
+    assert_eq!(unasked.code, Some(1), "{unasked:?}");
+    assert!(unasked.err.contains("--yes"), "{unasked:?}");
+    let kept = house.must(&["apply", "--yes", &less]).await;
+    assert!(kept.contains("high-voltage is there and not declared; it stays"), "{kept}");
+    assert!(kept.contains("\"Grid operators\" → \"Operators\""), "{kept}");
+    house.must(&["apply", "--yes", "--prune", &less]).await;
+    assert!(!house.must(&["apply", &less]).await.contains("high-voltage"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_says_ok_for_each_part_and_wrong_for_a_door_that_is_silent() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::prepare(&binary).await;
+    let said = house.must(&["check"]).await;
+    for part in [
+        "configuration",
+        "sealing key",
+        "ephemeral",
+        "database",
+        "policies",
+        "signing keys",
+        "door system headquarters",
+    ] {
+        assert!(said.contains(&format!("ok     {part}")), "{part} in:\n{said}");
+    }
+    house.controller.misbehave(sim::uhppote::Misbehaviour::Silent);
+    let said = house.cardea(&["check"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.out.contains("WRONG  door system headquarters"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_invited_whom_hr_does_not_know() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::prepare(&binary).await;
+    let said = house.cardea(&["invite", "nobody@grid.example"]).await;
+    assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
+    assert!(
+        said.err.contains("there is no user \"nobody@grid.example\"; HR makes users over SCIM"),
+        "{said:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn receipts_and_the_journal_are_verified_by_their_exit_codes() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let id = house.hr().hire(&person("Mira")).await.unwrap();
+    let card =
+        until("a card on the controller", async || house.controller.cards().first().map(|card| card.number))
+            .await;
+    let none = house.cardea(&["receipt", "show", &id]).await;
+    assert_eq!(none.code, Some(1), "{none:?}");
+    house.hr().end_employment(&id).await.unwrap();
+    card_gone(&house.controller, card).await;
+    let signed = until("a receipt", async || {
+        let said = house.cardea(&["receipt", "show", &id, "--signed"]).await;
+        (said.code == Some(0)).then_some(said.out)
+    })
+    .await;
+    let jwks = reqwest::get(format!("{}/jwks/evidence", house.issuer)).await.unwrap().text().await.unwrap();
+    assert_eq!(house.stop().await, Some(0));
+
+    house.write("receipt.jws", &signed);
+    house.write("evidence.jwks", &jwks);
+    house.write("nobody.jwks", "{\"keys\":[]}");
+    house.write("tampered.jws", &tampered(&signed));
+    for (receipt, keys, code, says) in [
+        ("receipt.jws", "evidence.jwks", 0, "GOOD"),
+        ("tampered.jws", "evidence.jwks", 1, "changed"),
+        ("receipt.jws", "nobody.jwks", 2, "none of the keys given has signed it"),
+        ("evidence.jwks", "evidence.jwks", 1, ""),
+        ("no-such-file", "evidence.jwks", 1, "cannot read"),
+    ] {
+        let said =
+            house.cardea(&["receipt", "verify", &house.path(receipt), "--keys", &house.path(keys)]).await;
+        assert_eq!(said.code, Some(code), "{receipt} with {keys}: {said:?}");
+        assert!(format!("{}{}", said.out, said.err).contains(says), "{receipt} with {keys}: {said:?}");
+    }
+
+    let good = house.must(&["audit", "verify"]).await;
+    assert!(good.contains(" 0 findings"), "{good}");
+    change_third_fact(&house).await;
+    let bad = house.cardea(&["audit", "verify"]).await;
+    assert_eq!(bad.code, Some(1), "{bad:?}");
+    let lines: Vec<&str> = bad.out.lines().filter(|line| line.starts_with("CHANGED")).collect();
+    assert!(matches!(lines[..], [line] if line.contains("fact 3 (") && line.contains("body")), "{bad:?}");
+}
+
+/// The same receipt with one character of what it says changed.
+fn tampered(signed: &str) -> String {
+    let mut parts: Vec<String> = signed.trim().split('.').map(str::to_owned).collect();
+    let middle = parts[1].len() / 2;
+    let other = if parts[1].as_bytes()[middle] == b'A' { "B" } else { "A" };
+    parts[1].replace_range(middle..=middle, other);
+    parts.join(".")
+}
+
+/// Behind the house's back.
+async fn change_third_fact(house: &Served) {
+    let which = DbConfig::Sqlite { path: house.folder.path().join("cardea.sqlite") };
+    let db = Db::open(&which, kernel::Ctx::system(), Sinks::default()).await.unwrap();
+    let text = sql!("UPDATE fact SET body = '{\"v\":1}' WHERE seq = 3");
+    assert_eq!(db.change(Origin::system(), text, (), Vec::new()).await.unwrap(), 1);
+    db.close().await;
+}

@@ -1,0 +1,68 @@
+//! The log of a whole journey, at `debug`, holds nothing with which somebody could get in.
+
+use kernel::{Clock as _, Ctx, SystemClock};
+use sim::browser::Browser;
+use world::{Served, VERIFIER, parts, skip, until};
+
+use crate::steps::{PASSWORD, card_gone, person, set_password};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_life_holds_no_secret() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let mut secrets = vec![
+        ("HR's token", house.hr_token.clone()),
+        ("the app's secret", house.app_secret.clone()),
+        ("the password", PASSWORD.to_owned()),
+        ("the code verifier", VERIFIER.to_owned()),
+    ];
+    let mira = person("Mira");
+    let id = house.hr().hire(&mira).await.unwrap();
+    let card =
+        until("a card on the controller", async || house.controller.cards().first().map(|card| card.number))
+            .await;
+    let link = house.must(&["invite", &mira.user_name]).await;
+    secrets.push(("the invitation", link.trim().rsplit(['/', '=', '#']).next().unwrap().to_owned()));
+    let mut browser = Browser::new(std::sync::Arc::new(|| SystemClock.now().to_jiff().unwrap()));
+    set_password(&mut browser, &link).await;
+
+    let app = house.app();
+    let wrong = format!("wrong-{}", kernel::Token::generate(&Ctx::system(), "x").expose());
+    let page = browser.get(&app.authorization(&[])).await.unwrap();
+    let form = page.form_with("password").unwrap();
+    let refused =
+        browser.submit(&form, &[("username", &mira.user_name), ("password", &wrong)]).await.unwrap();
+    assert_eq!(refused.status, 422);
+    secrets.push(("a wrong password", wrong));
+    let code = app.code(&mut browser, &mira.user_name, PASSWORD).await.unwrap();
+    let tokens = app.exchange(&code, VERIFIER).await.unwrap();
+    assert_eq!(tokens.status, 200, "{tokens:?}");
+    for name in ["access_token", "id_token"] {
+        let token = tokens.body[name].as_str().unwrap().to_owned();
+        app.introspect(&token).await.unwrap();
+        app.userinfo(&token).await.unwrap();
+        app.post("/revoke", &[("token", &token)]).await.unwrap();
+        secrets.push((name, token));
+    }
+    // A reused code is refused, and is worth a line.
+    assert_eq!(app.exchange(&code, VERIFIER).await.unwrap().refusal(), (400, "invalid_grant"));
+    secrets.push(("the code", code));
+    for cookie in browser.cookies() {
+        secrets.push(("a cookie", cookie.value.clone()));
+    }
+    house.hr().end_employment(&id).await.unwrap();
+    card_gone(&house.controller, card).await;
+    assert_eq!(house.stop().await, Some(0));
+
+    let log = house.log();
+    assert!(log.lines().count() > 10, "{log}");
+    for line in log.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not a JSON line: {line}");
+    }
+    for (what, secret) in secrets {
+        assert!(secret.len() >= 16, "{what} is too short to be looked for: {secret:?}");
+        let line = log.lines().find(|line| line.contains(&secret));
+        assert_eq!(line, None, "the log tells {what}");
+    }
+}

@@ -1,0 +1,39 @@
+//! Journeys through the whole server, seen from outside: by HR, an app, a browser, a door, an auditor.
+//!
+//! A journey is an `async fn(&Scene)`. [`journeys!`] makes a test of it on each pair of engines: SQLite and memory,
+//! PostgreSQL and Redis. What needs the binary in a process of its own takes a [`world::Served`].
+
+#![expect(clippy::unwrap_used, reason = "a journey that cannot go on ends here")]
+
+/// Makes tests of journeys: each on both pairs of engines.
+macro_rules! journeys {
+    ($($(#[$attribute:meta])* $journey:ident),+ $(,)?) => {
+        mod on_sqlite_and_memory {
+            $($(#[$attribute])* #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $journey() {
+                let scene = world::Scene::light().await;
+                super::$journey(&scene).await;
+                scene.end().await;
+            })+
+        }
+        mod on_postgres_and_redis {
+            $($(#[$attribute])* #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $journey() {
+                let Some(scene) = world::Scene::heavy().await else { world::skip!("{}", world::NO_ENGINES) };
+                super::$journey(&scene).await;
+                scene.end().await;
+            })+
+        }
+    };
+}
+
+mod bad_input;
+mod clients;
+mod commands;
+mod crash;
+mod facts;
+mod life;
+mod log;
+mod routes;
+mod steps;
+mod story;
