@@ -59,6 +59,7 @@ CREATE TABLE authenticator (
     created_at BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX authenticator_user_id ON authenticator (user_id) WHERE kind = 'password';
+CREATE INDEX authenticator_of_user ON authenticator (user_id);
 
 CREATE TABLE invitation (
     id TEXT NOT NULL PRIMARY KEY,
@@ -112,7 +113,7 @@ CREATE TABLE oauth_grant (
     ended_at BIGINT
 );
 CREATE INDEX oauth_grant_user_id ON oauth_grant (user_id) WHERE ended_at IS NULL;
-CREATE INDEX oauth_grant_session_id ON oauth_grant (session_id) WHERE ended_at IS NULL;
+CREATE INDEX oauth_grant_session_id ON oauth_grant (session_id);
 CREATE INDEX oauth_grant_client_id ON oauth_grant (client_id);
 
 CREATE TABLE authorization_code (

@@ -27,7 +27,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sim::uhppote::{Controller, ControllerOptions, Misbehaviour, Seen};
 use store::{
-    Address, Db, DbConfig, Delivery, Fact, FactBody, Lane, Origin, Settled, Sink, SinkError, Sinks, delivery, sql,
+    Address, Db, DbConfig, Delivery, Fact, FactBody, Lane, Origin, Settled, Sink, SinkError, Sinks, delivery,
+    sql,
 };
 use tokio::sync::watch;
 
@@ -164,11 +165,13 @@ impl House {
         let (stop, stopped) = watch::channel(false);
         let db = || self.db.clone();
         tokio::spawn(self.systems.clone().run(db(), self.sealing.clone(), stopped.clone()));
-        let receipts = Receipts::new(db(), self.keys.clone(), self.systems.clone(), "https://id.example.org".into());
+        let receipts =
+            Receipts::new(db(), self.keys.clone(), self.systems.clone(), "https://id.example.org".into());
         tokio::spawn(Lane::new(receipt::SINK).run(db(), Arc::new(receipts), stopped.clone()));
         tokio::spawn(Lane::new(entitlement::SINK).run(db(), self.entitlement(), stopped.clone()));
         tokio::spawn(Lane::new(ELSEWHERE).run(db(), Arc::new(Elsewhere), stopped));
-        let leavers: Vec<UserId> = self.leavers.lock().expect("no panic").iter().map(|user| user.id).collect();
+        let leavers: Vec<UserId> =
+            self.leavers.lock().expect("no panic").iter().map(|user| user.id).collect();
         let mut cards = Vec::new();
         for id in leavers {
             cards.push(self.card(id).await);
@@ -294,7 +297,9 @@ fn lapses_of(left: &HashMap<u32, Instant>, requests: &[Seen]) -> Vec<Lapse> {
     let lapse = |(card, committed): (&u32, &Instant)| {
         let of_card = || requests.iter().filter(|seen| seen.card == Some(*card));
         let deletion = of_card().find(|seen| seen.operation == DELETE).expect("a deletion");
-        let read = of_card().find(|seen| seen.operation == GET && seen.received >= deletion.replied).expect("a reading");
+        let read = of_card()
+            .find(|seen| seen.operation == GET && seen.received >= deletion.replied)
+            .expect("a reading");
         let own = |seen: &Seen| seen.replied.saturating_duration_since(seen.received);
         Lapse {
             raw: read.replied.saturating_duration_since(*committed),
@@ -306,17 +311,30 @@ fn lapses_of(left: &HashMap<u32, Instant>, requests: &[Seen]) -> Vec<Lapse> {
 }
 
 fn report(title: &str, lapses: &[Lapse], least: usize) {
-    println!("  {title} ({} leavers{})", lapses.len(), if least > 0 { format!(", at least {least} waited") } else { String::new() });
+    println!(
+        "  {title} ({} leavers{})",
+        lapses.len(),
+        if least > 0 { format!(", at least {least} waited") } else { String::new() }
+    );
     line("commit to read-back, less the controller's own", lapses.iter().map(Lapse::net).collect());
     line("  as it was, with the controller's own", lapses.iter().map(|lapse| lapse.raw).collect());
-    line("  of it from the commit to the deletion's arrival", lapses.iter().map(|lapse| lapse.before).collect());
+    line(
+        "  of it from the commit to the deletion's arrival",
+        lapses.iter().map(|lapse| lapse.before).collect(),
+    );
     line("  of it in the controller", lapses.iter().map(|lapse| lapse.controller).collect());
 }
 
 fn line(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1_000.0;
-    println!("    {what:<50} p50 {:>6.2} ms   p90 {:>6.2} ms   p99 {:>6.2} ms   most {:>6.2} ms", at(50), at(90), at(99), at(100));
+    println!(
+        "    {what:<50} p50 {:>6.2} ms   p90 {:>6.2} ms   p99 {:>6.2} ms   most {:>6.2} ms",
+        at(50),
+        at(90),
+        at(99),
+        at(100)
+    );
 }
 
 /// The door system.
@@ -352,11 +370,13 @@ impl Panel {
         let (started, starting) = mpsc::channel();
         let (off, is_off) = mpsc::channel::<()>();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
                 let clock = Ctx::system();
                 let now = Arc::new(move || clock.now().to_jiff().expect("a time of our century"));
-                let controller = Controller::start(SERIAL, ControllerOptions::new(now)).await.expect("a free port");
+                let controller =
+                    Controller::start(SERIAL, ControllerOptions::new(now)).await.expect("a free port");
                 started.send(controller).expect("somebody waits");
                 let waiting = tokio::task::spawn_blocking(move || is_off.recv());
                 let _ = waiting.await;
@@ -385,13 +405,18 @@ fn profile(name: &str, active: bool) -> Profile {
 }
 
 async fn declare(db: &Db, panel: SocketAddrV4) {
-    let config = json!({"controllers": [{"serial": SERIAL, "address": panel.to_string(), "doors": {"1": "main"}}]});
+    let config =
+        json!({"controllers": [{"serial": SERIAL, "address": panel.to_string(), "doors": {"1": "main"}}]});
     let items = [
         Item::new(Kind::Area, "house", json!({"title": "The house", "protection_class": 2})),
         Item::new(Kind::DoorSystem, HQ, json!({"connector": "uhppote", "config": config})),
         Item::new(Kind::AccessPoint, "main", json!({"door_system": HQ, "area": "house"})),
         Item::new(Kind::AccessProfile, "staff", json!({"title": "Staff", "access_points": ["main"]})),
-        Item::new(Kind::CardPool, "cards", json!({"format": "h10301", "facility": 7, "first": 1, "last": 60_000})),
+        Item::new(
+            Kind::CardPool,
+            "cards",
+            json!({"format": "h10301", "facility": 7, "first": 1, "last": 60_000}),
+        ),
     ];
     let mut tx = db.write(Origin::system()).await.expect("a transaction");
     for item in &items {

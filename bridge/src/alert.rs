@@ -61,7 +61,10 @@ pub async fn open(db: &Db, kind: &'static str, subject: &Subject, detail: &str) 
 /// Closes one if it is open. `true` when it was.
 pub async fn close(db: &Db, kind: &'static str, subject: &Subject) -> Result<bool, StoreError> {
     let open: Option<(Timestamp,)> = db
-        .opt(sql!("SELECT opened_at FROM alert WHERE kind = $1 AND subject = $2 AND closed_at IS NULL"), (kind, subject))
+        .opt(
+            sql!("SELECT opened_at FROM alert WHERE kind = $1 AND subject = $2 AND closed_at IS NULL"),
+            (kind, subject),
+        )
         .await?;
     if open.is_none() {
         return Ok(false);

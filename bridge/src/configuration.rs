@@ -72,7 +72,9 @@ pub async fn follow(db: Db, mut policies: watch::Receiver<Arc<Policies>>, mut st
 pub async fn look_again(db: &Db) -> Result<(), StoreError> {
     let last: Option<(FactId,)> = db
         .opt(
-            sql!("SELECT id FROM fact WHERE kind = 'configuration.changed' ORDER BY at DESC, id DESC LIMIT 1"),
+            sql!(
+                "SELECT id FROM fact WHERE kind = 'configuration.changed' ORDER BY at DESC, id DESC LIMIT 1"
+            ),
             (),
         )
         .await?;
@@ -126,7 +128,12 @@ impl Configuration {
     }
 
     /// Credentials of a page that should open other doors of a system than they were last seen to.
-    async fn changed_at(&self, system: &str, after: &str, up_to: CredentialId) -> Result<Vec<Address>, StoreError> {
+    async fn changed_at(
+        &self,
+        system: &str,
+        after: &str,
+        up_to: CredentialId,
+    ) -> Result<Vec<Address>, StoreError> {
         let wanted = self.wanted(system, after, up_to).await?;
         let placed = placement::between(&self.db, system, after, up_to).await?;
         let placed: BTreeMap<CredentialId, Placement> =

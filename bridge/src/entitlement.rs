@@ -10,16 +10,18 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use directory::DirectoryError;
 use directory::credential::{self, CardPool, Credential, State};
 use directory::door;
 use directory::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
 use directory::group::ENTITLEMENT_SINK;
 use directory::user::{self, User};
-use directory::DirectoryError;
 use kernel::ProtectionClass;
 use kernel::id::UserId;
 use policy::Policies;
-use store::{Address, Db, Delivery, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError, Tx, sql};
+use store::{
+    Address, Db, Delivery, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError, Tx, sql,
+};
 use tokio::sync::watch;
 
 use crate::BridgeError;
@@ -35,8 +37,13 @@ const LOOKS: usize = 3;
 /// Facts about a user that may change what the user is entitled to. Group facts address their members
 /// themselves.
 pub fn route(sinks: &Sinks) {
-    const KINDS: &[&str] =
-        &[UserCreated::KIND, UserChanged::KIND, UserActivated::KIND, UserDeactivated::KIND, UserDeleted::KIND];
+    const KINDS: &[&str] = &[
+        UserCreated::KIND,
+        UserChanged::KIND,
+        UserActivated::KIND,
+        UserDeactivated::KIND,
+        UserDeleted::KIND,
+    ];
     sinks.set(SINK, |fact| match KINDS.contains(&fact.kind) {
         true => vec![Address::reconcile(SINK, fact.subject.clone())],
         false => Vec::new(),
@@ -65,7 +72,8 @@ impl Entitlement {
         for profile in profiles(&self.db).await? {
             let decision = policies.decide_hold(&principal, &profile);
             if decision.held {
-                let because: Vec<&str> = decision.because.iter().map(|reason| reason.policy_id.as_str()).collect();
+                let because: Vec<&str> =
+                    decision.because.iter().map(|reason| reason.policy_id.as_str()).collect();
                 wanted.push((profile.id, because.join(", ")));
             }
         }

@@ -24,7 +24,9 @@ pub enum BridgeError {
 impl From<BridgeError> for SinkError {
     fn from(error: BridgeError) -> Self {
         match error {
-            BridgeError::Store(error) | BridgeError::Directory(DirectoryError::Store(error)) => Self::Store(error),
+            BridgeError::Store(error) | BridgeError::Directory(DirectoryError::Store(error)) => {
+                Self::Store(error)
+            }
             BridgeError::Inconsistent(_) => Self::Dead(error.to_string()),
             other => Self::Retry(other.to_string()),
         }

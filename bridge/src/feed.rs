@@ -92,7 +92,8 @@ impl Feed {
                 tracing::warn!(door_system = %self.name, %error, "events cannot be read");
             }
             failing = pass.is_err();
-            let before = std::mem::replace(&mut unread, pass.map_or_else(|_| everything.clone(), |pass| pass.unread));
+            let before =
+                std::mem::replace(&mut unread, pass.map_or_else(|_| everything.clone(), |pass| pass.unread));
             if before.difference(&unread).next().is_some() {
                 self.back.notify_one();
             }
@@ -150,8 +151,10 @@ impl Feed {
     }
 
     async fn cursor(&self) -> Result<Option<EventCursor>, StoreError> {
-        let row: Option<(String,)> =
-            self.db.opt(sql!("SELECT cursor FROM event_cursor WHERE door_system = $1"), (&self.name,)).await?;
+        let row: Option<(String,)> = self
+            .db
+            .opt(sql!("SELECT cursor FROM event_cursor WHERE door_system = $1"), (&self.name,))
+            .await?;
         Ok(row.map(|(cursor,)| EventCursor(cursor)))
     }
 
@@ -203,7 +206,8 @@ impl Feed {
     async fn record_gap(&self, tx: &mut Tx, gap: EventGap) -> Result<(), StoreError> {
         if gap.to.is_none() {
             // The numbering began anew: what is read next may be older than anything.
-            let sql = sql!("UPDATE placement SET watched_at = NULL WHERE door_system = $1 AND wanted = 'absent'");
+            let sql =
+                sql!("UPDATE placement SET watched_at = NULL WHERE door_system = $1 AND wanted = 'absent'");
             tx.run(sql, (&self.name,)).await?;
         }
         let EventGap { unit, from, to } = gap;
@@ -227,7 +231,12 @@ impl Feed {
         Ok(noted == 1)
     }
 
-    async fn record_event(&self, tx: &mut Tx, event: &DoorEvent, known: Option<Credential>) -> Result<(), StoreError> {
+    async fn record_event(
+        &self,
+        tx: &mut Tx,
+        event: &DoorEvent,
+        known: Option<Credential>,
+    ) -> Result<(), StoreError> {
         let subject = match &event.access_point {
             Some(point) => Subject::new("access_point", point),
             None => Subject::new("door_system", &self.name),
@@ -257,7 +266,12 @@ impl Feed {
     }
 
     /// A denial at a door that the card opened before raises that door to A4, once.
-    async fn observe_denial(&self, tx: &mut Tx, event: &DoorEvent, known: &Credential) -> Result<(), StoreError> {
+    async fn observe_denial(
+        &self,
+        tx: &mut Tx,
+        event: &DoorEvent,
+        known: &Credential,
+    ) -> Result<(), StoreError> {
         let Some(point) = &event.access_point else { return Ok(()) };
         let Some(placement) = self.watched(tx, known).await? else { return Ok(()) };
         if !placement::deny(tx, &placement, point).await? {
@@ -279,7 +293,12 @@ impl Feed {
     }
 
     /// A door knows a card that was proven absent: somebody has put it back.
-    async fn observe_presence(&self, tx: &mut Tx, event: &DoorEvent, known: &Credential) -> Result<(), StoreError> {
+    async fn observe_presence(
+        &self,
+        tx: &mut Tx,
+        event: &DoorEvent,
+        known: &Credential,
+    ) -> Result<(), StoreError> {
         if self.watched(tx, known).await?.is_none() {
             return Ok(());
         }

@@ -14,7 +14,10 @@ use kernel::id::{CredentialId, ReceiptId, UserId};
 use kernel::{Subject, Timestamp};
 use keys::{Evidence, KeyRing};
 use serde::{Deserialize, Serialize};
-use store::{Address, Db, Delivery, Fact, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError, StoredFact, Tx, sql};
+use store::{
+    Address, Db, Delivery, Fact, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError,
+    StoredFact, Tx, sql,
+};
 
 use crate::BridgeError;
 use crate::connector::{AckLevel, Descriptor, WorstCase};
@@ -39,7 +42,8 @@ pub fn route(sinks: &Sinks) {
         if !KINDS.contains(&fact.kind) {
             return Vec::new();
         }
-        let users = std::iter::once(&fact.subject).chain(&fact.about).filter(|about| about.kind == UserId::KIND);
+        let users =
+            std::iter::once(&fact.subject).chain(&fact.about).filter(|about| about.kind == UserId::KIND);
         users.map(|user| Address::reconcile(SINK, user.clone())).collect()
     });
 }
@@ -199,7 +203,9 @@ impl Receipts {
         let placements = placement::of_user(&self.db, user).await?;
         let doors: Vec<DoorProof> = placements
             .iter()
-            .flat_map(|placement| self.proofs(placement, states.get(&placement.credential_id).copied(), cause))
+            .flat_map(|placement| {
+                self.proofs(placement, states.get(&placement.credential_id).copied(), cause)
+            })
             .collect();
         Ok(Receipt {
             document: "cardea-receipt".into(),
@@ -229,14 +235,21 @@ impl Receipts {
         let proof = |(point, proof)| match concerns {
             true => self.proof(placement, point, &proof, placement.requested_at),
             false => {
-                let unproven = Placement { sent_at: None, lock_confirmed_at: None, attempts: 0, ..placement.clone() };
+                let unproven =
+                    Placement { sent_at: None, lock_confirmed_at: None, attempts: 0, ..placement.clone() };
                 self.proof(&unproven, point, &PointProof::default(), cause.at)
             }
         };
         placement.points().into_iter().map(|(point, at)| proof((point.0, at))).collect()
     }
 
-    fn proof(&self, placement: &Placement, point: String, proof: &PointProof, requested: Timestamp) -> DoorProof {
+    fn proof(
+        &self,
+        placement: &Placement,
+        point: String,
+        proof: &PointProof,
+        requested: Timestamp,
+    ) -> DoorProof {
         let level = proof.level();
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let descriptor = self.systems.descriptor(&placement.door_system);
@@ -349,7 +362,9 @@ fn read(edition: &Edition) -> Option<Receipt> {
 }
 
 fn says_the_same(before: &Receipt, now: &Receipt) -> bool {
-    before.doors == now.doors && before.complete == now.complete && before.ended_at_commit == now.ended_at_commit
+    before.doors == now.doors
+        && before.complete == now.complete
+        && before.ended_at_commit == now.ended_at_commit
 }
 
 #[async_trait::async_trait]

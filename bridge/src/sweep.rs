@@ -160,7 +160,9 @@ impl Sweep<'_> {
         let seen = self.connector.read_back(card).await?;
         let before = placement::get(self.db, self.name, known.id).await?;
         let Some(known) = credential::get(self.db, known.id).await? else { return Ok(()) };
-        if !self.deviates(&known, &seen).await? || placement::get(self.db, self.name, known.id).await? != before {
+        if !self.deviates(&known, &seen).await?
+            || placement::get(self.db, self.name, known.id).await? != before
+        {
             return Ok(());
         }
         let deviation = match wanted(before.as_ref(), &known) {
@@ -213,8 +215,10 @@ impl Sweep<'_> {
     }
 
     async fn report_orphan(&self, card: &Card) -> Result<(), SweepError> {
-        let detail =
-            format!("{} holds card {card}, which belongs to nobody; take it off or give it an owner", self.name);
+        let detail = format!(
+            "{} holds card {card}, which belongs to nobody; take it off or give it an owner",
+            self.name
+        );
         if alert::open(self.db, alert::ORPHAN, &self.orphan(card), &detail).await? {
             self.report(Deviation::Orphan, &card.to_string(), None, None).await?;
         }
@@ -226,7 +230,8 @@ impl Sweep<'_> {
         let ours = Subject::new("card", format!("{}/", self.name)).to_string();
         for open in alert::open_alerts(self.db).await? {
             let is_ours = open.kind == alert::ORPHAN && open.subject.starts_with(&ours);
-            if let (true, false, Ok(subject)) = (is_ours, there.contains(&open.subject), open.subject.parse()) {
+            if let (true, false, Ok(subject)) = (is_ours, there.contains(&open.subject), open.subject.parse())
+            {
                 alert::close(self.db, alert::ORPHAN, &subject).await?;
             }
         }

@@ -19,7 +19,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::card::Card;
-use crate::connector::{self, Access, AccessPointAddress, Connector, Descriptor, DesiredCredential, Rights, Version, Want};
+use crate::connector::{
+    self, Access, AccessPointAddress, Connector, Descriptor, DesiredCredential, Rights, Version, Want,
+};
 use crate::feed::Feed;
 use crate::placement::{self, Door, sink_name};
 use crate::sweep;
@@ -60,12 +62,17 @@ struct Running {
 ///
 /// # Errors
 /// In words for the administrator: unknown connector, wrong setting, missing sealing key.
-pub fn open_connector(db: &Db, sealing: &SealingKeys, system: &DoorSystem) -> Result<Arc<dyn Connector>, String> {
+pub fn open_connector(
+    db: &Db,
+    sealing: &SealingKeys,
+    system: &DoorSystem,
+) -> Result<Arc<dyn Connector>, String> {
     let secret = match &system.secret_sealed {
         None => None,
         Some(sealed) => {
             let opened = sealing.open(SECRET.at(&system.name), sealed).map_err(|error| error.to_string())?;
-            let text = String::from_utf8(opened.expose().clone()).map_err(|_| "its secret is not text".to_owned())?;
+            let text = String::from_utf8(opened.expose().clone())
+                .map_err(|_| "its secret is not text".to_owned())?;
             Some(Secret::new(text))
         }
     };
@@ -121,7 +128,9 @@ impl Systems {
             !running.task.is_finished()
         });
         for (name, Open { version, connector }) in open.iter() {
-            let Some(connector) = connector.as_ref().filter(|_| !running.contains_key(name)) else { continue };
+            let Some(connector) = connector.as_ref().filter(|_| !running.contains_key(name)) else {
+                continue;
+            };
             let (stop, stopped) = watch::channel(false);
             let task = tokio::spawn(serve(db.clone(), name.clone(), connector.clone(), stopped));
             running.insert(name.clone(), Running { version: *version, stop, task });
@@ -260,7 +269,9 @@ async fn look_after(
             changed = stop.changed() => { if changed.is_err() { return } continue }
         }
         match sweep::sweep(&db, &name, &connector).await {
-            Ok(findings) if findings.deviations() == 0 => tracing::debug!(door_system = %name, ?findings, "swept"),
+            Ok(findings) if findings.deviations() == 0 => {
+                tracing::debug!(door_system = %name, ?findings, "swept")
+            }
             Ok(findings) => tracing::warn!(door_system = %name, ?findings, "swept"),
             Err(error) => tracing::warn!(door_system = %name, %error, "a sweep ended early"),
         }

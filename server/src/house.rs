@@ -134,7 +134,7 @@ impl House {
         let policies = InForce::open(db.clone()).await?;
         let systems = Systems::default();
         systems.load(&db, &sealing).await?;
-        let hasher = Hasher::new(&ctx, config.passwords.threads.unwrap_or_else(|| cores(4)));
+        let hasher = Hasher::new(config.passwords.threads.unwrap_or_else(|| cores(4)));
         Ok(Self { config: Arc::new(config), issuer, db, ephemeral, sealing, keys, hasher, policies, systems })
     }
 

@@ -51,7 +51,9 @@ fn main() -> ExitCode {
 async fn open(config: &DbConfig) -> Db {
     let db = Db::open(config, Ctx::system(), Sinks::default()).await.expect("the database opens");
     let mut tx = db.write(Origin::system()).await.expect("a transaction");
-    tx.run(sql!("CREATE TABLE bench (id BIGINT NOT NULL PRIMARY KEY, version BIGINT NOT NULL)"), ()).await.expect("a table");
+    tx.run(sql!("CREATE TABLE bench (id BIGINT NOT NULL PRIMARY KEY, version BIGINT NOT NULL)"), ())
+        .await
+        .expect("a table");
     for id in 0..WRITERS as i64 {
         tx.run(sql!("INSERT INTO bench (id, version) VALUES ($1, 0)"), (id,)).await.expect("a row");
     }
@@ -63,7 +65,10 @@ async fn open_postgres(admin: &str) -> Db {
     let name = format!("cardea_bench_{}", std::process::id());
     let config = |url: String| DbConfig::Postgres { url: Secret::new(url), connections: 40 };
     let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-    psql(admin, &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"));
+    psql(
+        admin,
+        &format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'"),
+    );
     open(&config(format!("{server}/{name}"))).await
 }
 
@@ -158,7 +163,10 @@ async fn claims(db: &Db) {
         fill(db, state).await;
     }
     let crowded = claim_time(db).await;
-    println!("  claim and complete: {small:?} in an empty lane, {crowded:?} beside {} rows not due", 2 * CROWD);
+    println!(
+        "  claim and complete: {small:?} in an empty lane, {crowded:?} beside {} rows not due",
+        2 * CROWD
+    );
     due_crowd(db).await;
     let backlog = claim_time(db).await;
     println!("  claim and complete: {backlog:?} before a backlog of {CROWD} due rows");
@@ -177,7 +185,8 @@ async fn fill(db: &Db, due_at: &'static str) {
 
 async fn due_crowd(db: &Db) {
     let mut tx = db.write(Origin::system()).await.expect("a transaction");
-    let text = sql!("UPDATE delivery SET due_at = $1, priority = 0 WHERE sink = $2 AND due_at = 9999999999999");
+    let text =
+        sql!("UPDATE delivery SET due_at = $1, priority = 0 WHERE sink = $2 AND due_at = 9999999999999");
     tx.run(text, (db.ctx().now().minus(Duration::from_secs(60)), SINK)).await.expect("rows");
     tx.commit().await.expect("a commit");
 }

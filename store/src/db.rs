@@ -20,7 +20,8 @@ use crate::writer::Writer;
 use crate::{DbConfig, Fact, Origin, Params, Sinks, Sql, StartError, StoreError, Tx, Value, sql};
 
 /// A row: any tuple or `derive(FromRow)` struct.
-pub trait Row: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow>
+pub trait Row:
+    for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow>
     + for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>
     + Send
     + Unpin
@@ -80,7 +81,8 @@ impl Shared {
 impl Db {
     /// Opens and migrates.
     pub async fn open(config: &DbConfig, ctx: Ctx, sinks: Sinks) -> Result<Self, StartError> {
-        let shared = Arc::new(Shared { ctx, sinks, positions: Positions::default(), wakers: Mutex::default() });
+        let shared =
+            Arc::new(Shared { ctx, sinks, positions: Positions::default(), wakers: Mutex::default() });
         let engine = match config {
             DbConfig::Sqlite { path } => {
                 let (options, read) = open_sqlite(path).await?;

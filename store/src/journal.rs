@@ -233,7 +233,12 @@ impl Buffer {
             "",
             self.facts,
         );
-        statements.extend(insert("INSERT INTO fact_about (fact, subject, kind) VALUES ", tuple(3), "", self.about));
+        statements.extend(insert(
+            "INSERT INTO fact_about (fact, subject, kind) VALUES ",
+            tuple(3),
+            "",
+            self.about,
+        ));
         statements.extend(insert_messages(ctx, positions, self.messages));
         statements.extend(raise_reconcilers(ctx, positions, self.reconciles));
         statements

@@ -5,6 +5,10 @@
 //! a revocation, and none that is being worked on occupies its place. It works on one delivery per subject at
 //! a time: a late grant must not reach a door after the revocation it lost to.
 //!
+//! A revocation waits for no disk, either. Others are claimed by a task of their own, and where this process is
+//! the only one (SQLite), a reconciler's revocation is begun without a claim: nobody else would take it, and
+//! should we die, the row is due as it was.
+//!
 //! To add a sink: implement [`Sink`], name it in [`Sinks`](crate::Sinks), start a [`Lane`] where the server
 //! wires rooms.
 
@@ -18,7 +22,7 @@ use kernel::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
-use crate::delivery::{Delivery, Priority, Settlement, claim_free, outlook};
+use crate::delivery::{Delivery, Priority, Settlement, claim_free, due_revocations, outlook};
 use crate::{Db, Origin, StoreError};
 
 /// What a sink has done with a delivery.
@@ -112,8 +116,9 @@ impl Lane {
                 changed = stop.changed() => if changed.is_err() { break },
             }
         }
-        while !places.busy.is_empty() {
+        while !places.working.is_empty() {
             places.one_is_free().await;
+            places.begin_held();
         }
     }
 
@@ -138,44 +143,112 @@ impl Lane {
 /// The deliveries that are being worked on.
 struct Places {
     attempt: Attempt,
-    working: JoinSet<()>,
+    working: JoinSet<Ended>,
     /// The subject that each task is about.
     busy: HashMap<Id, String>,
+    /// For how many places a claim is under way.
+    claiming: usize,
+    /// Claimed about a subject that a revocation has taken up meanwhile.
+    held: Vec<Delivery>,
+}
+
+/// How a task of a lane ended.
+enum Ended {
+    /// A delivery was settled, or not.
+    Attempt,
+    /// These were claimed.
+    Claim(Result<Vec<Delivery>, StoreError>),
 }
 
 impl Places {
     fn new(attempt: Attempt) -> Self {
-        Self { attempt, working: JoinSet::new(), busy: HashMap::new() }
+        Self { attempt, working: JoinSet::new(), busy: HashMap::new(), claiming: 0, held: Vec::new() }
     }
 
-    /// Claims and begins as much as there is place for; then how long nothing more will be due.
+    /// Begins as much as there is place for; then how long nothing more will be due.
     async fn fill(&mut self) -> Result<Duration, StoreError> {
+        self.begin_held();
+        while self.begin_revocations().await? {}
         loop {
-            let Attempt { lane, db, .. } = &self.attempt;
-            let subjects: Vec<&str> = self.busy.values().map(String::as_str).collect();
-            let next = outlook(db, &lane.sink, &subjects).await?;
-            let now = db.ctx().now();
+            let next = outlook(&self.attempt.db, &self.attempt.lane.sink, &self.subjects()).await?;
+            let now = self.attempt.db.ctx().now();
             let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
-            let for_revocations = (lane.workers + 1).saturating_sub(self.busy.len());
-            let for_all = lane.workers.saturating_sub(self.busy.len());
-            let (priority, places) = if is_due(next.revocation) && for_revocations > 0 {
-                (Priority::Revocation, for_revocations)
-            } else if is_due(next.normal) && for_all > 0 {
-                (Priority::Normal, for_all)
-            } else {
-                // What is due and has no place begins when one becomes free.
-                let coming = next.revocation.into_iter().chain(next.normal).filter(|due| *due > now).min();
-                return Ok(coming.map_or(POLL, |due| due.since(now).clamp(SHORTEST_PAUSE, POLL)));
-            };
-            let limit = i64::try_from(places).unwrap_or(i64::MAX);
-            let claimed = claim_free(db, &lane.sink, lane.lease, limit, priority, &subjects).await?;
-            if claimed.is_empty() {
-                // Another node was faster.
-                return Ok(SHORTEST_PAUSE);
+            if is_due(next.revocation) && self.free_for_revocations() > 0 {
+                if !self.begin_revocations().await? && !self.claim_revocations().await? {
+                    // Another node was faster.
+                    return Ok(SHORTEST_PAUSE);
+                }
+                continue;
             }
-            for delivery in claimed {
-                self.begin(delivery);
+            if is_due(next.normal) {
+                self.claim_others();
             }
+            // What is due and has no place begins when one becomes free.
+            let coming = next.revocation.into_iter().chain(next.normal).filter(|due| *due > now).min();
+            return Ok(coming.map_or(POLL, |due| due.since(now).clamp(SHORTEST_PAUSE, POLL)));
+        }
+    }
+
+    fn subjects(&self) -> Vec<&str> {
+        self.busy.values().map(String::as_str).collect()
+    }
+
+    fn free_for_revocations(&self) -> usize {
+        let taken = self.busy.len() + self.held.len() + self.claiming;
+        (self.attempt.lane.workers + 1).saturating_sub(taken)
+    }
+
+    /// Begins due revocations of reconcilers without a claim, where nobody else could claim them. `false` when
+    /// there is none, or no place.
+    async fn begin_revocations(&mut self) -> Result<bool, StoreError> {
+        let Attempt { lane, db, .. } = &self.attempt;
+        let limit = rows(self.free_for_revocations());
+        if db.is_postgres() || limit == 0 {
+            return Ok(false);
+        }
+        let due = due_revocations(db, &lane.sink, limit, &self.subjects()).await?;
+        let found = !due.is_empty();
+        due.into_iter().for_each(|delivery| self.begin(delivery));
+        Ok(found)
+    }
+
+    async fn claim_revocations(&mut self) -> Result<bool, StoreError> {
+        let Attempt { lane, db, .. } = &self.attempt;
+        let limit = rows(self.free_for_revocations());
+        let subjects = self.subjects();
+        let claimed = claim_free(db, &lane.sink, lane.lease, limit, Priority::Revocation, &subjects).await?;
+        let found = !claimed.is_empty();
+        claimed.into_iter().for_each(|delivery| self.begin(delivery));
+        Ok(found)
+    }
+
+    /// Claims what is not a revocation, beside everything else: a claim is a commit, and takes its time.
+    fn claim_others(&mut self) {
+        let places = self.free_for_revocations().saturating_sub(1);
+        if self.claiming > 0 || places == 0 {
+            return;
+        }
+        self.claiming = places;
+        let Attempt { lane, db, .. } = self.attempt.clone();
+        let busy: Vec<String> = self.busy.values().cloned().collect();
+        self.working.spawn(async move {
+            let busy: Vec<&str> = busy.iter().map(String::as_str).collect();
+            Ended::Claim(claim_free(&db, &lane.sink, lane.lease, rows(places), Priority::Normal, &busy).await)
+        });
+    }
+
+    /// Begins what was claimed while its subject was taken up, once it is free.
+    fn begin_held(&mut self) {
+        for delivery in std::mem::take(&mut self.held) {
+            self.begin_or_hold(delivery);
+        }
+    }
+
+    fn begin_or_hold(&mut self, delivery: Delivery) {
+        if self.busy.values().any(|subject| *subject == delivery.subject) {
+            self.held.push(delivery);
+        } else {
+            self.begin(delivery);
         }
     }
 
@@ -184,25 +257,46 @@ impl Places {
         let subject = delivery.subject.clone();
         let task = self.working.spawn(async move {
             if let Err(error) = attempt.make(&delivery).await {
-                // The lease gives the row back.
                 tracing::warn!(lane = %attempt.lane.sink, %error, "a delivery could not be settled");
+                // The lease gives the row back; one that was not claimed is due at once, and the database may
+                // need a moment.
+                tokio::time::sleep(attempt.lane.first_pause).await;
             }
+            Ended::Attempt
         });
         self.busy.insert(task.id(), subject);
     }
 
-    /// Waits for the end of one delivery; for ever when there is none.
+    /// Waits for the end of one delivery, or of a claim; for ever when there is none.
     async fn one_is_free(&mut self) {
         let id = match self.working.join_next_with_id().await {
-            Some(Ok((id, ()))) => id,
+            Some(Ok((id, Ended::Attempt))) => id,
+            Some(Ok((id, Ended::Claim(claimed)))) => {
+                self.claiming = 0;
+                match claimed {
+                    Ok(claimed) => claimed.into_iter().for_each(|delivery| self.begin_or_hold(delivery)),
+                    Err(error) => {
+                        tracing::warn!(lane = %self.attempt.lane.sink, %error, "a lane could not claim");
+                    }
+                }
+                id
+            }
             Some(Err(error)) => {
                 tracing::error!(lane = %self.attempt.lane.sink, %error, "a lane's task failed");
+                if !self.busy.contains_key(&error.id()) {
+                    self.claiming = 0;
+                }
                 error.id()
             }
             None => std::future::pending().await,
         };
         self.busy.remove(&id);
     }
+}
+
+/// So many places as a number of rows.
+fn rows(places: usize) -> i64 {
+    i64::try_from(places).unwrap_or(i64::MAX)
 }
 
 /// What each attempt needs.
@@ -273,7 +367,8 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let lane = Lane::new("sink");
-        for (attempt, seconds) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (1_000_000, 60), (0, 1), (-5, 1)] {
+        for (attempt, seconds) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (1_000_000, 60), (0, 1), (-5, 1)]
+        {
             assert_eq!(lane.pause_after(attempt), Duration::from_secs(seconds), "attempt {attempt}");
         }
         let slow = Lane { first_pause: Duration::MAX, longest_pause: Duration::MAX, ..lane };

@@ -6,7 +6,8 @@ use std::time::Duration;
 use kernel::{Ctx, Secret};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{Connection as _, Executor as _};
 
@@ -39,10 +40,14 @@ pub enum StartError {
         reason: String,
     },
     /// A newer release has been here.
-    #[error("the database was migrated by a newer release (migration {0}); run that release, or restore a backup made before it")]
+    #[error(
+        "the database was migrated by a newer release (migration {0}); run that release, or restore a backup made before it"
+    )]
     Newer(i64),
     /// A migration that was applied differs from ours.
-    #[error("migration {0} in the database differs from this release's; the binary or the database was tampered with")]
+    #[error(
+        "migration {0} in the database differs from this release's; the binary or the database was tampered with"
+    )]
     Tampered(i64),
     /// Pages would be sorted differently than on the other engine.
     #[error(

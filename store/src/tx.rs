@@ -5,8 +5,8 @@ use kernel::{Ctx, Subject, Timestamp};
 use sqlx::Postgres;
 
 use crate::db::{Row, Shared, fetch_pg, run_pg};
-use crate::error::of_commit;
 use crate::delivery::{Hint, raise_reconcilers};
+use crate::error::of_commit;
 use crate::journal::Buffer;
 use crate::writer::Member;
 use crate::{Fact, Origin, Params, Sql, StoreError, Value};
@@ -129,7 +129,11 @@ impl Tx {
 
     /// Raises now, not at the commit, the reconcilers that come before this one in the order in which all
     /// transactions lock them: whoever completes a row and raises others must not lock out of order.
-    pub(crate) async fn flush_raises_before(&mut self, sink: &str, subject: &Subject) -> Result<(), StoreError> {
+    pub(crate) async fn flush_raises_before(
+        &mut self,
+        sink: &str,
+        subject: &Subject,
+    ) -> Result<(), StoreError> {
         let Engine::Postgres(_) = self.engine else { return Ok(()) };
         let hints = self.buffer.take_raises_before(sink, subject);
         hints.iter().for_each(|hint| self.buffer.wake(&hint.address.sink));

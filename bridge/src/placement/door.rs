@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use directory::credential::{self, Credential};
 use directory::door;
-use kernel::id::CredentialId;
 use kernel::Subject;
+use kernel::id::CredentialId;
 use store::{Db, Delivery, Fact, Origin, Settled, Sink, SinkError, StoreError, Tx, sql};
 use tokio::sync::Notify;
 
@@ -22,8 +22,8 @@ use super::{card_of, get, put};
 use crate::BridgeError;
 use crate::alert;
 use crate::connector::{
-    Access, AccessPointAddress, AckLevel, Connector, ConnectorError, DesiredCredential, Refusal, Rights, Version,
-    Want,
+    Access, AccessPointAddress, AckLevel, Connector, ConnectorError, DesiredCredential, Refusal, Rights,
+    Version, Want,
 };
 use crate::facts::PlacementProven;
 
@@ -50,7 +50,8 @@ impl Door {
     }
 
     async fn wish(&self, delivery: &Delivery, id: CredentialId) -> Result<Option<Wish>, BridgeError> {
-        let (credential, seen) = tokio::try_join!(credential::get(&self.db, id), get(&self.db, &self.name, id))?;
+        let (credential, seen) =
+            tokio::try_join!(credential::get(&self.db, id), get(&self.db, &self.name, id))?;
         let Some(credential) = credential else { return Ok(None) };
         let want = self.want(&credential).await?;
         if want == Want::Absent && seen.is_none() {
@@ -76,7 +77,8 @@ impl Door {
     }
 
     async fn reach(&self, delivery: &Delivery, wish: &Wish) -> Result<Settled, SinkError> {
-        if wish.is_proven() && self.connector.read_back(wish.card()).await.map_err(retry)?.meets(wish.want()) {
+        if wish.is_proven() && self.connector.read_back(wish.card()).await.map_err(retry)?.meets(wish.want())
+        {
             // Another look at what was proven: the first proof stands.
             return Ok(Settled::Done);
         }
@@ -160,7 +162,13 @@ impl Door {
         }
     }
 
-    async fn note(&self, delivery: &Delivery, wish: &Wish, attempt: Attempt, done: bool) -> Result<(), StoreError> {
+    async fn note(
+        &self,
+        delivery: &Delivery,
+        wish: &Wish,
+        attempt: Attempt,
+        done: bool,
+    ) -> Result<(), StoreError> {
         let mut tx = self.db.write(Origin::system()).await?;
         let noted = self.note_in(&mut tx, delivery, wish, attempt, done).await;
         tx.end(noted).await
@@ -202,7 +210,9 @@ impl Door {
     /// nothing there than that.
     async fn refused(&self, wish: &Wish, refusal: Refusal) -> SinkError {
         let detail = format!("{}: {refusal}", self.name);
-        if let Err(error) = alert::open(&self.db, alert::CANNOT_HOLD, &self.subject(wish.credential.id), &detail).await {
+        if let Err(error) =
+            alert::open(&self.db, alert::CANNOT_HOLD, &self.subject(wish.credential.id), &detail).await
+        {
             return error.into();
         }
         if wish.takes_away()

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use directory::credential::Credential;
 use directory::facts::{CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended};
 use directory::facts::{EntitlementEnded, EntitlementGranted};
-use kernel::id::{CredentialId, FactId, UserId};
 use kernel::Timestamp;
+use kernel::id::{CredentialId, FactId, UserId};
 use serde::{Deserialize, Serialize};
 use store::{Address, Db, FactBody as _, Sinks, StoreError, Tx, sql};
 
@@ -53,7 +53,9 @@ pub fn route(sinks: &Sinks, door_system: &str) {
         }
         let about = std::iter::once(&fact.subject).chain(&fact.about);
         let credentials = about.filter(|about| about.kind == CredentialId::KIND);
-        credentials.map(|about| Address::reconcile(sink.clone(), about.clone()).revoking(fact.revokes)).collect()
+        credentials
+            .map(|about| Address::reconcile(sink.clone(), about.clone()).revoking(fact.revokes))
+            .collect()
     });
 }
 
@@ -133,7 +135,11 @@ impl Placement {
     /// The level reached at every access point.
     #[must_use]
     pub fn level(&self) -> AckLevel {
-        usize::try_from(self.ack).ok().and_then(|ack| AckLevel::ALL.get(ack)).copied().unwrap_or(AckLevel::Recorded)
+        usize::try_from(self.ack)
+            .ok()
+            .and_then(|ack| AckLevel::ALL.get(ack))
+            .copied()
+            .unwrap_or(AckLevel::Recorded)
     }
 
     /// The access points this is about, and how far it is proven at each. For what is wanted present: those
@@ -178,7 +184,11 @@ fn lowest(points: &Points) -> AckLevel {
 }
 
 /// The placement of a credential on a door system.
-pub async fn get(db: &Db, door_system: &str, credential: CredentialId) -> Result<Option<Placement>, StoreError> {
+pub async fn get(
+    db: &Db,
+    door_system: &str,
+    credential: CredentialId,
+) -> Result<Option<Placement>, StoreError> {
     db.opt(
         sql!(
             "SELECT door_system, credential_id, version, credential_version, wanted, rights, points, ack, cause, \
@@ -387,8 +397,14 @@ mod tests {
             (("h10301", 1, -1), Err("h10301 holds numbers of 0 to 65535")),
             (("H10301", 1, 1), Err("unknown card format `H10301`: expected h10301, h10304, h10302 or uid")),
         ] {
-            let read = card(format, facility, number).map(|card| card.to_string()).map_err(|error| error.to_string());
-            assert_eq!(read, expect.map(str::to_owned).map_err(str::to_owned), "{format} {facility} {number}");
+            let read = card(format, facility, number)
+                .map(|card| card.to_string())
+                .map_err(|error| error.to_string());
+            assert_eq!(
+                read,
+                expect.map(str::to_owned).map_err(str::to_owned),
+                "{format} {facility} {number}"
+            );
         }
     }
 
@@ -405,7 +421,8 @@ mod tests {
             (vec![read, denied], AckLevel::ReadBack),
             (vec![denied], AckLevel::ObservedDenial),
         ] {
-            let named = points.iter().enumerate().map(|(n, point)| (AccessPointAddress(n.to_string()), *point));
+            let named =
+                points.iter().enumerate().map(|(n, point)| (AccessPointAddress(n.to_string()), *point));
             assert_eq!(lowest(&named.collect()), level, "{points:?}");
         }
     }

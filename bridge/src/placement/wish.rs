@@ -63,16 +63,24 @@ impl Wish {
             Want::Absent => BTreeSet::new(),
             Want::Present(rights) => rights.access.keys().cloned().collect(),
         };
-        if let Some(seen) = self.seen.as_ref().filter(|seen| *self.want() == Want::Absent || !seen.is_proven()) {
+        if let Some(seen) =
+            self.seen.as_ref().filter(|seen| *self.want() == Want::Absent || !seen.is_proven())
+        {
             about.extend(seen.points().into_keys());
         }
         if about.is_empty() { all.into_iter().collect() } else { about }
     }
 
     /// The attempt that begins now: the one before it goes on when it was for this wish and not yet proven.
-    pub(super) fn attempt(&self, door_system: &str, delivery: &Delivery, all: Vec<AccessPointAddress>) -> Attempt {
+    pub(super) fn attempt(
+        &self,
+        door_system: &str,
+        delivery: &Delivery,
+        all: Vec<AccessPointAddress>,
+    ) -> Attempt {
         let unfinished = self.seen.as_ref().filter(|seen| self.is_known() && !seen.is_proven());
-        let mut points: Points = self.about(all).into_iter().map(|point| (point, PointProof::default())).collect();
+        let mut points: Points =
+            self.about(all).into_iter().map(|point| (point, PointProof::default())).collect();
         points.extend(unfinished.iter().flat_map(|seen| seen.points()));
         let row = Placement {
             door_system: door_system.into(),
@@ -145,7 +153,10 @@ impl Attempt {
     /// Access points that this attempt has proven, and those that are not proven yet.
     pub(super) fn proven_and_missing(&self) -> (Vec<String>, Vec<String>) {
         let open = self.points.iter().filter(|(_, proof)| proof.level() < AckLevel::ReadBack);
-        (self.newly.iter().map(ToString::to_string).collect(), open.map(|(point, _)| point.to_string()).collect())
+        (
+            self.newly.iter().map(ToString::to_string).collect(),
+            open.map(|(point, _)| point.to_string()).collect(),
+        )
     }
 
     /// The row to be noted.
@@ -162,11 +173,13 @@ impl Attempt {
 /// Whether one access point holds what is wanted there.
 fn meets_at(seen: &ReadBack, want: &Want, point: &AccessPointAddress) -> bool {
     let Some(reading) = seen.points.get(point) else { return false };
-    let here = ReadBack { points: [(point.clone(), reading.clone())].into(), deviations: seen.deviations.clone() };
+    let here =
+        ReadBack { points: [(point.clone(), reading.clone())].into(), deviations: seen.deviations.clone() };
     match want {
         Want::Absent => here.is_absent(),
         Want::Present(rights) => {
-            let access = rights.access.get(point).map(|access| (point.clone(), *access)).into_iter().collect();
+            let access =
+                rights.access.get(point).map(|access| (point.clone(), *access)).into_iter().collect();
             here.meets(&Want::Present(Rights { access, ..rights.clone() }))
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bridge::configuration::{look_again, SINK};
+use bridge::configuration::{SINK, look_again};
 use directory::declared::Kind;
 use policy::{BASELINE, Policies};
 use store::sql;

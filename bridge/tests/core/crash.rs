@@ -93,7 +93,8 @@ async fn dying_between_sending_and_noting_a_revocation_is_made_good_after_the_le
 /// All was read as it stood before the leaver left; then somebody else looked and found nothing to take off.
 async fn a_grant_that_was_overtaken_before_it_was_noted_is_never_sent(world: World) {
     let (user, card) = issued(&world).await;
-    let claimed = delivery::claim(world.db(), &sink_name(HQ), Duration::from_secs(30), 1, false).await.unwrap();
+    let claimed =
+        delivery::claim(world.db(), &sink_name(HQ), Duration::from_secs(30), 1, false).await.unwrap();
     let hand = Hand::on(world.node.connector(), Stop::Check);
     let door = world.node.door_over(hand.clone());
     let late = tokio::spawn(async move { door.deliver(&claimed[0]).await });

@@ -21,7 +21,8 @@ async fn a_door_system_that_changes_goes_on_with_its_new_configuration(mut world
     world.declare(door_system(&world.panels, &json!({}))).await;
     until("the card is on the new controller", || async { world.opens(&card).map(drop) }).await;
     world.set_active(user, false).await;
-    until("it is off again", || async { world.placement(&card).await.is_proven_absent().then_some(()) }).await;
+    until("it is off again", || async { world.placement(&card).await.is_proven_absent().then_some(()) })
+        .await;
     assert_eq!(world.opens(&card), None);
     working.stop().await;
 }
@@ -29,14 +30,22 @@ async fn a_door_system_that_changes_goes_on_with_its_new_configuration(mut world
 async fn a_door_system_that_cannot_be_opened_keeps_what_is_recorded_for_it(world: World) {
     let (user, card) = world.carded("ada", "Staff").await;
     let good = door_system(&world.panels, &json!({}));
-    world.declare(Item::new(Kind::DoorSystem, HQ, json!({"connector": "uhppote", "config": {"controllers": []}}))).await;
+    world
+        .declare(Item::new(
+            Kind::DoorSystem,
+            HQ,
+            json!({"connector": "uhppote", "config": {"controllers": []}}),
+        ))
+        .await;
     world.reload().await;
     assert!(world.node.systems.connector(HQ).is_none());
     world.set_active(user, false).await;
     let (priority,): (i64,) = world
         .db()
         .one(
-            store::sql!("SELECT priority FROM delivery WHERE sink = $1 AND subject = $2 AND due_at IS NOT NULL"),
+            store::sql!(
+                "SELECT priority FROM delivery WHERE sink = $1 AND subject = $2 AND due_at IS NOT NULL"
+            ),
             (sink_name(HQ), card.id.subject()),
         )
         .await
@@ -56,8 +65,12 @@ async fn a_door_system_that_is_new_is_filled_with_those_who_are_entitled(world: 
         "controllers": [{"serial": 909_090, "address": annex.address().to_string(), "doors": {"1": "annex"}}],
     });
     let working = world.node.run();
-    world.declare(Item::new(Kind::DoorSystem, "annex", json!({"connector": "uhppote", "config": config}))).await;
-    world.declare(Item::new(Kind::AccessPoint, "annex", json!({"door_system": "annex", "area": "house"}))).await;
+    world
+        .declare(Item::new(Kind::DoorSystem, "annex", json!({"connector": "uhppote", "config": config})))
+        .await;
+    world
+        .declare(Item::new(Kind::AccessPoint, "annex", json!({"door_system": "annex", "area": "house"})))
+        .await;
     world.declare(crate::world::access_profile("staff", &["main", "annex"])).await;
     until("the card is at the annex", || async { annex.cards().first().map(drop) }).await;
     assert_eq!(annex.cards()[0].number, crate::world::number(&card));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bridge::card::Card;
 use bridge::connector::{
-    AccessPointAddress, AckLevel, Connector, ConnectorError, Descriptor, DesiredCredential, DoorEvent, EventCursor,
-    EventPage, Health, ListCursor, ListPage, ReadBack, Refusal, Version,
+    AccessPointAddress, AckLevel, Connector, ConnectorError, Descriptor, DesiredCredential, DoorEvent,
+    EventCursor, EventPage, Health, ListCursor, ListPage, ReadBack, Refusal, Version,
 };
 use tokio::sync::Notify;
 

@@ -30,7 +30,10 @@ async fn a_card_comes_to_the_doors_that_policy_says(world: World) {
     let proven: Vec<PlacementProven> = world.facts().await;
     assert_eq!(proven.len(), 2);
     assert!(proven.iter().all(|fact| fact.wanted == "present" && fact.missing.is_empty()), "{proven:?}");
-    assert!(world.panels[0].swipe(number(&grounds), 1).granted && world.panels[1].swipe(number(&grounds), 1).granted);
+    assert!(
+        world.panels[0].swipe(number(&grounds), 1).granted
+            && world.panels[1].swipe(number(&grounds), 1).granted
+    );
 }
 
 async fn a_leaver_is_on_no_list_and_it_is_proven(world: World) {
@@ -94,7 +97,10 @@ async fn back_and_gone_between_two_looks_is_proven_for_the_second_end(world: Wor
     assert!(second.is_proven_absent() && second.credential_version > first.credential_version);
     assert!(second.requested_at > first.read_back_at.unwrap(), "{second:?}");
     let receipt = world.receipt(user).await.unwrap();
-    assert!(receipt.complete && receipt.doors[0].read_back_at > Some(receipt.cause.at.clone()), "{receipt:?}");
+    assert!(
+        receipt.complete && receipt.doors[0].read_back_at > Some(receipt.cause.at.clone()),
+        "{receipt:?}"
+    );
 }
 
 async fn a_deletion_revokes_for_good_and_is_proven_for_itself(world: World) {
@@ -108,8 +114,14 @@ async fn a_deletion_revokes_for_good_and_is_proven_for_itself(world: World) {
     assert_eq!(world.card(user).await.state, "revoked");
     assert_eq!(world.opens(&card), None);
     let deleted = world.receipt(user).await.unwrap();
-    assert_eq!((suspended.cause.kind.as_str(), deleted.cause.kind.as_str()), ("user.deactivated", "user.deleted"));
-    assert!(deleted.complete && deleted.doors[0].read_back_at > suspended.doors[0].read_back_at, "{deleted:?}");
+    assert_eq!(
+        (suspended.cause.kind.as_str(), deleted.cause.kind.as_str()),
+        ("user.deactivated", "user.deleted")
+    );
+    assert!(
+        deleted.complete && deleted.doors[0].read_back_at > suspended.doors[0].read_back_at,
+        "{deleted:?}"
+    );
 }
 
 async fn who_moves_loses_the_old_doors_and_gains_the_new_ones_with_the_same_card(world: World) {
@@ -152,7 +164,8 @@ async fn looking_again_leaves_the_first_proof_as_it_stands(world: World) {
 
 /// A hint without any change.
 async fn look_again(world: &World, card: &directory::credential::Credential) {
-    let address = store::Address::reconcile(bridge::placement::sink_name(crate::world::HQ), card.id.subject());
+    let address =
+        store::Address::reconcile(bridge::placement::sink_name(crate::world::HQ), card.id.subject());
     let fact = kernel::id::FactId::new(world.db().ctx());
     crate::world::in_tx(world.db(), async |tx| {
         store::delivery::hint(tx, address, fact);

@@ -8,8 +8,8 @@ mod world;
 mod hand;
 mod unit;
 
-mod crash;
 mod configuration;
+mod crash;
 mod doors_open;
 mod events;
 mod life;

@@ -16,8 +16,9 @@ async fn a_revocation_overtakes_five_hundred_grants_at_a_slow_controller(world: 
         world.hire(&format!("joiner{n}"), "Staff").await;
     }
     world.node.drain_entitlement().await;
-    let waiting: (i64,) =
-        world.one(store::sql!("SELECT COUNT(*) FROM delivery WHERE sink = 'door:hq' AND due_at IS NOT NULL")).await;
+    let waiting: (i64,) = world
+        .one(store::sql!("SELECT COUNT(*) FROM delivery WHERE sink = 'door:hq' AND due_at IS NOT NULL"))
+        .await;
     assert_eq!(waiting.0, 500);
     for panel in &world.panels {
         panel.forget_requests();
@@ -31,9 +32,13 @@ async fn a_revocation_overtakes_five_hundred_grants_at_a_slow_controller(world: 
     .await;
     let before = world.panels[0].requests().len();
     world.set_active(user, false).await;
-    until("the revocation is proven", || async { world.placement(&card).await.is_proven_absent().then_some(()) }).await;
+    until("the revocation is proven", || async {
+        world.placement(&card).await.is_proven_absent().then_some(())
+    })
+    .await;
     let requests = world.panels[0].requests();
-    let deleted = requests.iter().position(|seen| seen.operation == DELETE && seen.card == Some(number(&card)));
+    let deleted =
+        requests.iter().position(|seen| seen.operation == DELETE && seen.card == Some(number(&card)));
     let overtaken = requests[before..deleted.unwrap()].iter().filter(|seen| seen.operation == PUT).count();
     // Those that were under way at that moment, and no more: one at a time goes over the wire, and each of the
     // lane's places holds one.

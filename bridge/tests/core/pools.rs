@@ -55,8 +55,12 @@ async fn a_card_that_the_panel_cannot_hold_is_not_issued_and_the_next_pool_is_tr
     let (_, card) = world.carded("ada", "Staff").await;
     assert_eq!((card.format.as_str(), card.facility, card.number), ("h10301", i64::from(FACILITY), 5));
     assert_eq!(world.opens(&card), Some(vec!["main"]));
-    let drawn: Vec<i64> =
-        credential::pools(world.db()).await.unwrap().iter().map(|pool| pool.next_number - pool.first_number).collect();
+    let drawn: Vec<i64> = credential::pools(world.db())
+        .await
+        .unwrap()
+        .iter()
+        .map(|pool| pool.next_number - pool.first_number)
+        .collect();
     assert_eq!(drawn, [0, 0, 1], "no number of the others was used up");
 }
 
@@ -109,7 +113,8 @@ async fn a_decision_about_somebody_who_left_meanwhile_gives_nothing(world: World
     world.settle().await;
     world.set_active(user, true).await;
     let sink = bridge::entitlement::SINK;
-    let claimed = delivery::claim(world.db(), sink, std::time::Duration::from_secs(30), 1, false).await.unwrap();
+    let claimed =
+        delivery::claim(world.db(), sink, std::time::Duration::from_secs(30), 1, false).await.unwrap();
     // Held in its transaction until the end is ready to commit: on SQLite the decision waits for its turn, on
     // PostgreSQL for the account's row. Either way it was made before.
     let mut end = world.db().write(store::Origin::system()).await.unwrap();

@@ -37,10 +37,17 @@ async fn a_revocation_stays_queued_and_somebody_is_told_after_thirty_seconds(wor
         watch_revocations(world.db()).await.unwrap();
     }
     let open = alert::open_alerts(world.db()).await.unwrap();
-    assert_eq!((open.len(), open[0].kind.as_str(), open[0].subject.as_str()), (1, alert::REVOCATION_WAITS, "door_system:hq"));
+    assert_eq!(
+        (open.len(), open[0].kind.as_str(), open[0].subject.as_str()),
+        (1, alert::REVOCATION_WAITS, "door_system:hq")
+    );
     let told: Vec<AlertOpened> = world.facts().await;
     assert_eq!(told.len(), 1);
-    assert!(told[0].detail.starts_with("1 revocation(s) wait for this door system since "), "{}", told[0].detail);
+    assert!(
+        told[0].detail.starts_with("1 revocation(s) wait for this door system since "),
+        "{}",
+        told[0].detail
+    );
     let receipt = world.receipt(user).await.unwrap();
     assert!(!receipt.complete && receipt.doors[0].status == "pending", "{receipt:?}");
     assert!(receipt.doors[0].sent_at.is_some() && receipt.doors[0].accepted_at.is_none(), "{receipt:?}");
@@ -88,7 +95,10 @@ async fn one_silent_controller_leaves_its_doors_pending_and_the_others_proven(wo
     assert!(!world.placement(&card).await.is_proven_absent(), "the whole is not proven");
     let proven: Vec<PlacementProven> = world.facts().await;
     let last = proven.iter().find(|fact| fact.wanted == "absent").unwrap();
-    assert_eq!((last.access_points.as_slice(), last.missing.as_slice()), (&["main".into()][..], &["yard".into()][..]));
+    assert_eq!(
+        (last.access_points.as_slice(), last.missing.as_slice()),
+        (&["main".into()][..], &["yard".into()][..])
+    );
 }
 
 async fn doors_that_were_proven_keep_their_time_when_the_rest_follows(world: World) {
@@ -122,7 +132,10 @@ async fn a_panel_that_says_yes_and_does_nothing_proves_nothing(world: World) {
     assert_eq!(placed.level(), AckLevel::Accepted, "{placed:?}");
     let receipt = world.receipt(user).await.unwrap();
     assert_eq!((receipt.complete, receipt.doors[0].status.as_str()), (false, "pending"));
-    assert_eq!((receipt.doors[0].level, receipt.doors[0].level_words.as_str()), (AckLevel::Accepted, "accepted"));
+    assert_eq!(
+        (receipt.doors[0].level, receipt.doors[0].level_words.as_str()),
+        (AckLevel::Accepted, "accepted")
+    );
     assert!(world.panels[0].swipe(number(&card), 1).granted, "it does open");
 }
 
@@ -146,7 +159,8 @@ async fn a_door_system_that_is_back_is_tried_at_once(world: World) {
 }
 
 async fn a_door_system_that_is_gone_alarms_nobody(world: World) {
-    let address = store::Address::reconcile("door:gone", kernel::Subject::new("credential", "x")).revoking(true);
+    let address =
+        store::Address::reconcile("door:gone", kernel::Subject::new("credential", "x")).revoking(true);
     let fact = kernel::id::FactId::new(world.db().ctx());
     crate::world::in_tx(world.db(), async |tx| {
         store::delivery::hint(tx, address, fact);

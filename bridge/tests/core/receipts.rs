@@ -30,17 +30,24 @@ async fn the_first_edition_says_pending_and_the_next_says_revoked(world: World) 
     let first = world.receipt(user).await.unwrap();
     assert_eq!((first.revision, first.complete), (1, false));
     let door = &first.doors[0];
-    assert_eq!((door.status.as_str(), door.level, door.access_point.as_str()), ("pending", AckLevel::Recorded, "main"));
+    assert_eq!(
+        (door.status.as_str(), door.level, door.access_point.as_str()),
+        ("pending", AckLevel::Recorded, "main")
+    );
     assert!(door.read_back_at.is_none() && door.latency_ms.is_none() && door.requested_at == first.cause.at);
     assert_eq!(first.exposure[1].what, format!("credential {} at main (hq)", card.id));
     world.settle().await;
     let second = world.receipt(user).await.unwrap();
     assert_eq!((second.revision, second.complete), (2, true));
     let door = &second.doors[0];
-    assert_eq!((door.status.as_str(), door.level, door.level_words.as_str()), ("revoked", AckLevel::ReadBack, "read back"));
+    assert_eq!(
+        (door.status.as_str(), door.level, door.level_words.as_str()),
+        ("revoked", AckLevel::ReadBack, "read back")
+    );
     assert!(door.latency_ms >= Some(0) && second.exposure.len() == 1, "{second:?}");
     let issued: Vec<ReceiptIssued> = world.facts().await;
-    let said: Vec<_> = issued.iter().map(|fact| (fact.revision, fact.complete, fact.proven, fact.doors)).collect();
+    let said: Vec<_> =
+        issued.iter().map(|fact| (fact.revision, fact.complete, fact.proven, fact.doors)).collect();
     assert_eq!(said, [(1, false, 0, 1), (2, true, 1, 1)]);
 }
 
@@ -49,8 +56,14 @@ async fn a_receipt_says_what_it_rests_on(world: World) {
     world.set_active(user, false).await;
     world.settle().await;
     let receipt = world.receipt(user).await.unwrap();
-    assert_eq!((receipt.document.as_str(), receipt.v, receipt.issuer.as_str()), ("cardea-receipt", 1, ISSUER));
-    assert_eq!((receipt.user, receipt.cause.kind.as_str(), receipt.cause.actor.as_str()), (user, "user.deactivated", "system"));
+    assert_eq!(
+        (receipt.document.as_str(), receipt.v, receipt.issuer.as_str()),
+        ("cardea-receipt", 1, ISSUER)
+    );
+    assert_eq!(
+        (receipt.user, receipt.cause.kind.as_str(), receipt.cause.actor.as_str()),
+        (user, "user.deactivated", "system")
+    );
     assert_eq!(receipt.ended_at_commit.credentials, [card.id]);
     let door = &receipt.doors[0];
     assert_eq!((door.connector.as_str(), door.revocation_class.as_str()), ("uhppote", "R1"));
@@ -78,7 +91,11 @@ async fn a_receipt_verifies_against_the_published_keys_and_nothing_else_does(wor
     let document = bridge::receipt::latest(world.db(), user).await.unwrap().unwrap().document;
     let jwks = world.node.keys.evidence_jwks();
     assert!(verify_evidence(Evidence::Receipt, &document, &jwks.bytes).is_ok());
-    let pending: (String,) = world.one(sql!("SELECT document FROM receipt WHERE revision = 1 OR revision = 2 ORDER BY revision LIMIT 1")).await;
+    let pending: (String,) = world
+        .one(sql!(
+            "SELECT document FROM receipt WHERE revision = 1 OR revision = 2 ORDER BY revision LIMIT 1"
+        ))
+        .await;
     let (_, signature) = pending.0.rsplit_once('.').unwrap();
     let (said, own) = document.rsplit_once('.').unwrap();
     let forged = if signature == own { format!("{said}x.{own}") } else { format!("{said}.{signature}") };
@@ -136,8 +153,11 @@ async fn editions_that_two_nodes_sign_at_once_are_numbered_one_after_the_other(w
         assert!(ours.is_ok() && theirs.is_ok(), "{ours:?} {theirs:?}");
     }
     world.settle().await;
-    let editions: Vec<(i64,)> =
-        world.db().all(sql!("SELECT revision FROM receipt WHERE user_id = $1 ORDER BY revision"), (user,)).await.unwrap();
+    let editions: Vec<(i64,)> = world
+        .db()
+        .all(sql!("SELECT revision FROM receipt WHERE user_id = $1 ORDER BY revision"), (user,))
+        .await
+        .unwrap();
     let numbers: Vec<i64> = editions.into_iter().map(|(revision,)| revision).collect();
     assert_eq!(numbers, (1..=i64::try_from(numbers.len()).unwrap()).collect::<Vec<_>>());
     assert!(world.receipt(user).await.unwrap().complete);

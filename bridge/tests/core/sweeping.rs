@@ -120,7 +120,10 @@ async fn a_strangers_card_is_reported_once_and_closed_when_it_is_gone(world: Wor
         assert_eq!(counts(&world.sweep().await), found(0, 1, 0, 0));
     }
     let open = alert::open_alerts(world.db()).await.unwrap();
-    assert_eq!((open.len(), open[0].kind.as_str(), open[0].subject.as_str()), (1, alert::ORPHAN, "card:hq/h10301:42:1"));
+    assert_eq!(
+        (open.len(), open[0].kind.as_str(), open[0].subject.as_str()),
+        (1, alert::ORPHAN, "card:hq/h10301:42:1")
+    );
     assert_eq!(reported(&world).await, ["orphan"]);
     assert_eq!(world.panels[0].cards().len(), 1, "nobody's card is not ours to take");
     assert!(world.panels[0].uproot(4_200_001));

@@ -2,11 +2,12 @@
 
 use bridge::{configuration, entitlement, placement, receipt};
 use directory::facts::{
-    ConfigurationChanged, CredentialSuspended, EntitlementEnded, EntitlementGranted, UserActivated, UserDeactivated,
+    ConfigurationChanged, CredentialSuspended, EntitlementEnded, EntitlementGranted, UserActivated,
+    UserDeactivated,
 };
 use kernel::Ctx;
-use kernel::id::{CredentialId, UserId};
 use kernel::Subject;
+use kernel::id::{CredentialId, UserId};
 use store::{Db, DbConfig, Fact, Origin, Sinks, sql};
 
 /// Which deliveries a fact makes: `(sink, subject, priority)`.
@@ -49,8 +50,11 @@ async fn what_takes_away_overtakes_at_every_door_it_concerns() {
             vec![row("door:hq", &card_text, 1)],
         ),
         (
-            Fact::new(user.subject(), &EntitlementGranted { access_profile: profile(), because: String::new() })
-                .about(card.subject()),
+            Fact::new(
+                user.subject(),
+                &EntitlementGranted { access_profile: profile(), because: String::new() },
+            )
+            .about(card.subject()),
             vec![row("door:hq", &card_text, 0)],
         ),
         (

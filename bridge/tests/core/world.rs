@@ -142,14 +142,22 @@ impl World {
 
     /// The doors that a card opens by the panels' lists: `main`, `lab`, `yard`. `None` when it is on no list.
     pub(crate) fn opens(&self, card: &Credential) -> Option<Vec<&'static str>> {
-        let on = |panel: usize| self.panels[panel].cards().into_iter().find(|held| held.number == number(card));
+        let on =
+            |panel: usize| self.panels[panel].cards().into_iter().find(|held| held.number == number(card));
         let held = [on(0), on(1)];
         if held.iter().all(Option::is_none) {
             return None;
         }
         let doors = [("main", 0, 0), ("lab", 0, 1), ("yard", 1, 0)];
-        let opens = |panel: usize, door: usize| held[panel].as_ref().is_some_and(|held| held.doors[door] != 0);
-        Some(doors.into_iter().filter(|(_, panel, door)| opens(*panel, *door)).map(|(name, ..)| name).collect())
+        let opens =
+            |panel: usize, door: usize| held[panel].as_ref().is_some_and(|held| held.doors[door] != 0);
+        Some(
+            doors
+                .into_iter()
+                .filter(|(_, panel, door)| opens(*panel, *door))
+                .map(|(name, ..)| name)
+                .collect(),
+        )
     }
 
     pub(crate) async fn hire(&self, name: &str, department: &str) -> UserId {
@@ -227,7 +235,8 @@ impl World {
     pub(crate) async fn receipt(&self, user: UserId) -> Option<Receipt> {
         let edition = receipt::latest(self.db(), user).await.expect("a reading")?;
         let jwks = self.node.keys.evidence_jwks();
-        let read = verify_evidence(Evidence::Receipt, &edition.document, &jwks.bytes).expect("a good signature");
+        let read =
+            verify_evidence(Evidence::Receipt, &edition.document, &jwks.bytes).expect("a good signature");
         let receipt: Receipt = serde_json::from_value(read).expect("a receipt");
         assert_eq!((receipt.id, receipt.revision), (edition.id, edition.revision));
         Some(receipt)
@@ -264,7 +273,8 @@ impl World {
 
     pub(crate) async fn undeclare(&self, kind: Kind, name: &str) {
         let declared = declared::read_all(self.db(), &Sealing).await.expect("what is declared");
-        let item = declared.iter().find(|item| item.kind == kind && item.name == name).expect("it is declared");
+        let item =
+            declared.iter().find(|item| item.kind == kind && item.name == name).expect("it is declared");
         let mut tx = self.db().write(Origin::system()).await.expect("a transaction");
         declared::delete(&mut tx, item).await.expect("a deletion");
         tx.commit().await.expect("it commits");
@@ -511,7 +521,8 @@ impl ServerDatabase {
     async fn create() -> Option<Self> {
         let admin = server()?;
         let random: [u8; 8] = Ctx::system().random();
-        let name = random.iter().fold(String::from("cardea_bridge_"), |name, byte| format!("{name}{byte:02x}"));
+        let name =
+            random.iter().fold(String::from("cardea_bridge_"), |name, byte| format!("{name}{byte:02x}"));
         let how = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
         let mut conn = sqlx::PgConnection::connect(&admin).await.expect("the server answers");
         let text = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} {how}"));

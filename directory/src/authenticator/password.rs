@@ -23,6 +23,10 @@ use crate::{DirectoryError, fold, user};
 pub const SHORTEST: usize = 15;
 /// The longest: at least 64 must be accepted; more than this would only cost memory.
 pub const LONGEST: usize = 256;
+/// What unknown users are checked against, so that they take as long as known ones: random bytes in the form
+/// of a hash, of no known password. Written down, since hashing one would stand before the first answer.
+const DUMMY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$y1My4OeBLzp3n7zvL7RzsQ$UFtCkJINdADb0Mk8n37D1x8hnz6fdS9SSGGAOW3SR28";
 /// How many may wait for a hashing thread.
 const QUEUE: usize = 64;
 
@@ -46,8 +50,6 @@ pub struct Hasher {
     threads: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     argon2: Argon2<'static>,
-    /// What unknown users are checked against, so that they take as long as known ones.
-    dummy: Arc<str>,
 }
 
 impl std::fmt::Debug for Hasher {
@@ -59,16 +61,9 @@ impl std::fmt::Debug for Hasher {
 impl Hasher {
     /// OWASP's floor: argon2id, 19 MiB, 2 passes, 1 lane. `threads` bounds memory to threads × 19 MiB.
     #[must_use]
-    pub fn new(ctx: &Ctx, threads: usize) -> Self {
+    pub fn new(threads: usize) -> Self {
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::default());
-        // Never a valid hash of anything: with this dummy a verification can only fail, yet takes its time.
-        let dummy = hash_now(&argon2, b"", &ctx.random::<16>()).unwrap_or_default();
-        Self {
-            threads: Arc::new(Semaphore::new(threads.max(1))),
-            waiting: Arc::default(),
-            argon2,
-            dummy: dummy.into(),
-        }
+        Self { threads: Arc::new(Semaphore::new(threads.max(1))), waiting: Arc::default(), argon2 }
     }
 
     /// The PHC string of a new password.
@@ -85,7 +80,7 @@ impl Hasher {
         hash: Option<String>,
     ) -> Result<bool, PasswordError> {
         let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| self.dummy.to_string());
+        let hash = hash.unwrap_or_else(|| DUMMY.to_owned());
         let argon2 = self.argon2.clone();
         let right = self
             .on_a_thread(move || {
@@ -259,7 +254,10 @@ mod tests {
             ("fourteen chars", short),
             // Fourteen characters, however many bytes and marks they were typed with.
             ("🦆🦆🦆🦆🦆🦆🦆🦆🦆🦆🦆🦆🦆🦆", short),
-            ("e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}ab", short),
+            (
+                "e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}e\u{301}ab",
+                short,
+            ),
             (&"x1".repeat(129), long),
             ("CorrectHorseBatteryStaple", guessed),
             ("123456789012345", guessed),
@@ -285,7 +283,7 @@ mod tests {
     #[tokio::test]
     async fn the_right_password_verifies_and_nothing_else_does() {
         let ctx = Ctx::for_tests(1);
-        let hasher = Hasher::new(&ctx, 2);
+        let hasher = Hasher::new(2);
         let hash = hasher.hash(&ctx, secret(GOOD)).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         assert!(hasher.verify(secret(GOOD), Some(hash.clone())).await.unwrap());
@@ -301,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn the_same_password_hashes_otherwise_each_time() {
         let ctx = Ctx::for_tests(1);
-        let hasher = Hasher::new(&ctx, 1);
+        let hasher = Hasher::new(1);
         let (one, two) = (hasher.hash(&ctx, secret(GOOD)).await, hasher.hash(&ctx, secret(GOOD)).await);
         assert_ne!(one.unwrap(), two.unwrap());
     }
@@ -309,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_the_same_on_every_keyboard() {
         let ctx = Ctx::for_tests(1);
-        let hasher = Hasher::new(&ctx, 1);
+        let hasher = Hasher::new(1);
         let hash = hasher.hash(&ctx, secret("trois canards bleus à Orléans")).await.unwrap();
         for typed in ["trois canards bleus a\u{300} Orle\u{301}ans", "trois\u{a0}canards bleus à Orléans"] {
             assert!(hasher.verify(secret(typed), Some(hash.clone())).await.unwrap(), "{typed}");
@@ -319,8 +317,8 @@ mod tests {
     /// What makes an unknown user take as long as a known one: the same work, of the same parameters.
     #[tokio::test]
     async fn without_a_hash_the_same_work_is_done_and_nothing_is_right() {
-        let hasher = Hasher::new(&Ctx::for_tests(1), 1);
-        let dummy = PasswordHash::new(&hasher.dummy).unwrap();
+        let hasher = Hasher::new(1);
+        let dummy = PasswordHash::new(DUMMY).unwrap();
         let params = Params::try_from(&dummy).unwrap();
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost()), (19 * 1024, 2, 1));
         assert_eq!(dummy.algorithm.as_str(), "argon2id");
@@ -330,7 +328,7 @@ mod tests {
 
     #[tokio::test]
     async fn beyond_the_queue_one_is_told_to_come_back_and_a_place_is_free_again_after() {
-        let hasher = Hasher::new(&Ctx::for_tests(1), 1);
+        let hasher = Hasher::new(1);
         let working = hasher.threads.clone().acquire_owned().await.unwrap();
         let mut waiting: Vec<_> = (0..QUEUE).map(|_| Box::pin(hasher.verify(secret("x"), None))).collect();
         for one in &mut waiting {
@@ -347,6 +345,7 @@ mod tests {
     }
 
     async fn futures_are_pending<F: Future + Unpin>(one: &mut F) -> bool {
-        std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *one).poll(cx).is_pending())).await
+        std::future::poll_fn(|cx| std::task::Poll::Ready(std::pin::Pin::new(&mut *one).poll(cx).is_pending()))
+            .await
     }
 }

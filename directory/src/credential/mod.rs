@@ -197,8 +197,11 @@ pub async fn issue(tx: &mut Tx, user: UserId, pool: &str) -> Result<Option<Crede
         };
         if insert(tx, &card, pool).await? {
             tx.record(
-                Fact::new(card.id.subject(), &CredentialIssued { credential: card.id, pool: pool.to_owned() })
-                    .about(user.subject()),
+                Fact::new(
+                    card.id.subject(),
+                    &CredentialIssued { credential: card.id, pool: pool.to_owned() },
+                )
+                .about(user.subject()),
             );
             return Ok(Some(card));
         }

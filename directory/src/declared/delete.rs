@@ -73,9 +73,7 @@ async fn refuse_if_used(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> 
 async fn refuse_if_it_holds_cards(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> {
     let (cards,): (i64,) = tx
         .one(
-            sql!(
-                "SELECT COUNT(*) FROM placement WHERE door_system = $1 AND (wanted = 'present' OR ack < 2)"
-            ),
+            sql!("SELECT COUNT(*) FROM placement WHERE door_system = $1 AND (wanted = 'present' OR ack < 2)"),
             (&item.name,),
         )
         .await?;

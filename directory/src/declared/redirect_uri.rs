@@ -31,7 +31,8 @@ pub(super) fn check(uri: &str) -> Result<(), &'static str> {
 
 fn check_web(uri: &str, parsed: &Url) -> Result<(), &'static str> {
     // A parser for browsers forgives any number of slashes.
-    let authority = uri.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+    let authority =
+        uri.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
     if authority.is_empty() || authority.contains('@') {
         return Err("must name its host after ://, and nothing else");
     }

@@ -166,7 +166,9 @@ async fn states_change_only_as_they_may(house: House) {
     let db = &house.db;
     declare(db, &[pool(POOL, 5, 7)]).await.unwrap();
     let user = user_named(db, "ada").await;
-    let invalid = |done: Result<(), DirectoryError>| assert!(matches!(done, Err(DirectoryError::Invalid(_))), "{done:?}");
+    let invalid = |done: Result<(), DirectoryError>| {
+        assert!(matches!(done, Err(DirectoryError::Invalid(_))), "{done:?}")
+    };
     let active = issue(db, user, POOL).await.unwrap();
     assert!(active.is_active());
     invalid(resume(db, &active).await);
@@ -175,7 +177,10 @@ async fn states_change_only_as_they_may(house: House) {
     let suspended = current(db, active.id).await;
     assert!(!suspended.is_active());
     end(db, &suspended, State::Suspended).await.unwrap();
-    assert_eq!((current(db, active.id).await, house.facts("credential.suspended").await), (suspended.clone(), 1));
+    assert_eq!(
+        (current(db, active.id).await, house.facts("credential.suspended").await),
+        (suspended.clone(), 1)
+    );
     invalid(end(db, &suspended, State::Active).await);
     end(db, &suspended, State::Revoked).await.unwrap();
     let revoked = current(db, active.id).await;
@@ -248,14 +253,19 @@ async fn an_entitlement_that_stays_is_not_touched(house: House) {
     let card = issue(db, user, POOL).await.unwrap().id;
     assert!(settle(db, user, &[PROFILE, "second"], &[card]).await);
     let first = entitlement::of_user(db, user).await.unwrap();
-    assert_eq!(first.iter().map(|held| held.access_profile.as_str()).collect::<Vec<_>>(), [PROFILE, "second"]);
+    assert_eq!(
+        first.iter().map(|held| held.access_profile.as_str()).collect::<Vec<_>>(),
+        [PROFILE, "second"]
+    );
     house.advance(std::time::Duration::from_secs(9));
     assert!(!settle(db, user, &[PROFILE, "second"], &[card]).await);
     assert!(settle(db, user, &["second", "third"], &[card]).await);
     let held = entitlement::of_user(db, user).await.unwrap();
     assert_eq!((held.len(), &held[0]), (2, &first[1]), "since then, not since now");
     assert_eq!((house.facts("entitlement.granted").await, house.facts("entitlement.ended").await), (3, 1));
-    let about = sql!("SELECT COUNT(*) FROM fact_about WHERE kind LIKE 'entitlement.%' AND subject LIKE 'credential:%'");
+    let about = sql!(
+        "SELECT COUNT(*) FROM fact_about WHERE kind LIKE 'entitlement.%' AND subject LIKE 'credential:%'"
+    );
     assert_eq!(house.count(about).await, 4);
     assert!(settle(db, user, &[], &[]).await);
     assert_eq!(entitlement::of_user(db, user).await.unwrap(), []);

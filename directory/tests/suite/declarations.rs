@@ -14,7 +14,8 @@ use store::{Db, Origin, StoredFact, sql};
 
 use crate::house::{House, change};
 use crate::people::{
-    CLIENT, POINT, PROFILE, Person, Reversed, SYSTEM, client, company, create, declare, grant_in, open, pool, profile,
+    CLIENT, POINT, PROFILE, Person, Reversed, SYSTEM, client, company, create, declare, grant_in, open, pool,
+    profile,
 };
 
 on_both_engines! {
@@ -116,7 +117,8 @@ async fn what_is_written_is_what_is_read(house: House) {
     let found = read(db).await;
     assert_eq!(found.len(), everything().len());
     for wanted in everything() {
-        let found = found.iter().find(|found| found.kind == wanted.kind && found.name == wanted.name).unwrap();
+        let found =
+            found.iter().find(|found| found.kind == wanted.kind && found.name == wanted.name).unwrap();
         assert_eq!(wanted.differing(found), [""; 0], "{wanted:?} {found:?}");
         assert_eq!((found.version, wanted.version), (Some(1), None));
     }
@@ -128,7 +130,8 @@ async fn writing_what_is_there_changes_nothing_and_records_nothing(house: House)
     declare(db, &everything()).await.unwrap();
     let found = read(db).await;
     for wanted in everything() {
-        let before = found.iter().find(|found| found.kind == wanted.kind && found.name == wanted.name).unwrap();
+        let before =
+            found.iter().find(|found| found.kind == wanted.kind && found.name == wanted.name).unwrap();
         put(db, &wanted, Some(before)).await.unwrap();
     }
     assert_eq!(house.facts("configuration.changed").await, 16);
@@ -215,7 +218,11 @@ async fn nobody_overwrites_or_deletes_what_they_did_not_see(house: House) {
             delete(db, &seen).await,
             delete(db, &unseen).await,
         ] {
-            assert!(matches!(refused, Err(DirectoryError::VersionMismatch)), "{}: {refused:?}", seen.subject());
+            assert!(
+                matches!(refused, Err(DirectoryError::VersionMismatch)),
+                "{}: {refused:?}",
+                seen.subject()
+            );
         }
         let created_again = put(db, &Item { version: None, ..mine.clone() }, None).await;
         assert!(matches!(created_again, Err(DirectoryError::VersionMismatch)), "{created_again:?}");
@@ -242,7 +249,10 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
         (with(&client("c"), "sensitivity", json!("huge")), "client c: sensitivity"),
         (with(&client("c"), "sensitivity", json!(3)), "client c: sensitivity"),
         (with(&client("c"), "id_token_alg", json!("none")), "client c: id_token_alg must be RS256 or ES256"),
-        (with(&client("c"), "redirect_uris", json!(["javascript:x"])), "client c: redirect_uris \"javascript:x\""),
+        (
+            with(&client("c"), "redirect_uris", json!(["javascript:x"])),
+            "client c: redirect_uris \"javascript:x\"",
+        ),
         (with(&client("c"), "name", json!(null)), "client c: name must be a text"),
         (with(&client("c"), "project", json!("a\0b")), "client c: project must not contain NUL"),
         (with(&area, "protection_class", json!(6)), "area a: protection_class"),
@@ -306,8 +316,8 @@ async fn what_others_rest_on_cannot_be_deleted(house: House) {
 
 async fn place(db: &Db, card: &str, wanted: &str, ack: i64) {
     let text = sql!(
-        "INSERT INTO placement (door_system, credential_id, version, wanted, rights, ack, requested_at, attempts) \
-         VALUES ($1, $2, 1, $3, '[]', $4, 0, 0) ON CONFLICT (door_system, credential_id) \
+        "INSERT INTO placement (door_system, credential_id, version, credential_version, wanted, rights, points, \
+         ack, requested_at, attempts) VALUES ($1, $2, 1, 1, $3, '[]', '[]', $4, 0, 0) ON CONFLICT (door_system, credential_id) \
          DO UPDATE SET wanted = excluded.wanted, ack = excluded.ack"
     );
     db.change(Origin::system(), text, (SYSTEM, card, wanted, ack), Vec::new()).await.unwrap();
@@ -319,9 +329,13 @@ async fn a_door_system_that_still_holds_cards_cannot_be_deleted(house: House) {
     let person = Person::furnish(&house, "ada").await;
     let point = find(db, Kind::AccessPoint, POINT).await;
     delete(db, &point).await.unwrap();
-    for (wanted, ack, holds) in
-        [("present", 0, true), ("present", 4, true), ("absent", 0, true), ("absent", 1, true), ("absent", 2, false)]
-    {
+    for (wanted, ack, holds) in [
+        ("present", 0, true),
+        ("present", 4, true),
+        ("absent", 0, true),
+        ("absent", 1, true),
+        ("absent", 2, false),
+    ] {
         place(db, &person.card.id.to_string(), wanted, ack).await;
         let system = find(db, Kind::DoorSystem, SYSTEM).await;
         let done = delete(db, &system).await;
@@ -461,7 +475,10 @@ async fn policies_that_differ_are_another_generation(house: House) {
             None => delete(db, &found.unwrap()).await.unwrap(),
         }
         let now = policy::generation(db).await.unwrap();
-        assert!(policy::all(db).await.unwrap().is_empty() || !seen.contains(&now), "{name} {text:?}: {now:?}");
+        assert!(
+            policy::all(db).await.unwrap().is_empty() || !seen.contains(&now),
+            "{name} {text:?}: {now:?}"
+        );
         seen.push(now);
     }
 }

@@ -8,8 +8,8 @@ use store::{StoredFact, sql};
 
 use crate::house::{House, change};
 use crate::people::{
-    Person, accept_in, company, create, create_group, current, declare, delete, exchange_in, member_ids, open,
-    profile, set_active, update,
+    Person, accept_in, company, create, create_group, current, declare, delete, exchange_in, member_ids,
+    open, profile, set_active, update,
 };
 
 on_both_engines! {
@@ -205,8 +205,7 @@ async fn the_names_of_the_deleted_are_free_and_the_ids_are_not(house: House) {
 
 async fn who_is_deleted_leaves_every_group_and_each_is_another_version(house: House) {
     let db = &house.db;
-    let (ada, bo) =
-        (create(db, &profile("ada")).await.unwrap(), create(db, &profile("bo")).await.unwrap());
+    let (ada, bo) = (create(db, &profile("ada")).await.unwrap(), create(db, &profile("bo")).await.unwrap());
     let both = [ada.id.to_string(), bo.id.to_string()];
     let with = create_group(db, "with", &both).await.unwrap();
     let without = create_group(db, "without", &both[1..]).await.unwrap();

@@ -25,10 +25,13 @@ const REVOKING: [&str; 8] = [
     "entitlement.ended",
 ];
 
+/// Whether a stored fact reads back as what was recorded.
+type ReadsBack = Box<dyn Fn(&StoredFact) -> bool + Send>;
+
 /// Records one fact of a kind, and remembers how to see that it reads back.
 struct Recorded<'a> {
     tx: &'a mut Tx,
-    checks: Vec<(&'static str, Box<dyn Fn(&StoredFact) -> bool + Send>)>,
+    checks: Vec<(&'static str, ReadsBack)>,
 }
 
 impl Recorded<'_> {
@@ -39,7 +42,9 @@ impl Recorded<'_> {
         self.tx.record(fact);
         let reads_back = move |stored: &StoredFact| {
             let json: serde_json::Value = serde_json::from_str(stored.body.as_deref().unwrap()).unwrap();
-            json["v"] == B::VERSION && stored.read::<B>().as_ref() == Some(&body) && stored.body_matches_digest()
+            json["v"] == B::VERSION
+                && stored.read::<B>().as_ref() == Some(&body)
+                && stored.body_matches_digest()
         };
         self.checks.push((B::KIND, Box::new(reads_back)));
     }
@@ -54,7 +59,11 @@ fn record_people(recorded: &mut Recorded<'_>, credential: CredentialId) {
     recorded.one(UserActivated {});
     recorded.one(UserDeleted { ended });
     recorded.one(GroupCreated { display_name: text("g"), members: vec![text("a")] });
-    recorded.one(GroupChanged { attributes: vec![text("x")], added: vec![text("a")], removed: vec![text("b")] });
+    recorded.one(GroupChanged {
+        attributes: vec![text("x")],
+        added: vec![text("a")],
+        removed: vec![text("b")],
+    });
     recorded.one(GroupDeleted { members: vec![] });
     recorded.one(InvitationCreated { invitation: text("i") });
     recorded.one(PasswordSet { invitation: None });
@@ -91,12 +100,17 @@ async fn every_kind_reads_back_and_says_its_version(house: House) {
     record_access(&mut recorded, credential);
     let checks = recorded.checks;
     tx.commit().await.unwrap();
-    let text = sql!("SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact");
+    let text =
+        sql!("SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact");
     let stored: Vec<StoredFact> = house.all(text).await;
     assert_eq!(stored.len(), checks.len());
     for fact in &stored {
         for (kind, reads_back) in &checks {
-            assert_eq!(*kind == fact.kind, kind == &fact.kind.as_str() && reads_back(fact), "{kind}: {fact:?}");
+            assert_eq!(
+                *kind == fact.kind,
+                kind == &fact.kind.as_str() && reads_back(fact),
+                "{kind}: {fact:?}"
+            );
         }
     }
     let recorded: BTreeSet<&str> = checks.iter().map(|(kind, _)| *kind).collect();
@@ -104,7 +118,8 @@ async fn every_kind_reads_back_and_says_its_version(house: House) {
     assert_eq!(recorded.len(), KINDS.len(), "and each has a name of its own");
     for kind in KINDS {
         let (noun, happened) = kind.split_once('.').unwrap();
-        let is_name = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+        let is_name =
+            |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
         assert!(is_name(noun) && is_name(happened), "{kind}");
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use directory::facts::{GroupChanged, GroupCreated, GroupDeleted};
-use directory::group::{self, ENTITLEMENT_SINK, Group, GroupProfile, MEMBER_CHANGES, MemberChange, membership};
+use directory::group::{
+    self, ENTITLEMENT_SINK, Group, GroupProfile, MEMBER_CHANGES, MemberChange, membership,
+};
 use directory::{DirectoryError, LONGEST_NAME, user};
 use kernel::id::{GroupId, UserId};
 use store::{Db, StoredFact, sql};
@@ -68,9 +70,17 @@ async fn last_fact(house: &House, kind: &str) -> StoredFact {
     house.db.one(text, (kind,)).await.unwrap()
 }
 
+/// Who replaces everybody, who leaves, who joins, and who is in the group then.
+type MemberCase = (
+    Option<&'static [&'static str]>,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [&'static str],
+);
+
 async fn members_are_replaced_removed_and_added_in_this_order(house: House) {
     let db = &house.db;
-    let cases: [(Option<&[&str]>, &[&str], &[&str], &[&str]); 9] = [
+    let cases: [MemberCase; 9] = [
         (None, &[], &["c", "d"], &["a", "b", "c", "d"]),
         (None, &["a"], &[], &["b"]),
         (None, &["a", "x"], &["b", "c", "c"], &["b", "c"]),
@@ -86,13 +96,13 @@ async fn members_are_replaced_removed_and_added_in_this_order(house: House) {
             let group =
                 create_group(db, &format!("group-{n}-{blind}"), &texts(&["a", "b", "a"])).await.unwrap();
             assert_eq!(member_ids(db, &group).await, ["a", "b"]);
-            let wanted =
-                MemberChange { replace: replace.map(texts), remove: texts(remove), add: texts(add) };
+            let wanted = MemberChange { replace: replace.map(texts), remove: texts(remove), add: texts(add) };
             let changed = match blind {
                 true => change_members(db, group.id, &wanted).await,
                 false => {
                     let profile = group_profile(&group.display_name);
-                    change(db, async |tx| group::update(tx, &group, &profile, Vec::new(), &wanted).await).await
+                    change(db, async |tx| group::update(tx, &group, &profile, Vec::new(), &wanted).await)
+                        .await
                 }
             };
             assert_eq!(member_ids(db, &group).await, expect, "{wanted:?}");
@@ -124,7 +134,11 @@ async fn a_change_in_effect_is_one_version_and_one_fact(house: House) {
     assert_eq!(changed.version, 2);
     let expect =
         GroupChanged { attributes: vec![], added: vec![ids[2].clone()], removed: vec![ids[0].clone()] };
-    assert_eq!(last_fact(&house, "group.changed").await.read(), Some(expect), "only who really came and went");
+    assert_eq!(
+        last_fact(&house, "group.changed").await.read(),
+        Some(expect),
+        "only who really came and went"
+    );
     let again = change_members(db, group.id, &wanted).await.unwrap();
     assert_eq!(again, changed);
     assert_eq!(house.facts("group.changed").await, 1);
@@ -133,7 +147,8 @@ async fn a_change_in_effect_is_one_version_and_one_fact(house: House) {
     let names = vec!["displayName".to_owned()];
     let removal = MemberChange { remove: vec![ids[2].clone()], ..MemberChange::default() };
     let profile = group_profile("h");
-    let renamed = change(db, async |tx| group::update(tx, &changed, &profile, names, &removal).await).await.unwrap();
+    let renamed =
+        change(db, async |tx| group::update(tx, &changed, &profile, names, &removal).await).await.unwrap();
     assert_eq!((renamed.version, &renamed), (3, &current(db, &group).await));
     let expect =
         GroupChanged { attributes: vec!["displayName".into()], added: vec![], removed: vec![ids[2].clone()] };
@@ -164,7 +179,8 @@ async fn members_added_at_once_are_all_there(house: House) {
             }
             let mut tx = begin(&db).await;
             let changed =
-                membership::update_members(&mut tx, id, &MemberChange { add, ..MemberChange::default() }).await;
+                membership::update_members(&mut tx, id, &MemberChange { add, ..MemberChange::default() })
+                    .await;
             tx.end(changed).await.map(drop)
         });
     }
@@ -240,7 +256,8 @@ async fn a_thousand_members_join_and_leave_at_once(house: House) {
 
 async fn references_that_name_nobody_are_listed_and_without_effect(house: House) {
     let db = &house.db;
-    let ada = create(db, &user::Profile { display_name: Some("Ada L".into()), ..profile("ada") }).await.unwrap();
+    let ada =
+        create(db, &user::Profile { display_name: Some("Ada L".into()), ..profile("ada") }).await.unwrap();
     let bo = create(db, &profile("bo")).await.unwrap();
     let inner = create_group(db, "inner", &[]).await.unwrap();
     let nobody = UserId::new(db.ctx()).to_string();
@@ -301,11 +318,10 @@ async fn a_renamed_group_has_all_its_members_looked_at_again(house: House) {
     house.settle_all().await;
     let names = vec!["externalId".to_owned()];
     let profile = GroupProfile { external_id: Some("x".into()), ..group_profile("Grid Operations") };
-    let seen = change(db, async |tx| {
-        group::update(tx, &group, &profile, names, &MemberChange::default()).await
-    })
-    .await
-    .unwrap();
+    let seen =
+        change(db, async |tx| group::update(tx, &group, &profile, names, &MemberChange::default()).await)
+            .await
+            .unwrap();
     assert_eq!(due(&house).await, BTreeSet::new(), "policies know a group by its name alone");
     rename(db, &seen, "Grid operations").await.unwrap();
     let expect: BTreeSet<_> = ids.iter().map(|id| (id.subject().to_string(), 1)).collect();
@@ -347,7 +363,8 @@ async fn a_lost_update_of_a_group_is_refused(house: House) {
     let seen = create_group(db, "a", &texts(&["x"])).await.unwrap();
     let newer = rename(db, &seen, "b").await.unwrap();
     let add = MemberChange { add: texts(&["y"]), ..MemberChange::default() };
-    let stale = change(db, async |tx| group::update(tx, &seen, &group_profile("a"), vec![], &add).await).await;
+    let stale =
+        change(db, async |tx| group::update(tx, &seen, &group_profile("a"), vec![], &add).await).await;
     assert!(matches!(stale, Err(DirectoryError::VersionMismatch)), "{stale:?}");
     assert!(matches!(rename(db, &seen, "c").await, Err(DirectoryError::VersionMismatch)));
     let gone = change(db, async |tx| group::delete(tx, &seen).await).await;
@@ -391,7 +408,11 @@ async fn groups_are_found_and_paged(house: House) {
         made.push(group);
     }
     made.sort_by_key(|group| (group.created_at, group.id));
-    assert_eq!(group::by_external_id(db, "same").await.unwrap(), made, "an external id of a group is not unique");
+    assert_eq!(
+        group::by_external_id(db, "same").await.unwrap(),
+        made,
+        "an external id of a group is not unique"
+    );
     assert_eq!(membership::containing(db, "m").await.unwrap(), made);
     assert_eq!(group::count(db).await.unwrap(), 9);
     let (mut pages, mut after) = (Vec::new(), None);
@@ -402,7 +423,10 @@ async fn groups_are_found_and_paged(house: House) {
         pages.extend(page);
     }
     assert_eq!(pages, made);
-    assert_eq!([group::page_at(db, 0, 5).await.unwrap(), group::page_at(db, 5, 5).await.unwrap()].concat(), made);
+    assert_eq!(
+        [group::page_at(db, 0, 5).await.unwrap(), group::page_at(db, 5, 5).await.unwrap()].concat(),
+        made
+    );
 
     let ids = users(db, 2).await;
     create_group(db, "z", &strings(&ids)).await.unwrap();

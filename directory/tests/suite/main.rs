@@ -14,6 +14,7 @@ mod declarations;
 mod ending;
 mod facts;
 mod groups;
+mod model;
 mod queries;
 mod races;
 mod users;

@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::house::{House, begin, change, let_others_work};
 use crate::people::{
-    CLIENT, POOL, Person, Reversed, accept_in, client, code_in, company, create, current, declare, exchange_in,
-    grant_in, open, pool, profile, set_active, set_active_in, sign_in,
+    CLIENT, POOL, Person, Reversed, accept_in, client, code_in, company, create, current, declare,
+    exchange_in, grant_in, open, pool, profile, set_active, set_active_in, sign_in,
 };
 
 on_both_engines! {
@@ -188,8 +188,7 @@ async fn what_begins_after_an_account_began_to_end_is_dead(house: House) {
                 let_others_work().await;
                 tx.end(ended).await
             };
-            let (ended, made) =
-                tokio::join!(finish, change(db, async |tx| before.begin(thing, tx).await));
+            let (ended, made) = tokio::join!(finish, change(db, async |tx| before.begin(thing, tx).await));
             ended.unwrap_or_else(|error| panic!("{cause:?} before {thing:?}: {error}"));
             assert!(!matches!(made, Ok(Made::Password)), "a password was set after the account had ended");
             let made = match made {
@@ -208,7 +207,8 @@ async fn two_hundred_sessions_opened_while_the_account_ends_are_dead(house: Hous
     let mut user = create(db, &profile("ada")).await.unwrap();
     let mut opened = 0;
     for round in 0..200 {
-        let (sign_in, leave) = (tokio::spawn(opens(db.clone(), user.clone())), tokio::spawn(leaves(db.clone(), user)));
+        let (sign_in, leave) =
+            (tokio::spawn(opens(db.clone(), user.clone())), tokio::spawn(leaves(db.clone(), user)));
         let (session, off) = (sign_in.await.unwrap(), leave.await.unwrap());
         user = set_active(db, &off, true).await.unwrap();
         if let Ok(cookie) = session {
@@ -381,8 +381,7 @@ async fn a_client_that_goes_takes_the_grant_that_was_being_made(house: House) {
         let_others_work().await;
         tx.end(made).await
     };
-    let (grant, gone) =
-        tokio::join!(finish, change(db, async |tx| declared::delete(tx, &found).await));
+    let (grant, gone) = tokio::join!(finish, change(db, async |tx| declared::delete(tx, &found).await));
     gone.unwrap();
     assert_eq!(grant::live(db, grant.unwrap()).await.unwrap(), None);
     assert_eq!(house.count(store::sql!("SELECT COUNT(*) FROM authorization_code")).await, 0);

@@ -77,7 +77,10 @@ async fn names_that_people_take_for_one_are_taken_and_found(house: House) {
         let respelt = update(db, &user, &profile(other)).await.unwrap();
         assert_eq!(respelt.user_name, other, "one's own name in another spelling is free");
     }
-    assert_ne!(create(db, &profile("ilgaz")).await.unwrap().id, create(db, &profile("ılgaz")).await.unwrap().id);
+    assert_ne!(
+        create(db, &profile("ilgaz")).await.unwrap().id,
+        create(db, &profile("ılgaz")).await.unwrap().id
+    );
 }
 
 async fn an_external_id_is_taken_exactly(house: House) {
@@ -151,8 +154,9 @@ async fn a_change_records_the_names_of_attributes_and_no_values(house: House) {
     assert!(!fact.body.unwrap().contains("Magrathea"));
     assert_eq!(house.facts("user.activated").await, 1);
 
-    let envelopes: Vec<(String,)> =
-        house.all(sql!("SELECT subject || ' ' || actor FROM fact UNION ALL SELECT subject FROM fact_about")).await;
+    let envelopes: Vec<(String,)> = house
+        .all(sql!("SELECT subject || ' ' || actor FROM fact UNION ALL SELECT subject FROM fact_about"))
+        .await;
     for (envelope,) in envelopes {
         assert!(!envelope.contains("Zaphod") && !envelope.contains("zoe@"), "{envelope}");
     }

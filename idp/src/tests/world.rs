@@ -67,7 +67,7 @@ impl World {
         let db = Db::open(&config, ctx.clone(), Sinks::default()).await.unwrap();
         let keys =
             KeyRing::open(db.clone(), SealingKeys::generate(&ctx), RotationPolicy::default()).await.unwrap();
-        let hasher = Hasher::new(&ctx, 2);
+        let hasher = Hasher::new(2);
         let issuer: Issuer = ISSUER.parse().unwrap();
         let (policies, receiver) = watch::channel(Arc::new(Policies::parse(&[BASELINE]).unwrap()));
         let ephemeral = Ephemeral::in_memory(ctx.clone());

@@ -16,6 +16,9 @@ use crate::schema::ResourceType;
 use crate::value::{Member, Object, Tree, Value};
 use crate::{Scim, ScimError};
 
+/// Members of all groups in one list, about: a page ends before it has more.
+const MAX_LISTED_MEMBERS: i64 = 20_000;
+
 impl Noun for Group {
     type Profile = GroupProfile;
     const NAME: &'static str = "displayName";
@@ -120,6 +123,19 @@ impl Noun for Group {
             set_list(tree, "members", members);
         }
         Ok(())
+    }
+
+    async fn fitting(db: &Db, rows: &[Self], wanted: &Wanted) -> Result<usize, StoreError> {
+        let mut members = 0;
+        if wanted.members == Members::All {
+            for (at, group) in rows.iter().enumerate() {
+                members += group::count_members(db, group.id).await?;
+                if members > MAX_LISTED_MEMBERS {
+                    return Ok(at.max(1));
+                }
+            }
+        }
+        Ok(rows.len())
     }
 
     async fn is_small(&self, db: &Db, wanted: &Wanted) -> Result<bool, StoreError> {

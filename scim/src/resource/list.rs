@@ -65,7 +65,10 @@ impl Scim {
             (filter, None) => self.filtered(filter.as_ref(), window).await?,
             (filter, Some(order)) => self.ordered(filter.as_ref(), order, query.descending, window).await?,
         };
-        let resources = self.show(&page.rows, &query.projection(kind)).await?;
+        // A page may hold less than what was asked for (RFC 7644, section 3.4.2.4).
+        let projection = query.projection(kind);
+        let fitting = N::fitting(self.db(), &page.rows, &Wanted::shown(kind, &projection)).await?;
+        let resources = self.show(&page.rows[..fitting], &projection).await?;
         Ok(ListResponse { total_results: page.total, start_index: query.start_index, resources })
     }
 

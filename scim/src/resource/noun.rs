@@ -71,6 +71,8 @@ pub(crate) trait Noun: Sized + 'static {
         wanted: &Wanted,
         budget: &mut Budget,
     ) -> Result<(), ScimError>;
+    /// How many of the first rows fit into one list with what is wanted: one at least.
+    async fn fitting(db: &Db, rows: &[Self], wanted: &Wanted) -> Result<usize, StoreError>;
     /// Whether an answer to a PATCH with what is wanted is of reasonable size.
     async fn is_small(&self, db: &Db, wanted: &Wanted) -> Result<bool, StoreError>;
 

@@ -123,6 +123,10 @@ impl Noun for User {
         Ok(())
     }
 
+    async fn fitting(_: &Db, rows: &[Self], _: &Wanted) -> Result<usize, StoreError> {
+        Ok(rows.len())
+    }
+
     async fn is_small(&self, _: &Db, _: &Wanted) -> Result<bool, StoreError> {
         Ok(true)
     }

@@ -64,7 +64,10 @@ async fn a_disabled_user_stays_readable_and_filterable(house: &House) {
 
 async fn matching_by_user_name_in_another_case_and_by_external_id(house: &House) {
     let id = house.user("Ada.Lovelace@Example.org", json!({"externalId": "ada-7"})).await;
-    assert_eq!(house.found("Users", r#"userName eq "ada.lovelace@example.ORG""#).await, std::slice::from_ref(&id));
+    assert_eq!(
+        house.found("Users", r#"userName eq "ada.lovelace@example.ORG""#).await,
+        std::slice::from_ref(&id)
+    );
     assert_eq!(house.found("Users", r#"externalId eq "ada-7""#).await, [id]);
     assert!(house.found("Users", r#"externalId eq "ADA-7""#).await.is_empty());
 }

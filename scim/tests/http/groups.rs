@@ -20,6 +20,7 @@ on_both_engines! {
     a_group_is_read_without_its_members
     a_deleted_group_is_gone
     too_many_members_at_once_are_refused
+    a_page_of_groups_ends_before_it_has_too_many_members
 }
 
 fn members(ids: &[&str]) -> Json {
@@ -228,4 +229,26 @@ async fn too_many_members_at_once_are_refused(house: &House) {
     let all = json!([{"op": "add", "path": "members", "value": members(&ids)}]);
     house.patch(&format!("Groups/{id}"), all).await.refused(400, "invalidValue");
     assert_eq!(house.members(&id).await, ["a"], "nothing is half-done");
+}
+
+async fn a_page_of_groups_ends_before_it_has_too_many_members(house: &House) {
+    let many: Vec<String> = (0..9_000).map(|at| format!("m{at}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let mut ids = Vec::new();
+    for name in ["One", "Two", "Three"] {
+        ids.push(house.group(name, &many).await);
+        house.advance(Duration::from_secs(1));
+    }
+    for (query, expect) in [
+        ("count=10", &ids[..2]),
+        ("startIndex=3&count=10", &ids[2..]),
+        ("count=10&excludedAttributes=members", &ids[..]),
+    ] {
+        let page = house.get(&format!("Groups?{query}")).await.expect(200);
+        assert_eq!(page.ids(), expect, "{query}");
+        assert_eq!(
+            (&page.body["totalResults"], &page.body["itemsPerPage"]),
+            (&json!(3), &json!(expect.len()))
+        );
+    }
 }

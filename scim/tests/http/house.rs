@@ -287,7 +287,8 @@ fn report_skip(reason: &str) {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Place::Server { admin, name } = self {
+        // Not while a failed test unwinds: what stays goes with its cluster.
+        if let (Place::Server { admin, name }, false) = (&self, std::thread::panicking()) {
             psql(admin, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
         }
     }

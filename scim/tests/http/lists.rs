@@ -160,7 +160,10 @@ async fn a_name_is_found_in_the_spelling_in_which_it_is_taken(house: &House) {
         let id = house.user(name, json!({})).await;
         let body = json!({"schemas": [USER], "userName": spelling});
         house.send("POST", "Users", &body).await.refused(409, "uniqueness");
-        assert_eq!(house.found("Users", &format!("userName eq \"{spelling}\"")).await, std::slice::from_ref(&id));
+        assert_eq!(
+            house.found("Users", &format!("userName eq \"{spelling}\"")).await,
+            std::slice::from_ref(&id)
+        );
         let walked = format!("userName eq \"{spelling}\" or nickName pr");
         assert_eq!(house.found("Users", &walked).await, std::slice::from_ref(&id));
         let not = format!("id eq \"{id}\" and userName ne \"{spelling}\"");

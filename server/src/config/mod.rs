@@ -7,10 +7,10 @@ mod parts;
 
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use kernel::Secret;
 use serde::Deserialize;
 use store::DbConfig;
-use jiff::tz::TimeZone;
 use web::{BadIssuer, Issuer, Networks, NotANetwork};
 
 pub use parts::{Database, Ephemeral, Http, Log, LogFormat, Passwords, Postgres, Redis, Sealing, Site, Tls};

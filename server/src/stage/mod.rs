@@ -183,7 +183,12 @@ fn registration(issuer: &str, secret: &str) -> Registration {
     }
 }
 
-fn write_config(ctx: &Ctx, folder: &TempDir, issuer: &str, options: &StageOptions) -> Result<PathBuf, StageError> {
+fn write_config(
+    ctx: &Ctx,
+    folder: &TempDir,
+    issuer: &str,
+    options: &StageOptions,
+) -> Result<PathBuf, StageError> {
     let path = folder.path().join("cardea.toml");
     keys::SealingKeys::create_file(&folder.path().join("sealing.key"), ctx)?;
     let mut text = SAMPLE.replace("{issuer}", issuer);

@@ -65,7 +65,11 @@ type Routes = Vec<(String, Arc<Route>)>;
 
 impl Sinks {
     /// Adds or replaces the route of this name: given a fact, the addresses it goes to.
-    pub fn set(&self, name: impl Into<String>, route: impl Fn(&Fact) -> Vec<Address> + Send + Sync + 'static) {
+    pub fn set(
+        &self,
+        name: impl Into<String>,
+        route: impl Fn(&Fact) -> Vec<Address> + Send + Sync + 'static,
+    ) {
         let name = name.into();
         let mut routes = self.write();
         routes.retain(|(existing, _)| *existing != name);

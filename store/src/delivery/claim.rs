@@ -46,7 +46,8 @@ pub(crate) async fn claim_free(
     let mut values: Vec<Value> =
         vec![sink.into(), (priority as i64).into(), now.into(), now.plus(lease).into(), limit.into()];
     values.extend(busy.iter().map(Value::from));
-    let mut claimed: Vec<Delivery> = db.change_returning(claim_text(db.is_postgres(), busy.len()), values).await?;
+    let mut claimed: Vec<Delivery> =
+        db.change_returning(claim_text(db.is_postgres(), busy.len()), values).await?;
     claimed.sort_by_key(|delivery| delivery.created_at);
     Ok(claimed)
 }
@@ -59,6 +60,28 @@ fn claim_text(locking: bool, busy: usize) -> Sql {
          UPDATE delivery SET due_at = $4, attempt = attempt + 1, claim = claim + 1 \
          WHERE id IN (SELECT id FROM picked) \
          RETURNING id, sink, subject, fact, reconcile, version, priority, attempt, claim, created_at, last_error"
+    ))
+}
+
+/// Due revocations of reconcilers, not claimed: each as the attempt that it would be. For whoever is the only one
+/// to take them. Nothing is written, so that whoever dies leaves the row due as it was.
+pub(crate) async fn due_revocations(
+    db: &Db,
+    sink: &str,
+    limit: i64,
+    busy: &[&str],
+) -> Result<Vec<Delivery>, StoreError> {
+    let mut values: Vec<Value> = vec![sink.into(), db.ctx().now().into(), limit.into()];
+    values.extend(busy.iter().map(Value::from));
+    db.all(due_text(busy.len()), values).await
+}
+
+fn due_text(busy: usize) -> Sql {
+    let (others, revocation) = (not_busy(4, busy), Priority::Revocation as i64);
+    Sql::assembled(format!(
+        "SELECT id, sink, subject, fact, reconcile, version, priority, attempt + 1 AS attempt, claim, created_at, \
+         last_error FROM delivery d WHERE sink = $1 AND priority = {revocation} AND due_at <= $2 \
+         AND dead_at IS NULL AND reconcile{others} ORDER BY due_at, position LIMIT $3"
     ))
 }
 
@@ -97,4 +120,31 @@ fn outlook_text(busy: usize) -> Sql {
 pub async fn next_due(db: &Db, sink: &str) -> Result<Option<Timestamp>, StoreError> {
     let Outlook { revocation, normal } = outlook(db, sink, &[]).await?;
     Ok(revocation.into_iter().chain(normal).min())
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::Ctx;
+
+    use super::*;
+    use crate::{DbConfig, Sinks};
+
+    /// SQLite's plans; PostgreSQL's depend on its statistics.
+    #[tokio::test]
+    async fn claims_and_looks_take_their_rows_in_order_from_the_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = DbConfig::Sqlite { path: folder.path().join("cardea.db") };
+        let db = Db::open(&config, Ctx::for_tests(1), Sinks::default()).await.unwrap();
+        let texts = [claim_text(false, 0), claim_text(false, 3), outlook_text(0), outlook_text(3)];
+        for text in texts.into_iter().chain([due_text(0), due_text(3)]) {
+            let explain = Sql::assembled(format!("EXPLAIN QUERY PLAN {}", text.text()));
+            let plan: Vec<(i64, i64, i64, String)> = db.all(explain, ()).await.unwrap();
+            let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+            let by_index =
+                |step: &&str| step.contains("USING INDEX delivery_due (sink=? AND priority=? AND due_at");
+            assert!(steps.iter().any(by_index), "{steps:#?}");
+            assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "sorted: {steps:#?}");
+            assert!(!steps.iter().any(|step| step.starts_with("SCAN d")), "all rows: {steps:#?}");
+        }
+    }
 }

@@ -18,13 +18,13 @@ mod rows;
 
 use std::time::Duration;
 
-use kernel::id::{DeliveryId, FactId};
 use kernel::Timestamp;
+use kernel::id::{DeliveryId, FactId};
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Priority, Sinks};
 pub use claim::{claim, next_due};
-pub(crate) use claim::{claim_free, outlook};
+pub(crate) use claim::{claim_free, due_revocations, outlook};
 pub(crate) use rows::{Hint, Positions, Statement, insert, insert_messages, raise_reconcilers};
 
 use crate::{Db, Fact, FactBody, Origin, StoreError, StoredFact, Tx, sql};
@@ -109,7 +109,9 @@ impl Delivery {
     /// Marks it done, inside the transaction of what was achieved: the last thing before its commit.
     pub async fn complete(&self, tx: &mut Tx) -> Result<Settlement, StoreError> {
         if !self.reconcile {
-            let gone = tx.run(sql!("DELETE FROM delivery WHERE id = $1 AND claim = $2"), (self.id, self.claim)).await?;
+            let gone = tx
+                .run(sql!("DELETE FROM delivery WHERE id = $1 AND claim = $2"), (self.id, self.claim))
+                .await?;
             return Ok(if gone == 1 { Settlement::Done } else { Settlement::DueAgain });
         }
         if let Ok(subject) = self.subject.parse() {
@@ -146,7 +148,13 @@ impl Delivery {
 
     /// Puts it off after a failure: due again after `delay` (at once, if it was raised meanwhile), or dead when
     /// `dead`. Fenced: a later claimant's row is left alone.
-    pub async fn postpone(&self, db: &Db, error: &str, delay: Duration, dead: bool) -> Result<(), StoreError> {
+    pub async fn postpone(
+        &self,
+        db: &Db,
+        error: &str,
+        delay: Duration,
+        dead: bool,
+    ) -> Result<(), StoreError> {
         let now = db.ctx().now();
         let error: String = error.chars().take(ERROR_LENGTH).collect();
         let died = DeliveryDied { sink: self.sink.clone(), error: error.clone() };
@@ -156,9 +164,10 @@ impl Delivery {
             Origin::system(),
             sql!(
                 "UPDATE delivery SET due_at = CASE WHEN version = $3 THEN CAST($4 AS BIGINT) ELSE CAST($5 AS BIGINT) END, \
+                 attempt = CASE WHEN version = $3 THEN CAST($8 AS BIGINT) ELSE attempt END, \
                  last_error = $6, dead_at = $7 WHERE id = $1 AND claim = $2"
             ),
-            (self.id, self.claim, self.version, now.plus(delay), now, error, dead.then_some(now)),
+            (self.id, self.claim, self.version, now.plus(delay), now, error, dead.then_some(now), self.attempt),
             facts.into_iter().collect(),
         )
         .await?;

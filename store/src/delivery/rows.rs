@@ -54,7 +54,8 @@ pub(crate) fn insert_messages(ctx: &Ctx, positions: &Positions, messages: Vec<Hi
 /// The position is this process's own, unless a message that waits already was given a later one, by a node
 /// whose clock is ahead: then all of this statement move behind it, in their order.
 fn message_tuple(first: usize) -> String {
-    let [sink, subject, position, first_position] = [first + 1, first + 2, first + COLUMNS - 1, first + COLUMNS];
+    let [sink, subject, position, first_position] =
+        [first + 1, first + 2, first + COLUMNS - 1, first + COLUMNS];
     format!(
         "({}, ${position} + COALESCE((SELECT MAX(position) - ${first_position} + 1 FROM delivery WHERE sink = ${sink} \
          AND subject = ${subject} AND NOT reconcile AND position >= ${first_position}), 0))",
@@ -135,13 +136,17 @@ mod tests {
 
     fn hint(sink: &str, id: u8, priority: Priority) -> Hint {
         let address = Address::reconcile(sink, Subject::new("user", id));
-        Hint { address: address.revoking(priority == Priority::Revocation), fact: FactId::new(&Ctx::for_tests(1)) }
+        Hint {
+            address: address.revoking(priority == Priority::Revocation),
+            fact: FactId::new(&Ctx::for_tests(1)),
+        }
     }
 
     #[test]
     fn reconcilers_are_raised_once_each_in_one_order_by_the_highest_priority() {
         use Priority::{Normal, Revocation};
-        let hints = vec![hint("b", 1, Normal), hint("a", 2, Normal), hint("b", 1, Revocation), hint("a", 1, Normal)];
+        let hints =
+            vec![hint("b", 1, Normal), hint("a", 2, Normal), hint("b", 1, Revocation), hint("a", 1, Normal)];
         let statements = raise_reconcilers(&Ctx::for_tests(1), &Positions::default(), hints);
         assert_eq!(statements.len(), 1);
         let rows: Vec<_> = statements[0]
@@ -162,10 +167,15 @@ mod tests {
     #[test]
     fn many_rows_are_split_into_statements_that_number_their_parameters_from_1() {
         let rows = (0..150i64).map(|n| vec![n.into(), n.into()]).collect();
-        let statements = insert("INSERT INTO t VALUES ", |first| format!("({})", placeholders(first, 2)), "", rows);
+        let statements =
+            insert("INSERT INTO t VALUES ", |first| format!("({})", placeholders(first, 2)), "", rows);
         let sizes: Vec<_> = statements.iter().map(|(_, values)| values.len()).collect();
         assert_eq!(sizes, [128, 128, 44]);
-        assert!(statements.iter().all(|(sql, _)| sql.text().starts_with("INSERT INTO t VALUES ($1, $2), ($3, $4), ")));
+        assert!(
+            statements
+                .iter()
+                .all(|(sql, _)| sql.text().starts_with("INSERT INTO t VALUES ($1, $2), ($3, $4), "))
+        );
         assert!(statements[2].0.text().ends_with("($43, $44)"));
         assert!(insert("", |_| String::new(), "", Vec::new()).is_empty());
     }

@@ -61,7 +61,13 @@ impl Memory {
         entries
     }
 
-    fn insert(&self, entries: &mut Entries, key: &str, held: Held, ttl: Duration) -> Result<(), EphemeralError> {
+    fn insert(
+        &self,
+        entries: &mut Entries,
+        key: &str,
+        held: Held,
+        ttl: Duration,
+    ) -> Result<(), EphemeralError> {
         let replaced = entries.by_key.get(key).map(|entry| size(key, &entry.held));
         let others = entries.by_key.len() - usize::from(replaced.is_some());
         let bytes = entries.bytes - replaced.unwrap_or(0) + size(key, &held);

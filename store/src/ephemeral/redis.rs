@@ -56,7 +56,12 @@ impl Redis {
         Ok(script.key(self.key(key)).arg(millis(window)).invoke_async(&mut manager).await?)
     }
 
-    pub(super) async fn put_once(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, EphemeralError> {
+    pub(super) async fn put_once(
+        &self,
+        key: &str,
+        value: &str,
+        ttl: Duration,
+    ) -> Result<bool, EphemeralError> {
         let options = SetOptions::default()
             .conditional_set(ExistenceCheck::NX)
             .with_expiration(SetExpiry::PX(millis(ttl)));

@@ -57,6 +57,8 @@ struct Group {
 #[derive(Debug, Default)]
 struct Turn {
     savepoint: Option<Savepoint>,
+    /// Something was written that no savepoint guards.
+    unguarded: bool,
 }
 
 /// Two names, in turns. With one, a member whose SAVEPOINT was never executed would be rolled back to the
@@ -100,7 +102,10 @@ impl Savepoint {
 
 /// What a member does.
 impl State {
-    pub(super) async fn open(options: SqliteConnectOptions, shared: Arc<Shared>) -> Result<Self, sqlx::Error> {
+    pub(super) async fn open(
+        options: SqliteConnectOptions,
+        shared: Arc<Shared>,
+    ) -> Result<Self, sqlx::Error> {
         let conn = Some(options.connect().await?);
         Ok(Self { conn, group: None, sent: Sent::Nothing, shut: false, options, shared })
     }
@@ -155,6 +160,29 @@ impl State {
         }
     }
 
+    /// Runs the only statement of a member, without a savepoint: SQLite undoes one that fails by itself. Should
+    /// the member vanish between this and its end, nobody can undo it, and the whole group fails.
+    pub(super) async fn only_statement<T: Row>(
+        &mut self,
+        sql: Sql,
+        values: Vec<Value>,
+    ) -> Result<(Vec<T>, u64), StoreError> {
+        self.guard(false)?;
+        let done = self.statement(sql, values).await;
+        if done.is_err() {
+            // Gone with the group, if the error ended that.
+            let _ = self.guard(true);
+        }
+        done
+    }
+
+    fn guard(&mut self, guarded: bool) -> Result<(), StoreError> {
+        if let Some(turn) = &mut self.members_group()?.turn {
+            turn.unguarded = !guarded;
+        }
+        Ok(())
+    }
+
     /// Ends the member's turn: its work is part of the group, whose commit is told by the outcome.
     pub(super) fn join(&mut self, buffer: Buffer) -> Result<Outcome, StoreError> {
         let group = self.members_group()?;
@@ -182,6 +210,7 @@ impl State {
         let Some(group) = &mut self.group else { return Ok(()) };
         let Some(turn) = &group.turn else { return Ok(()) };
         let intact = match turn.savepoint {
+            _ if turn.unguarded => false,
             Some(savepoint) => self.roll_back_to(savepoint).await,
             // An error that nobody saw may have ended the transaction.
             None if interrupted => self.transaction_is_open().await,

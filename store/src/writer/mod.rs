@@ -55,7 +55,10 @@ struct Line {
 }
 
 impl Writer {
-    pub(crate) async fn open(options: SqliteConnectOptions, shared: Arc<Shared>) -> Result<Self, sqlx::Error> {
+    pub(crate) async fn open(
+        options: SqliteConnectOptions,
+        shared: Arc<Shared>,
+    ) -> Result<Self, sqlx::Error> {
         let state = Arc::new(Mutex::new(State::open(options, shared).await?));
         let line = Arc::new(Line::default());
         tokio::spawn(close_abandoned(Arc::downgrade(&state), line.clone()));
@@ -68,8 +71,8 @@ impl Writer {
     }
 
     /// One statement and its facts as a member of its own: the rows it returned and how many it changed. The
-    /// facts are recorded when it changed a row. Runs in a task of its own, since without a savepoint it must
-    /// not be dropped half-way.
+    /// facts are recorded when it changed a row. Runs in a task of its own: without a savepoint it must not be
+    /// dropped half-way.
     pub(crate) async fn change<T: Row + 'static>(
         &self,
         sql: Sql,
@@ -79,7 +82,7 @@ impl Writer {
         let (state, line) = (self.state.clone(), self.line.clone());
         let work = async move {
             let mut member = enter(state, line).await?;
-            match member.state()?.statement::<T>(sql, values).await {
+            match member.state()?.only_statement::<T>(sql, values).await {
                 Ok((rows, changed)) => {
                     member.commit(if changed > 0 { buffer } else { Buffer::default() }).await?;
                     Ok((rows, changed))

@@ -273,7 +273,12 @@ async fn dead_letters_are_kept_shown_and_retried(house: House) {
     assert!(!delivery::retry(&house.db, operator, first.id).await.unwrap(), "nor is it any more");
     let retried: Vec<(String, String)> =
         house.all(sql!("SELECT actor, subject FROM fact WHERE kind = 'delivery.retried'")).await;
-    assert_eq!(retried, [("operator".to_owned(), format!("delivery:{}", first.id))], "{}", DeliveryRetried::KIND);
+    assert_eq!(
+        retried,
+        [("operator".to_owned(), format!("delivery:{}", first.id))],
+        "{}",
+        DeliveryRetried::KIND
+    );
     let revived = claim_one(&house.db, "mail").await;
     assert_eq!((revived.id, revived.attempt), (first.id, 1));
     complete(&house.db, &revived).await;
@@ -315,7 +320,10 @@ async fn a_reconciler_never_dies(house: House) {
     for _ in 0..3 {
         assert_eq!(lane.drain(&house.db, sink.clone()).await.unwrap(), 1);
         let pause = due_in(&house, "door").await;
-        assert!(pause > Duration::from_secs(50), "hopeless is tried at the longest interval, not in {pause:?}");
+        assert!(
+            pause > Duration::from_secs(50),
+            "hopeless is tried at the longest interval, not in {pause:?}"
+        );
         house.pass(lane.longest_pause);
     }
     assert_eq!(delivery::depth(&house.db).await.unwrap(), (1, 0));
@@ -346,7 +354,10 @@ async fn the_back_off_grows_is_capped_and_varies_a_little(house: House) {
     assert_eq!(delivery::depth(&house.db).await.unwrap(), (0, 1), "the ninth attempt was the last");
     let given = sink.given.lock().unwrap();
     assert!(given.iter().all(|delivery| delivery.id == given[0].id), "always the same id");
-    assert_eq!(given.iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
+    assert_eq!(
+        given.iter().map(|delivery| delivery.attempt).collect::<Vec<_>>(),
+        (1..=9).collect::<Vec<_>>()
+    );
 }
 
 async fn a_revocation_overtakes_500_grants_that_wait(house: House) {

@@ -76,7 +76,9 @@ const LONG: Duration = Duration::from_secs(60);
 /// Short enough to wait for on a real server.
 const SHORT: Duration = Duration::from_millis(300);
 
-async fn at_once<T: Send + 'static, W: Future<Output = T> + Send + 'static>(what: impl Fn(usize) -> W) -> Vec<T> {
+async fn at_once<T: Send + 'static, W: Future<Output = T> + Send + 'static>(
+    what: impl Fn(usize) -> W,
+) -> Vec<T> {
     let tasks: Vec<_> = (0..200).map(|n| tokio::spawn(what(n))).collect();
     let mut results = Vec::new();
     for task in tasks {
@@ -110,7 +112,8 @@ async fn of_200_who_put_once_one_wins(shelf: Shelf) {
         async move { ephemeral.put_once("jti", &n.to_string(), LONG).await.unwrap() }
     })
     .await;
-    let winners: Vec<_> = won.iter().enumerate().filter(|(_, won)| **won).map(|(n, _)| n.to_string()).collect();
+    let winners: Vec<_> =
+        won.iter().enumerate().filter(|(_, won)| **won).map(|(n, _)| n.to_string()).collect();
     assert_eq!(winners.len(), 1);
     assert_eq!(shelf.ephemeral.get("jti").await.unwrap().as_ref(), winners.first());
 }

@@ -32,7 +32,10 @@ async fn a_follower_reads_in_the_order_of_seq_what_has_one(house: House) {
     let read = follower::read(&house.db, 0, 3).await.unwrap();
     assert_eq!(read.iter().map(|fact| fact.id).collect::<Vec<_>>(), ids[..3]);
     let rest = follower::read(&house.db, 3, 100).await.unwrap();
-    assert_eq!(rest.iter().map(|fact| (fact.id, fact.seq)).collect::<Vec<_>>(), [(ids[3], Some(4)), (ids[4], Some(5))]);
+    assert_eq!(
+        rest.iter().map(|fact| (fact.id, fact.seq)).collect::<Vec<_>>(),
+        [(ids[3], Some(4)), (ids[4], Some(5))]
+    );
     assert!(rest.iter().all(|fact| fact.body_matches_digest()));
     let double = sql!("UPDATE fact SET seq = 5 WHERE id = $1");
     let refused = house.db.change(Origin::system(), double, (ids[5],), Vec::new()).await.unwrap_err();

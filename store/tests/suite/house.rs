@@ -151,7 +151,8 @@ impl ServerDatabase {
     pub(crate) async fn create(how: &str) -> Option<Self> {
         let admin = server("CARDEA_TEST_POSTGRES", "no PostgreSQL")?;
         let random: [u8; 8] = Ctx::system().random();
-        let name = random.iter().fold(String::from("cardea_store_"), |name, byte| format!("{name}{byte:02x}"));
+        let name =
+            random.iter().fold(String::from("cardea_store_"), |name, byte| format!("{name}{byte:02x}"));
         let database = Self { admin, name };
         database.administer(&format!("CREATE DATABASE {} TEMPLATE template0 {how}", database.name)).await;
         Some(database)
@@ -239,7 +240,10 @@ pub(crate) async fn patient<T>(what: impl Future<Output = T>) -> T {
     let (_waiting, ended) = std::sync::mpsc::channel::<()>();
     let too_long = tokio::task::spawn_blocking(move || {
         let told = ended.recv_timeout(Duration::from_secs(20));
-        assert!(told == Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "it did not happen within 20 s");
+        assert!(
+            told == Err(std::sync::mpsc::RecvTimeoutError::Disconnected),
+            "it did not happen within 20 s"
+        );
     });
     tokio::select! {
         done = what => done,

@@ -79,9 +79,17 @@ async fn routes_and_the_fact_itself_say_where_it_goes(house: House) {
     let row = |sink: &str, fact, reconcile| (sink.to_owned(), "thing:x".to_owned(), fact, reconcile, 1);
     let expected = [row("mail", first, false), row("north", second, true), row("south", second, true)];
     let facts_may_differ = |rows: &[(String, String, FactId, bool, i64)]| {
-        rows.iter().map(|(sink, subject, _, reconcile, version)| (sink.clone(), subject.clone(), *reconcile, *version)).collect::<Vec<_>>()
+        rows.iter()
+            .map(|(sink, subject, _, reconcile, version)| {
+                (sink.clone(), subject.clone(), *reconcile, *version)
+            })
+            .collect::<Vec<_>>()
     };
-    assert_eq!(facts_may_differ(&rows), facts_may_differ(&expected), "two facts of one commit raise a reconciler once");
+    assert_eq!(
+        facts_may_differ(&rows),
+        facts_may_differ(&expected),
+        "two facts of one commit raise a reconciler once"
+    );
     assert_eq!(rows[0].2, first);
     house.db.sinks().remove("doors");
     let mut tx = house.db.write(Origin::system()).await.unwrap();
@@ -121,7 +129,11 @@ async fn the_digest_holds_the_body_and_outlives_it(house: House) {
     tx.commit().await.unwrap();
     let whole = stored(&house, first).await;
     assert!(whole.body_matches_digest());
-    assert_ne!(whole.digest, stored(&house, second).await.digest, "equal bodies have different digests: the salt");
+    assert_ne!(
+        whole.digest,
+        stored(&house, second).await.digest,
+        "equal bodies have different digests: the salt"
+    );
 
     let mut changed = whole.clone();
     changed.body = changed.body.map(|body| body.replace('x', "y"));
@@ -163,7 +175,10 @@ async fn a_body_reads_only_as_its_kind_and_version(house: House) {
     tx.commit().await.unwrap();
     let (old, new) = (stored(&house, old).await, stored(&house, new).await);
     assert!(old.read::<Made>().is_some() && new.read::<MadeLater>().is_some());
-    assert!(old.read::<MadeLater>().is_none() && new.read::<Made>().is_none(), "another version is not guessed");
+    assert!(
+        old.read::<MadeLater>().is_none() && new.read::<Made>().is_none(),
+        "another version is not guessed"
+    );
     assert!(old.read::<Unmade>().is_none(), "another kind, though the body would read");
     for body in ["", "not json", "[]", "{}", r#"{"v":1}"#, r#"{"v":"1","name":"x"}"#, r#"{"v":1,"name":7}"#] {
         let broken = StoredFact { body: Some(body.into()), ..old.clone() };
@@ -175,7 +190,12 @@ async fn more_facts_than_fit_one_statement_are_all_written(house: House) {
     let mut tx = house.db.write(Origin::system()).await.unwrap();
     for n in 0..150 {
         let name = n.to_string();
-        tx.record(made(&name).about(subject(0)).to(Address::message("mail", subject(n))).to(Address::reconcile("door", subject(n))));
+        tx.record(
+            made(&name)
+                .about(subject(0))
+                .to(Address::message("mail", subject(n)))
+                .to(Address::reconcile("door", subject(n))),
+        );
     }
     tx.commit().await.unwrap();
     assert_eq!((house.facts().await, delivery::depth(&house.db).await.unwrap()), (150, (300, 0)));

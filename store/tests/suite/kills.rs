@@ -56,7 +56,11 @@ async fn nothing_is_lost(house: House, database: String, test: &'static str) {
     let counts: (i64, i64, i64) = house
         .one(sql!("SELECT (SELECT COUNT(*) FROM thing), (SELECT COUNT(*) FROM fact), (SELECT COUNT(*) FROM delivery)"))
         .await;
-    assert_eq!((counts.0, counts.0), (counts.1, counts.2), "a thing, its fact and its delivery come together");
+    assert_eq!(
+        (counts.0, counts.0),
+        (counts.1, counts.2),
+        "a thing, its fact and its delivery come together"
+    );
     let things: BTreeSet<String> = house.things().await.into_iter().collect();
     assert!(acknowledged.is_subset(&things), "acknowledged and lost: {:?}", acknowledged.difference(&things));
 
@@ -83,7 +87,9 @@ async fn nothing_is_lost(house: House, database: String, test: &'static str) {
 
     let things: BTreeSet<String> = house.things().await.into_iter().collect();
     let log = std::fs::read_to_string(&log).unwrap();
-    let lines = |word: &str| -> Vec<String> { log.lines().filter_map(|line| line.strip_prefix(word)).map(str::to_owned).collect() };
+    let lines = |word: &str| -> Vec<String> {
+        log.lines().filter_map(|line| line.strip_prefix(word)).map(str::to_owned).collect()
+    };
     let mut delivered: HashMap<String, Vec<String>> = HashMap::new();
     for line in lines("done ") {
         let (id, thing) = line.split_once(' ').unwrap();
@@ -92,9 +98,15 @@ async fn nothing_is_lost(house: House, database: String, test: &'static str) {
     assert_eq!(delivered.keys().cloned().collect::<BTreeSet<_>>(), things, "each was delivered");
     let doubles: Vec<_> = delivered.iter().filter(|(_, ids)| ids.len() > 1).collect();
     let (done_id, done_thing) = done.split_once(' ').unwrap();
-    assert!(doubles.iter().any(|(thing, _)| *thing == done_thing), "done, and done again: {done}, {doubles:?}");
+    assert!(
+        doubles.iter().any(|(thing, _)| *thing == done_thing),
+        "done, and done again: {done}, {doubles:?}"
+    );
     assert!(delivered[done_thing].iter().all(|id| id == done_id), "with the same id: {done}, {doubles:?}");
-    assert!(lines("begun ").iter().filter(|line| **line == begun).count() > 1, "begun again with the same id: {begun}");
+    assert!(
+        lines("begun ").iter().filter(|line| **line == begun).count() > 1,
+        "begun again with the same id: {begun}"
+    );
     for (thing, ids) in &delivered {
         assert!(ids.iter().all(|id| *id == ids[0]), "{thing} was delivered under several ids: {ids:?}");
     }
@@ -222,7 +234,11 @@ impl Victim {
         self.child.kill().await.unwrap();
         let mut rest = Vec::new();
         while let Some(line) = patient(self.said.next_line()).await.unwrap() {
-            rest.extend(line.strip_prefix(MARK).and_then(|line| line.strip_prefix("acknowledged ")).map(str::to_owned));
+            rest.extend(
+                line.strip_prefix(MARK)
+                    .and_then(|line| line.strip_prefix("acknowledged "))
+                    .map(str::to_owned),
+            );
         }
         rest
     }

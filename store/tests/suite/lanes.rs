@@ -36,7 +36,9 @@ struct Slow {
 impl Sink for Slow {
     async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
         let released = self.release.notified();
-        self.given.send(format!("{}{}", if delivery.priority > 0 { "-" } else { "+" }, delivery.subject_id())).unwrap();
+        self.given
+            .send(format!("{}{}", if delivery.priority > 0 { "-" } else { "+" }, delivery.subject_id()))
+            .unwrap();
         if delivery.priority == 0 && self.stuck.contains(delivery.subject_id()) {
             released.await;
         }

@@ -156,7 +156,11 @@ async fn nobody_answers_before_the_commit_neither_writer_nor_reader_nor_refuser(
     let read = |db: Db, keep: bool| async move {
         let mut tx = db.write(Origin::system()).await?;
         let seen: Vec<(String,)> = tx.all(sql!("SELECT name FROM thing"), ()).await?;
-        if keep { tx.commit().await? } else { tx.refuse().await? };
+        if keep {
+            tx.commit().await?
+        } else {
+            tx.refuse().await?
+        };
         Ok::<_, StoreError>(seen.len())
     };
     let reader = in_line(read(house.db.clone(), true)).await;
@@ -164,9 +168,11 @@ async fn nobody_answers_before_the_commit_neither_writer_nor_reader_nor_refuser(
     let last = holder(&house.db, Tx::refuse).await;
     drop(first);
     settle().await;
-    for (who, finished) in
-        [("writer", writer.is_finished()), ("reader", reader.is_finished()), ("refuser", refuser.is_finished())]
-    {
+    for (who, finished) in [
+        ("writer", writer.is_finished()),
+        ("reader", reader.is_finished()),
+        ("refuser", refuser.is_finished()),
+    ] {
         assert!(!finished, "the {who} answered before the commit");
     }
     assert!(durable(&house).await.is_empty());
@@ -185,7 +191,8 @@ async fn what_is_answered_is_durable_at_that_moment() {
         tokio::spawn(async move {
             let name = n.to_string();
             make(&db, &name).await.unwrap();
-            let found: Option<(i64,)> = db.opt(sql!("SELECT n FROM thing WHERE name = $1"), (&name,)).await.unwrap();
+            let found: Option<(i64,)> =
+                db.opt(sql!("SELECT n FROM thing WHERE name = $1"), (&name,)).await.unwrap();
             assert!(found.is_some(), "{name} was answered and is not there");
         })
     });
@@ -303,7 +310,8 @@ async fn an_error_that_ends_only_its_statement_fails_only_its_member() {
     .await;
     let change = sql!("INSERT INTO thing (name, n, version) VALUES ('good', 0, 1), ('worse', 0, 1)");
     let db = house.db.clone();
-    let worse = in_line(async move { db.change(Origin::system(), change, (), vec![made("worse")]).await }).await;
+    let worse =
+        in_line(async move { db.change(Origin::system(), change, (), vec![made("worse")]).await }).await;
     first.commit().await.unwrap();
     patient(good).await.unwrap().unwrap();
     assert!(patient(bad).await.unwrap().unwrap_err().is_taken("thing_pkey"));
@@ -315,7 +323,11 @@ async fn an_error_that_ends_only_its_statement_fails_only_its_member() {
 #[tokio::test]
 async fn when_the_commit_fails_all_members_hear_that_the_outcome_is_unknown() {
     let (house, _frozen) = frozen().await;
-    house.run(sql!("CREATE TABLE child (thing TEXT NOT NULL REFERENCES thing (name) DEFERRABLE INITIALLY DEFERRED)")).await;
+    house
+        .run(sql!(
+            "CREATE TABLE child (thing TEXT NOT NULL REFERENCES thing (name) DEFERRABLE INITIALLY DEFERRED)"
+        ))
+        .await;
     let first = house.db.write(Origin::system()).await.unwrap();
     let victim = in_line(insert_and_commit(house.db.clone(), "victim")).await;
     let db = house.db.clone();
@@ -324,8 +336,11 @@ async fn when_the_commit_fails_all_members_hear_that_the_outcome_is_unknown() {
         db.change(Origin::system(), text, (), vec![made("child")]).await
     })
     .await;
-    for outcome in [patient(first.commit()).await, patient(victim).await.unwrap(), patient(culprit).await.unwrap().map(drop)]
-    {
+    for outcome in [
+        patient(first.commit()).await,
+        patient(victim).await.unwrap(),
+        patient(culprit).await.unwrap().map(drop),
+    ] {
         assert!(matches!(outcome, Err(StoreError::OutcomeUnknown)), "{outcome:?}");
     }
     make(&house.db, "later").await.expect("the connection was replaced");
@@ -345,7 +360,9 @@ async fn when_the_facts_cannot_be_written_every_member_fails_and_nothing_is_half
     let first = house.db.write(Origin::system()).await.unwrap();
     let victim = in_line(insert_and_commit(house.db.clone(), "victim")).await;
     let culprit = in_line(insert_and_commit(house.db.clone(), "culprit")).await;
-    for outcome in [patient(first.commit()).await, patient(victim).await.unwrap(), patient(culprit).await.unwrap()] {
+    for outcome in
+        [patient(first.commit()).await, patient(victim).await.unwrap(), patient(culprit).await.unwrap()]
+    {
         assert!(matches!(outcome, Err(StoreError::Failed(_))), "{outcome:?}");
     }
     make(&house.db, "later").await.expect("the writer works again");
@@ -371,7 +388,8 @@ async fn vanish(db: Db, how: &'static str) {
         }
         "cancelled in a read" => {
             insert(&mut tx, "vanished").await.unwrap();
-            let _ = futures_util::poll!(std::pin::pin!(tx.all::<(String,)>(sql!("SELECT name FROM thing"), ())));
+            let _ =
+                futures_util::poll!(std::pin::pin!(tx.all::<(String,)>(sql!("SELECT name FROM thing"), ())));
         }
         "cancelled while it refuses" => {
             insert(&mut tx, "vanished").await.unwrap();
@@ -460,10 +478,51 @@ async fn a_change_whose_caller_is_cancelled_is_done_with_its_fact_or_not_at_all(
         }
     }
     make(&house.db, "last").await.unwrap();
-    let things = durable(&house).await;
+    assert_eq!(durable(&house).await, told(&house).await);
+}
+
+/// A server's worker thread that stops takes its runtime with it, and every task in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_runtime_that_ends_in_the_middle_of_a_change_leaves_nothing_half_done() {
+    let house = House::sqlite().await;
+    let db = house.db.clone();
+    let others = tokio::spawn(async move {
+        let mut acknowledged = Vec::new();
+        for n in 0..300 {
+            let name = format!("other {n:03}");
+            if make(&db, &name).await.is_ok() {
+                acknowledged.push(name);
+            }
+        }
+        acknowledged
+    });
+    for n in 0..60 {
+        let db = house.db.clone();
+        let ending = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                tokio::spawn(async move {
+                    let text = sql!("INSERT INTO thing (name, n, version) VALUES ($1, 0, 1)");
+                    let name = format!("ended {n:03}");
+                    db.change(Origin::system(), text, (&name,), vec![made(&name)]).await
+                });
+                tokio::time::sleep(Duration::from_micros(n * 50)).await;
+            });
+        });
+        patient(ending).await.unwrap();
+    }
+    let acknowledged = patient(others).await.unwrap();
+    make(&house.db, "last").await.unwrap();
+    let there = durable(&house).await;
+    assert!(acknowledged.iter().all(|name| there.binary_search(name).is_ok()));
+    assert!(there.len() > acknowledged.len() + 1, "some of the ended ones had come through");
+    assert_eq!(there, told(&house).await);
+}
+
+/// What the facts say that there is.
+async fn told(house: &House) -> Vec<String> {
     let subjects: Vec<(String,)> = house.all(sql!("SELECT subject FROM fact ORDER BY subject")).await;
-    let told: Vec<_> = subjects.iter().map(|(subject,)| subject.trim_start_matches("thing:").to_owned()).collect();
-    assert_eq!(things, told);
+    subjects.iter().map(|(subject,)| subject.trim_start_matches("thing:").to_owned()).collect()
 }
 
 /// Whatever members do to each other: who was told that it is done is there, with its fact; who was told that
@@ -471,49 +530,53 @@ async fn a_change_whose_caller_is_cancelled_is_done_with_its_fact_or_not_at_all(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_any_disorder_what_is_acknowledged_is_there_and_what_is_refused_is_not() {
     let house = House::sqlite().await;
-    house.run(sql!("CREATE TABLE child (thing TEXT NOT NULL REFERENCES thing (name) DEFERRABLE INITIALLY DEFERRED)")).await;
+    house
+        .run(sql!(
+            "CREATE TABLE child (thing TEXT NOT NULL REFERENCES thing (name) DEFERRABLE INITIALLY DEFERRED)"
+        ))
+        .await;
     let tasks: Vec<_> = (0..24).map(|task| tokio::spawn(disorder(house.db.clone(), task))).collect();
-    let mut told = Vec::new();
+    let mut heard = Vec::new();
     for task in tasks {
-        told.extend(patient(task).await.unwrap());
+        heard.extend(patient(task).await.unwrap());
     }
     let there = durable(&house).await;
-    for (name, outcome) in &told {
+    for (name, outcome) in &heard {
         let is_there = there.binary_search(name).is_ok();
         match outcome {
-            Told::Done => assert!(is_there, "{name} was acknowledged and is lost"),
-            Told::Refused => assert!(!is_there, "{name} was refused and is there"),
-            Told::Nothing => {}
+            Heard::Done => assert!(is_there, "{name} was acknowledged and is lost"),
+            Heard::Refused => assert!(!is_there, "{name} was refused and is there"),
+            Heard::Nothing => {}
         }
     }
-    let of = |wanted: fn(&Told) -> bool| told.iter().filter(|(_, told)| wanted(told)).count();
-    assert!(of(|told| matches!(told, Told::Done)) > 100 && of(|told| matches!(told, Told::Refused)) > 100);
-    let subjects: Vec<(String,)> = house.all(sql!("SELECT subject FROM fact ORDER BY subject")).await;
-    let told: Vec<_> = subjects.iter().map(|(subject,)| subject.trim_start_matches("thing:").to_owned()).collect();
-    assert_eq!(there, told, "a thing without its fact, or a fact without its thing");
+    let of = |wanted: fn(&Heard) -> bool| heard.iter().filter(|(_, heard)| wanted(heard)).count();
+    assert!(
+        of(|heard| matches!(heard, Heard::Done)) > 100 && of(|heard| matches!(heard, Heard::Refused)) > 100
+    );
+    assert_eq!(there, told(&house).await, "a thing without its fact, or a fact without its thing");
 }
 
-enum Told {
+enum Heard {
     Done,
     Refused,
     Nothing,
 }
 
-async fn disorder(db: Db, task: usize) -> Vec<(String, Told)> {
+async fn disorder(db: Db, task: usize) -> Vec<(String, Heard)> {
     let ctx = Ctx::for_tests(task as u64);
-    let mut told = Vec::new();
+    let mut heard = Vec::new();
     for n in 0..40 {
         let name = format!("{task:02}-{n:02}");
         let [kind, moment] = ctx.random::<2>();
         let mut work = std::pin::pin!(disorderly(db.clone(), name.clone(), kind));
         // One in four is dropped after a few steps.
         let steps = if moment.is_multiple_of(4) { usize::from(moment / 16) } else { usize::MAX };
-        let mut outcome = Told::Nothing;
+        let mut outcome = Heard::Nothing;
         for _ in 0..steps {
             match futures_util::poll!(work.as_mut()) {
-                std::task::Poll::Ready(Ok(())) => outcome = Told::Done,
+                std::task::Poll::Ready(Ok(())) => outcome = Heard::Done,
                 std::task::Poll::Ready(Err(StoreError::OutcomeUnknown)) => {}
-                std::task::Poll::Ready(Err(_)) => outcome = Told::Refused,
+                std::task::Poll::Ready(Err(_)) => outcome = Heard::Refused,
                 std::task::Poll::Pending => {
                     tokio::time::sleep(Duration::from_micros(50)).await;
                     continue;
@@ -521,9 +584,9 @@ async fn disorder(db: Db, task: usize) -> Vec<(String, Told)> {
             }
             break;
         }
-        told.push((name, outcome));
+        heard.push((name, outcome));
     }
-    told
+    heard
 }
 
 async fn disorderly(db: Db, name: String, kind: u8) -> Result<(), StoreError> {
@@ -538,7 +601,10 @@ async fn disorderly(db: Db, name: String, kind: u8) -> Result<(), StoreError> {
         100..=189 => {}
         190..=209 => return tx.end(Err(StoreError::Conflict)).await,
         210..=229 => drop(tx.run(text, (&name,)).await),
-        230..=231 => drop(tx.run(sql!("INSERT OR ROLLBACK INTO thing (name, n, version) VALUES ($1, 0, 1)"), (&name,)).await),
+        230..=231 => drop(
+            tx.run(sql!("INSERT OR ROLLBACK INTO thing (name, n, version) VALUES ($1, 0, 1)"), (&name,))
+                .await,
+        ),
         240 => drop(tx.run(sql!("INSERT INTO child (thing) VALUES ('nobody')"), ()).await),
         _ => {
             drop(tx);

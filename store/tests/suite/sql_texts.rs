@@ -77,7 +77,11 @@ fn begins_with_any(sql: &str, words: &[&str]) -> bool {
 async fn prepare_all(house: &House) {
     let texts = texts();
     let ours = texts.iter().filter(|text| text.place.starts_with("store/")).count();
-    assert!(ours >= 15 && texts.len() >= AT_LEAST, "only {} texts were found, {ours} of them here", texts.len());
+    assert!(
+        ours >= 15 && texts.len() >= AT_LEAST,
+        "only {} texts were found, {ours} of them here",
+        texts.len()
+    );
     let mut refused = Vec::new();
     for Text { place, sql } in texts {
         let of_this_engine = house.db.is_postgres() || !POSTGRES_ONLY.iter().any(|word| sql.contains(word));
@@ -85,7 +89,8 @@ async fn prepare_all(house: &House) {
             continue;
         }
         if let Err(error) = house.db.prepare(Sql::assembled(sql.clone())).await {
-            let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+            let cause =
+                std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             refused.push(format!("{place}: {cause}\n    {sql}"));
         }
     }
@@ -130,6 +135,11 @@ fn texts_are_read_as_the_compiler_reads_them() {
     let found: Vec<_> = found.iter().map(|text| (text.place.as_str(), text.sql.as_str())).collect();
     assert_eq!(
         found,
-        [("f.rs:3", "one line"), ("f.rs:8", "raw \"quoted\""), ("f.rs:8", "in a macro\n"), ("f.rs:9", "spaced")]
+        [
+            ("f.rs:3", "one line"),
+            ("f.rs:8", "raw \"quoted\""),
+            ("f.rs:8", "in a macro\n"),
+            ("f.rs:9", "spaced")
+        ]
     );
 }

@@ -105,7 +105,10 @@ async fn a_server_database_that_does_not_sort_bytewise_is_refused_before_it_is_c
         let refused = open(&database.config()).await.unwrap_err();
         assert!(matches!(refused, StartError::Collation(_)), "{how}: {refused:?}");
         let text = refused.to_string();
-        assert!(text.contains(named) && text.contains("CREATE DATABASE") && text.contains("LC_COLLATE 'C'"), "{text}");
+        assert!(
+            text.contains(named) && text.contains("CREATE DATABASE") && text.contains("LC_COLLATE 'C'"),
+            "{text}"
+        );
         assert_eq!(tables(&database).await, 0, "{how}");
     }
 }
@@ -113,12 +116,15 @@ async fn a_server_database_that_does_not_sort_bytewise_is_refused_before_it_is_c
 #[tokio::test]
 async fn a_server_whose_clock_is_more_than_2_s_off_is_refused_before_it_is_changed() {
     for (off, refused) in [(-3_000, true), (3_000, true), (-1_000, false), (1_000, false)] {
-        let Some(database) = ServerDatabase::create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").await else {
+        let Some(database) = ServerDatabase::create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").await
+        else {
             return;
         };
         let opened = Db::open(&database.config(), ctx(&MovedClock::off_by(off)), Sinks::default()).await;
         match opened {
-            Err(StartError::Clock(apart)) => assert!(refused && (2_900..=3_100).contains(&apart), "{off}: {apart}"),
+            Err(StartError::Clock(apart)) => {
+                assert!(refused && (2_900..=3_100).contains(&apart), "{off}: {apart}")
+            }
             other => assert!(!refused && other.is_ok(), "{off}: {other:?}"),
         }
         assert_eq!(tables(&database).await == 0, refused, "{off}");
@@ -137,10 +143,12 @@ async fn a_clock_that_goes_wrong_later_is_found_by_the_check() {
 async fn a_server_that_is_not_there_is_told_without_the_password() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let config = |url: String| DbConfig::Postgres { url: Secret::new(url), connections: 2 };
-    let refused = open(&config(format!("postgres://cardea:secret-password@{nobody}/house"))).await.unwrap_err();
+    let refused =
+        open(&config(format!("postgres://cardea:secret-password@{nobody}/house"))).await.unwrap_err();
     unreachable(&refused, &[&format!("{nobody}/house")]);
     assert!(!format!("{refused} {refused:?}").contains("secret-password"), "{refused:?}");
-    let refused = open(&config("postgres://cardea:secret-password@[nonsense/house".into())).await.unwrap_err();
+    let refused =
+        open(&config("postgres://cardea:secret-password@[nonsense/house".into())).await.unwrap_err();
     unreachable(&refused, &["PostgreSQL"]);
     assert!(!format!("{refused} {refused:?}").contains("secret-password"), "{refused:?}");
     let refused = open(&config("mysql://cardea:secret-password@localhost/house".into())).await.unwrap_err();

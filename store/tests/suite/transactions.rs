@@ -55,7 +55,8 @@ async fn two_hundred_writers_at_once_are_all_served(house: House) {
     assert_eq!(house.facts().await, 200);
 }
 
-const NEXT_VERSION: store::Sql = sql!("UPDATE thing SET n = $1, version = version + 1 WHERE name = $2 AND version = $3");
+const NEXT_VERSION: store::Sql =
+    sql!("UPDATE thing SET n = $1, version = version + 1 WHERE name = $2 AND version = $3");
 
 async fn a_lost_update_is_refused(house: House) {
     make(&house.db, "row").await.unwrap();
@@ -65,7 +66,10 @@ async fn a_lost_update_is_refused(house: House) {
     let mut slower = house.db.write(Origin::system()).await.unwrap();
     let refused = slower.run_versioned(NEXT_VERSION, (20i64, "row", 1i64)).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
-    assert!(matches!(slower.commit().await, Err(StoreError::Conflict)), "and cannot be committed all the same");
+    assert!(
+        matches!(slower.commit().await, Err(StoreError::Conflict)),
+        "and cannot be committed all the same"
+    );
     assert_eq!(house.one::<(i64, i64)>(sql!("SELECT n, version FROM thing")).await, (10, 2));
 }
 
@@ -122,7 +126,8 @@ async fn a_taken_value_names_the_same_index(house: House) {
     let error = place("a", Some(1), None, "m").await.unwrap_err();
     assert!(error.is_taken("place_area_room"), "{error:?}");
     let mut tx = house.db.write(Origin::system()).await.unwrap();
-    let taken = tx.run(sql!("INSERT INTO place (area, key, closed_at) VALUES ('a', 'k', 1)"), ()).await.unwrap_err();
+    let taken =
+        tx.run(sql!("INSERT INTO place (area, key, closed_at) VALUES ('a', 'k', 1)"), ()).await.unwrap_err();
     assert!(taken.is_taken("place_pkey"), "{taken:?}");
 }
 
@@ -160,7 +165,10 @@ async fn after_an_error_nothing_can_be_kept(house: House) {
     insert(&mut tx, "before").await.unwrap();
     tx.record(made("before"));
     insert(&mut tx, "there").await.unwrap_err();
-    assert!(insert(&mut tx, "after").await.unwrap_err().is_taken("thing_pkey"), "the first error is told again");
+    assert!(
+        insert(&mut tx, "after").await.unwrap_err().is_taken("thing_pkey"),
+        "the first error is told again"
+    );
     assert!(tx.commit().await.unwrap_err().is_taken("thing_pkey"));
     assert_eq!(house.things().await, ["there"]);
     assert_eq!(house.facts().await, 1);
@@ -207,7 +215,11 @@ async fn only_what_is_committed_is_seen_from_outside(house: House) {
 
 /// On SQLite the members of the group cannot know; PostgreSQL says what it was.
 async fn a_commit_that_fails_keeps_nothing(house: House) {
-    house.run(sql!("CREATE TABLE child (thing TEXT NOT NULL REFERENCES thing (name) DEFERRABLE INITIALLY DEFERRED)")).await;
+    house
+        .run(sql!(
+            "CREATE TABLE child (thing TEXT NOT NULL REFERENCES thing (name) DEFERRABLE INITIALLY DEFERRED)"
+        ))
+        .await;
     let mut tx = house.db.write(Origin::system()).await.unwrap();
     insert(&mut tx, "new").await.unwrap();
     tx.run(sql!("INSERT INTO child (thing) VALUES ('nobody')"), ()).await.unwrap();
@@ -268,8 +280,7 @@ async fn values_come_back_as_they_went(house: House) {
         list: store::JsonText(vec!["a".into(), "\"".into()]),
     };
     let text = sql!("INSERT INTO everything VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
-    let values =
-        (went.yes, went.no, went.number, went.missing, &went.text, &went.bytes, went.at, &went.list);
+    let values = (went.yes, went.no, went.number, went.missing, &went.text, &went.bytes, went.at, &went.list);
     house.db.change(Origin::system(), text, values, Vec::new()).await.unwrap();
     assert_eq!(house.one::<Everything>(sql!("SELECT * FROM everything")).await, went);
 }
@@ -304,7 +315,9 @@ async fn the_common_subset_means_the_same(house: House) {
          INSERT INTO thing (name, n, version) SELECT name || '-copy', n, 1 FROM source"
     );
     assert_eq!(tx.run(copy, (0i64,)).await.unwrap(), 1);
-    let from = sql!("UPDATE thing SET n = other.n + 1 FROM thing AS other WHERE thing.name = 'one' AND other.name = 'two'");
+    let from = sql!(
+        "UPDATE thing SET n = other.n + 1 FROM thing AS other WHERE thing.name = 'one' AND other.name = 'two'"
+    );
     assert_eq!(tx.run(from, ()).await.unwrap(), 1);
     let counted = sql!("SELECT COUNT(*) FILTER (WHERE n > 0), CAST(SUM(n) AS BIGINT) FROM thing");
     assert_eq!(tx.one::<(i64, i64)>(counted, ()).await.unwrap(), (3, 7));
@@ -313,7 +326,8 @@ async fn the_common_subset_means_the_same(house: House) {
         .await
         .unwrap();
     assert_eq!(ranked[0], ("one".into(), 1));
-    let gone: Vec<(String,)> = tx.all(sql!("DELETE FROM thing WHERE n = $1 RETURNING name"), (0i64,)).await.unwrap();
+    let gone: Vec<(String,)> =
+        tx.all(sql!("DELETE FROM thing WHERE n = $1 RETURNING name"), (0i64,)).await.unwrap();
     assert_eq!(gone, [("three".to_owned(),)]);
     tx.commit().await.unwrap();
     assert_eq!(house.things().await, ["one", "two", "two-copy"]);
@@ -322,7 +336,10 @@ async fn the_common_subset_means_the_same(house: House) {
 async fn a_missing_row_is_told(house: House) {
     assert_eq!(house.db.opt::<(i64,)>(sql!("SELECT n FROM thing"), ()).await.unwrap(), None);
     let missing = house.db.one::<(i64,)>(sql!("SELECT n FROM thing"), ()).await;
-    assert!(matches!(&missing, Err(StoreError::Inconsistent(text)) if text.contains("SELECT n FROM thing")), "{missing:?}");
+    assert!(
+        matches!(&missing, Err(StoreError::Inconsistent(text)) if text.contains("SELECT n FROM thing")),
+        "{missing:?}"
+    );
     let mut tx = house.db.write(Origin::system()).await.unwrap();
     tx.one::<(i64,)>(sql!("SELECT n FROM thing"), ()).await.unwrap_err();
     assert!(matches!(tx.commit().await, Err(StoreError::Inconsistent(_))));
@@ -363,7 +380,9 @@ async fn completing_and_raising_at_once_does_not_deadlock(house: House) {
     const SINKS: [&str; 3] = ["a", "b", "c"];
     async fn raise(db: Db) -> Result<(), StoreError> {
         let mut tx = db.write(Origin::system()).await?;
-        tx.record(SINKS.iter().fold(made("x"), |fact, sink| fact.to(Address::reconcile(*sink, subject("x")))));
+        tx.record(
+            SINKS.iter().fold(made("x"), |fact, sink| fact.to(Address::reconcile(*sink, subject("x")))),
+        );
         tx.commit().await
     }
     raise(house.db.clone()).await.unwrap();
@@ -385,7 +404,10 @@ async fn completing_and_raising_at_once_does_not_deadlock(house: House) {
                 for row in delivery::claim(&house.db, sink, lease, 1, false).await.unwrap() {
                     let mut tx = house.db.write(Origin::system()).await.unwrap();
                     let others = SINKS.iter().filter(|other| **other != sink);
-                    tx.record(others.fold(made("x"), |fact, other| fact.to(Address::reconcile(*other, subject("x")))));
+                    tx.record(
+                        others
+                            .fold(made("x"), |fact, other| fact.to(Address::reconcile(*other, subject("x")))),
+                    );
                     row.complete(&mut tx).await.expect("completed without a deadlock");
                     tx.commit().await.expect("committed without a deadlock");
                 }

@@ -40,6 +40,9 @@ async fn nobody_is_answered_as_each_endpoint_demands(scene: &Scene) {
                     assert!(challenge, "{route:?} does not say how to authenticate");
                     assert!(!text.contains(server::stage::DOMAIN), "{route:?}: {text}");
                 }
+                Visibility::Public | Visibility::Operations if route.path.contains('{') => {
+                    assert_eq!(status, 404, "{route:?}: {text}");
+                }
                 Visibility::Public | Visibility::Operations => assert_eq!(status, 200, "{route:?}: {text}"),
                 Visibility::Browser => match location {
                     // A post becomes the same by GET.

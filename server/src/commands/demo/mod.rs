@@ -11,9 +11,9 @@ use clap::Args;
 use kernel::Ctx;
 
 use super::Outcome;
-use crate::stage::{Stage, StageOptions};
 use crate::config::{Log, LogFormat};
 use crate::logging;
+use crate::stage::{Stage, StageOptions};
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {

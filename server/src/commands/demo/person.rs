@@ -87,8 +87,7 @@ impl Play<'_> {
             None => self.id = Some(self.stage.hr.hire(&self.person).await?),
         }
         let card = until("a card on the controller", || self.stage.only_card()).await?;
-        let link =
-            self.stage.invite(&self.person.user_name).await?;
+        let link = self.stage.invite(&self.person.user_name).await?;
         say(format_args!("{} is hired; the door holds card {card}.", self.person.display_name()));
         say(format_args!("Set a password:  {link}"));
         say(format_args!("Then sign in:    {}  as {}", self.stage.app.home(), self.person.user_name));

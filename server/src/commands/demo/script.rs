@@ -105,7 +105,7 @@ async fn look_again(stage: &Stage, timeline: &Timeline, browser: &mut Browser, s
 async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Outcome {
     prove(!stage.controller.swipe(card, CONTROL_ROOM).granted, "the next swipe is denied")?;
     timeline.step("door", "the next swipe at the control room is denied");
-    let (signed, receipt) = complete_receipt(stage, id).await?;
+    let (signed, receipt) = complete_receipt(stage, id, card).await?;
     let door = &receipt["doors"][0];
     timeline.step(
         "receipt",
@@ -123,8 +123,9 @@ async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Out
     Ok(())
 }
 
-/// The edition that names the observed denial.
-async fn complete_receipt(stage: &Stage, id: &str) -> Result<(String, Value), Failure> {
+/// The edition that names the observed denial. A denial counts once the absence is watched, so the card is
+/// shown again and again, as its holder would.
+async fn complete_receipt(stage: &Stage, id: &str, card: u32) -> Result<(String, Value), Failure> {
     let began = std::time::Instant::now();
     loop {
         let (code, said) = stage.cardea(&["receipt", "show", id, "--signed"]).await?;
@@ -135,6 +136,7 @@ async fn complete_receipt(stage: &Stage, id: &str) -> Result<(String, Value), Fa
             prove(receipt["user"] == id, "the receipt is about the employee")?;
             return Ok((said.trim().to_owned(), receipt));
         }
+        prove(!stage.controller.swipe(card, CONTROL_ROOM).granted, "every further swipe is denied")?;
         prove(began.elapsed().as_secs() < 15, format_args!("a receipt at level A4, not: {said}"))?;
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
