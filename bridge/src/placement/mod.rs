@@ -357,7 +357,7 @@ pub(crate) async fn doubt(
     row.set_points(&points);
     row.cause = Some(cause.to_string());
     row.requested_at = tx.now();
-    (row.sent_at, row.accepted_at, row.read_back_at) = (None, None, None);
+    (row.sent_at, row.accepted_at, row.read_back_at, row.attempts) = (None, None, None, 0);
     put(tx, &row).await.map(drop)
 }
 

@@ -99,7 +99,8 @@ impl Wish {
             lock_confirmed_at: None,
             denial_observed_at: None,
             watched_at: None,
-            attempts: delivery.attempt,
+            // A delivery that is raised again begins to count anew.
+            attempts: unfinished.map_or(delivery.attempt, |seen| delivery.attempt.max(seen.attempts + 1)),
         };
         Attempt { row, points, newly: Vec::new(), goes_on: unfinished.is_some() }
     }

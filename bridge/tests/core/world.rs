@@ -23,7 +23,6 @@ use keys::{Evidence, KeyRing, RotationPolicy, SealingKeys, verify_evidence};
 use policy::{BASELINE, Policies};
 use serde_json::{Value, json};
 use sim::uhppote::{Card as Held, Controller, ControllerOptions};
-use sqlx::{Connection as _, Executor as _};
 use store::{Db, DbConfig, FactBody, Lane, Origin, Row, Sink, Sinks, Sql, StoreError, StoredFact, Tx, sql};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -101,7 +100,7 @@ impl World {
 
     /// `None`, with a reason on the output, where there is no server.
     pub(crate) async fn postgres() -> Option<Self> {
-        let database = ServerDatabase::create().await?;
+        let database = ServerDatabase::create()?;
         Some(Self::open(database.config(), Place::Server(database)).await)
     }
 
@@ -518,15 +517,13 @@ struct ServerDatabase {
 }
 
 impl ServerDatabase {
-    async fn create() -> Option<Self> {
+    fn create() -> Option<Self> {
         let admin = server()?;
         let random: [u8; 8] = Ctx::system().random();
         let name =
             random.iter().fold(String::from("cardea_bridge_"), |name, byte| format!("{name}{byte:02x}"));
         let how = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
-        let mut conn = sqlx::PgConnection::connect(&admin).await.expect("the server answers");
-        let text = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} {how}"));
-        conn.execute(sqlx::raw_sql(text)).await.expect("a new database");
+        psql(&admin, &format!("CREATE DATABASE {name} {how}"));
         Some(Self { admin, name })
     }
 
@@ -538,18 +535,19 @@ impl ServerDatabase {
 
 impl Drop for ServerDatabase {
     fn drop(&mut self) {
-        let (admin, name) = (self.admin.clone(), self.name.clone());
-        // Dropping awaits nothing, so a thread with a runtime of its own; what stays goes with its cluster.
-        let _ = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let mut conn = sqlx::PgConnection::connect(&admin).await.map_err(std::io::Error::other)?;
-                let text = sqlx::AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-                conn.execute(sqlx::raw_sql(text)).await.map(drop).map_err(std::io::Error::other)
-            })
-        })
-        .join();
+        // Not while a failed test unwinds: what stays goes with its cluster.
+        if !std::thread::panicking() {
+            psql(&self.admin, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
     }
+}
+
+fn psql(admin: &str, sql: &str) {
+    let output = std::process::Command::new("psql")
+        .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", sql, admin])
+        .output()
+        .expect("psql runs");
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The URL of a server from the environment; without it the test is skipped, in CI it fails.

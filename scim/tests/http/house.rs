@@ -2,22 +2,24 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
 use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
-use actix_web::{App, body};
+use actix_web::{App, HttpServer, body};
 use kernel::id::{ScimConnectionId, UserId};
 use kernel::{Actor, Assurance, Clock as _, Ctx, ManualClock, Secret, SystemClock, Token};
 use scim::Scim;
 use serde_json::{Value as Json, json};
 use store::{Db, DbConfig, FactBody, Origin, Sinks, StoredFact, sql};
 use url::Url;
-use web::{Edge, Networks};
+use web::{Edge, Issuer, Networks};
 
 pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub(crate) const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -26,6 +28,8 @@ pub(crate) const PATCH: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 pub(crate) const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 pub(crate) const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 pub(crate) const BASE: &str = "https://id.example.org/scim/v2";
+
+const REFUSED_BELOW: &[(&str, web::Refuse)] = &[("/scim/", scim::refuse)];
 
 /// A server, and the token of the connection that it knows.
 pub(crate) struct House {
@@ -93,6 +97,24 @@ impl House {
         Scim::new(self.db.clone(), "https://id.example.org".parse().unwrap())
     }
 
+    /// Serves on a free port until stopped; the address of the SCIM root there.
+    pub(crate) fn serve(&self) -> (String, ServerHandle) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let issuer: Issuer = origin.parse().unwrap();
+        let scim = Data::new(Scim::new(self.db.clone(), issuer.clone()));
+        let edge = Arc::new(Edge { ctx: self.db.ctx().clone(), issuer, proxies: Networks::default() });
+        let app = move || {
+            App::new()
+                .app_data(scim.clone())
+                .configure(|config| web::mount(config, &edge, &scim::routes(), REFUSED_BELOW))
+        };
+        let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        (format!("{origin}/scim/v2"), handle)
+    }
+
     /// Moves the clock.
     pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
@@ -102,11 +124,10 @@ impl House {
     pub(crate) async fn ask(&self, request: TestRequest) -> Answer {
         let issuer = "https://id.example.org".parse().unwrap();
         let edge = Arc::new(Edge { ctx: self.db.ctx().clone(), issuer, proxies: Networks::default() });
-        let unknown: &[(&str, web::Refuse)] = &[("/scim/", scim::refuse)];
         let app = test::init_service(
             App::new()
                 .app_data(Data::new(self.scim()))
-                .configure(|config| web::mount(config, &edge, &scim::routes(), unknown)),
+                .configure(|config| web::mount(config, &edge, &scim::routes(), REFUSED_BELOW)),
         )
         .await;
         let answer = match test::try_call_service(&app, request.to_request()).await {
@@ -274,7 +295,7 @@ impl Answer {
 }
 
 /// Says why a test does nothing, here and in the file from which `tests/run` tells it at the end.
-fn report_skip(reason: &str) {
+pub(crate) fn report_skip(reason: &str) {
     assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI skips nothing: {reason}");
     let thread = std::thread::current();
     let line = format!("{}: {reason}\n", thread.name().unwrap_or("a test"));

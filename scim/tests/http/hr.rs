@@ -1,14 +1,6 @@
 //! The simulated HR department, an independent witness, over a real socket.
 
-use std::net::{Ipv4Addr, TcpListener};
-use std::sync::Arc;
-
-use actix_web::dev::ServerHandle;
-use actix_web::web::Data;
-use actix_web::{App, HttpServer};
-use scim::Scim;
 use sim::hr::{Hr, Person};
-use web::{Edge, Issuer, Networks};
 
 use crate::house::{ENTERPRISE, House, on_both_engines};
 
@@ -18,27 +10,8 @@ on_both_engines! {
     hr_hears_why_it_is_refused
 }
 
-/// Serves the house on a free port until stopped.
-fn serve(house: &House) -> (String, ServerHandle) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-    let issuer: Issuer = origin.parse().unwrap();
-    let scim = Data::new(Scim::new(house.db.clone(), issuer.clone()));
-    let edge = Arc::new(Edge { ctx: house.db.ctx().clone(), issuer, proxies: Networks::default() });
-    let app = move || {
-        let unknown: &[(&str, web::Refuse)] = &[("/scim/", scim::refuse)];
-        App::new()
-            .app_data(scim.clone())
-            .configure(|config| web::mount(config, &edge, &scim::routes(), unknown))
-    };
-    let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap().run();
-    let handle = server.handle();
-    actix_web::rt::spawn(server);
-    (format!("{origin}/scim/v2"), handle)
-}
-
 async fn a_working_life_as_hr_tells_it(house: &House) {
-    let (base, server) = serve(house);
+    let (base, server) = house.serve();
     let hr = Hr::new(&base, house.token.expose().as_str()).unwrap();
     hr.test_connection().await.unwrap();
     let boss = hr.hire(&Person::new("Grace", "Hopper", "nordgrid.example")).await.unwrap();
@@ -77,7 +50,7 @@ async fn a_working_life_as_hr_tells_it(house: &House) {
 }
 
 async fn a_group_as_hr_keeps_it(house: &House) {
-    let (base, server) = serve(house);
+    let (base, server) = house.serve();
     let hr = Hr::new(&base, house.token.expose().as_str()).unwrap();
     let ada = hr.hire(&Person::new("Ada", "Lovelace", "nordgrid.example")).await.unwrap();
     let bob = hr.hire(&Person::new("Bob", "Miner", "nordgrid.example")).await.unwrap();
@@ -97,7 +70,7 @@ async fn a_group_as_hr_keeps_it(house: &House) {
 }
 
 async fn hr_hears_why_it_is_refused(house: &House) {
-    let (base, server) = serve(house);
+    let (base, server) = house.serve();
     let hr = Hr::new(&base, house.token.expose().as_str()).unwrap();
     let ada = Person::new("Ada", "Lovelace", "nordgrid.example");
     hr.hire(&ada).await.unwrap();

@@ -149,6 +149,7 @@ impl Declaration {
             });
             items.push(Item::new(Kind::Area, name, fields));
         }
+        check_access_points(&self.door_system)?;
         for (name, system) in self.door_system {
             door_items(name, system, folder, &mut items)?;
         }
@@ -221,6 +222,22 @@ fn door_items(
     Ok(())
 }
 
+/// The name of an access point is its own, whatever door system it belongs to.
+fn check_access_points(systems: &BTreeMap<String, DoorSystem>) -> Result<(), FileError> {
+    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, system) in systems {
+        for point in system.access_points.keys() {
+            if let Some(other) = owners.insert(point, name) {
+                return Err(FileError::Contradiction(format!(
+                    "access point {point} is declared by door_system {other} and by door_system {name}: give one \
+                     of them another name"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 fn secret(what: &str, folder: &Path, file: &Path) -> Result<Secret<String>, FileError> {
     let path = folder.join(file);
     read_secret(&path).map_err(|reason| FileError::Unreadable { what: what.into(), path, reason })
@@ -239,4 +256,255 @@ fn bearer(what: &str, folder: &Path, file: &Path) -> Result<TokenHash, FileError
 
 fn unreadable(what: String, path: PathBuf, error: &std::io::Error) -> FileError {
     FileError::Unreadable { what, path, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    /// A folder with files: a bearer secret of 32 characters, and what is wrong with others.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, text) in [
+            ("good.secret", format!("{SECRET}\n")),
+            ("windows.secret", format!("{SECRET}\r\n")),
+            ("spaced.secret", format!(" {SECRET}")),
+            ("short.secret", format!("{}\n", &SECRET[1..])),
+            ("empty.secret", "\n".to_owned()),
+            ("doors.cedar", "permit (principal, action, resource);\n".to_owned()),
+        ] {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        folder
+    }
+
+    fn read(text: &str) -> Result<Vec<Item>, FileError> {
+        let folder = folder();
+        Declaration::parse(text)?.items(folder.path())
+    }
+
+    #[track_caller]
+    fn one(text: &str) -> Item {
+        let mut items = read(text).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(items.len(), 1);
+        items.remove(0)
+    }
+
+    #[track_caller]
+    fn check(text: &str, expect: serde_json::Value) {
+        let item = one(text);
+        assert_eq!(item.fields, Item::new(item.kind, &item.name, expect).fields);
+    }
+
+    #[track_caller]
+    fn refuses(text: &str, because: &[&str]) {
+        let error = read(text).unwrap_err().to_string();
+        for words in because {
+            assert!(error.contains(words), "{words:?} is not in: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_declares_nothing() {
+        assert!(read("").unwrap().is_empty());
+        assert!(read("# nothing yet\n[client]\n").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        check(
+            r#"
+            [client.app]
+            public = true
+            redirect_uris = ["https://app.example/cb"]
+            "#,
+            json!({
+                "name": "app", "redirect_uris": ["https://app.example/cb"], "sensitivity": "moderate",
+                "id_token_alg": "ES256",
+            }),
+        );
+        check("[area.hall]\nprotection_class = -1", json!({ "title": "hall", "protection_class": -1 }));
+        check("[access_profile.p]\naccess_points = []", json!({ "title": "p", "access_points": [] }));
+        check("[door_system.hq]\nconnector = \"x\"", json!({ "connector": "x" }));
+    }
+
+    #[test]
+    fn everything_that_can_be_said_is_read() {
+        check(
+            r#"
+            [client."grid console"]
+            name = "Grid"
+            secret_file = "good.secret"
+            redirect_uris = []
+            sensitivity = "critical"
+            project = "grid"
+            id_token_alg = "RS256"
+            "#,
+            json!({
+                "name": "Grid", "secret_hash": TokenHash::of(SECRET).as_str(), "redirect_uris": [],
+                "sensitivity": "critical", "project": "grid", "id_token_alg": "RS256",
+            }),
+        );
+        check(
+            r#"
+            [access_profile.p]
+            title = "P"
+            project = "grid"
+            access_points = ["b", "a", "b"]
+            "#,
+            json!({ "title": "P", "project": "grid", "access_points": ["a", "b"] }),
+        );
+        check(
+            r#"
+            [card_pool.staff]
+            format = "h10301"
+            facility = 123
+            first = 1
+            last = 9
+            "#,
+            json!({ "format": "h10301", "facility": 123, "first": 1, "last": 9 }),
+        );
+    }
+
+    #[test]
+    fn a_policy_is_given_as_text_or_as_file() {
+        let expect = json!({ "text": "permit (principal, action, resource);\n" });
+        check("[policy.p]\ntext = '''\npermit (principal, action, resource);\n'''", expect.clone());
+        check("[policy.p]\nfile = \"doors.cedar\"", expect);
+        refuses("[policy.p]", &["policy p", "text or file"]);
+        refuses("[policy.p]\ntext = \"\"\nfile = \"doors.cedar\"", &["policy p", "text or file"]);
+    }
+
+    #[test]
+    fn a_door_system_comes_with_its_access_points_and_its_own_settings() {
+        let items = read(
+            r#"
+            [door_system.hq]
+            connector = "uhppote"
+            secret_file = "short.secret"
+            config = { listen = "x", n = [1, 2.5] }
+            access_points = { b = "hall", a = "lobby" }
+            "#,
+        )
+        .unwrap();
+        let names: Vec<_> = items.iter().map(|item| (item.kind, item.name.as_str())).collect();
+        assert_eq!(names, [(Kind::AccessPoint, "a"), (Kind::AccessPoint, "b"), (Kind::DoorSystem, "hq")]);
+        assert_eq!(
+            (&items[1].fields["door_system"], &items[1].fields["area"]),
+            (&json!("hq"), &json!("hall"))
+        );
+        assert_eq!(items[2].fields["config"], json!({ "listen": "x", "n": [1, 2.5] }));
+        let secret = items[2].secret.as_ref().unwrap().expose();
+        assert_eq!(secret.len(), 31, "it is as long as its vendor wants it");
+    }
+
+    #[test]
+    fn an_access_point_belongs_to_one_door_system() {
+        let system = |name: &str| {
+            format!("[door_system.{name}]\nconnector = \"x\"\naccess_points = {{ d = \"hall\" }}\n")
+        };
+        let both = system("a") + &system("b");
+        refuses(&both, &["access point d", "door_system a", "door_system b"]);
+    }
+
+    #[test]
+    fn a_line_end_is_no_part_of_a_secret_and_a_space_is() {
+        let hash = |file: &str| {
+            let item = one(&format!("[scim_connection.hr]\ntoken_file = \"{file}\""));
+            item.fields["token_hash"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(hash("good.secret"), hash("windows.secret"));
+        assert_ne!(hash("good.secret"), hash("spaced.secret"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        refuses(
+            "[client.app]\npublic = true\nredirect_uri = \"x\"",
+            &["line 3", "`redirect_uri`", "redirect_uris"],
+        );
+        refuses("\n\n[clients.app]", &["line 3", "`clients`", "client"]);
+        for (kind, body) in [
+            ("client", "redirect_uris = []"),
+            ("scim_connection", "token_file = \"good.secret\""),
+            ("policy", "text = \"\""),
+            ("area", "protection_class = 1"),
+            ("door_system", "connector = \"x\""),
+            ("access_profile", "access_points = []"),
+            ("card_pool", "format = \"h10301\"\nfacility = 1\nfirst = 1\nlast = 2"),
+        ] {
+            let line = format!("line {}", body.lines().count() + 2);
+            refuses(&format!("[{kind}.x]\n{body}\nno_such_key = 1"), &[&line, "no_such_key"]);
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_is_refused_with_its_line() {
+        refuses("[area.hall]\nprotection_class = \"high\"", &["line 2", "high"]);
+        refuses("[area.hall]", &["line 1", "protection_class"]);
+        refuses("[client.a]\npublic = true\nredirect_uris = []\nsensitivity = \"Low\"", &["line 4", "low"]);
+        refuses("[client.a]\nredirect_uris = \"https://a.example\"", &["line 2", "sequence"]);
+        refuses("[area.hall]\nprotection_class = 1\nprotection_class = 2", &["line 3", "duplicate"]);
+        refuses("[area.hall\nprotection_class = 1", &["line 1"]);
+        refuses("[area.hall]\nprotection_class = 99999999999999999999", &["line 2"]);
+    }
+
+    #[test]
+    fn a_client_has_a_secret_or_says_that_it_can_keep_none() {
+        let neither = "[client.app]\nredirect_uris = []\n";
+        let secret = "secret_file = \"good.secret\"\n";
+        for text in [
+            neither.to_owned(),
+            format!("{neither}public = false"),
+            format!("{neither}{secret}public = true"),
+        ] {
+            refuses(&text, &["client app", "give secret_file, or public = true"]);
+        }
+        assert!(one(&format!("{neither}{secret}public = false")).fields.contains_key("secret_hash"));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_what_wants_it() {
+        refuses(
+            "[scim_connection.hr]\ntoken_file = \"none\"",
+            &["scim_connection hr", "none", "No such file"],
+        );
+        refuses(
+            "[scim_connection.hr]\ntoken_file = \"empty.secret\"",
+            &["scim_connection hr", "it is empty"],
+        );
+        refuses("[client.a]\nredirect_uris = []\nsecret_file = \"none\"", &["client a", "none"]);
+        refuses("[door_system.hq]\nconnector = \"x\"\nsecret_file = \"none\"", &["door_system hq", "none"]);
+        refuses("[policy.p]\nfile = \"none.cedar\"", &["policy p", "none.cedar"]);
+    }
+
+    #[test]
+    fn a_bearer_secret_that_could_be_guessed_is_refused_and_not_repeated() {
+        for text in [
+            "[scim_connection.hr]\ntoken_file = \"short.secret\"",
+            "[client.a]\nredirect_uris = []\nsecret_file = \"short.secret\"",
+        ] {
+            refuses(text, &["short.secret", "shorter than 32 characters", "openssl rand"]);
+            assert!(!read(text).unwrap_err().to_string().contains(&SECRET[1..9]));
+        }
+    }
+
+    /// README.md points to it.
+    #[test]
+    fn the_example_shows_every_kind() {
+        let text = include_str!("../stage/grid.toml")
+            .replace("{redirect_uri}", "https://grid.example/callback")
+            .replace("{serial}", "405419896")
+            .replace("{controller}", "127.0.0.1:60000")
+            .replace("{push}", "127.0.0.1:60001");
+        let folder = folder();
+        for secret in ["hr.token", "grid-console.secret"] {
+            std::fs::write(folder.path().join(secret), SECRET).unwrap();
+        }
+        let items = Declaration::parse(&text).unwrap().items(folder.path()).unwrap();
+        let kinds: std::collections::BTreeSet<Kind> = items.iter().map(|item| item.kind).collect();
+        assert_eq!(kinds, Kind::ALL.into());
+    }
 }

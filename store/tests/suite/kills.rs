@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kernel::{Ctx, Secret};
-use store::{Address, Db, DbConfig, Delivery, Lane, Origin, Settled, Sink, SinkError, Sinks, delivery, sql};
+use store::{Address, Db, DbConfig, Delivery, Lane, Origin, Settled, Sink, SinkError, Sinks, sql};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
@@ -40,13 +40,20 @@ async fn postgres() {
     nothing_is_lost(house, database, "kills::postgres").await;
 }
 
+/// Of both kinds: letters, which are messages, and doors, whose revocations are reconciled.
+const SINKS: [&str; 2] = ["letters", "doors"];
+
+fn addresses(name: &str) -> [Address; 2] {
+    [Address::message(SINKS[0], subject(name)), Address::reconcile(SINKS[1], subject(name)).revoking(true)]
+}
+
 async fn nothing_is_lost(house: House, database: String, test: &'static str) {
     let folder = folder();
-    let log = folder.path().join("delivered");
-    let start = |role| Victim::start(test, role, &database, &log);
+    let log = |sink: &str| folder.path().join(sink);
+    let start = |role, sink| Victim::start(test, role, sink, &database, &log(sink));
 
     // Before any delivery: while several tasks record.
-    let mut recorder = start("record");
+    let mut recorder = start("record", "none");
     let mut acknowledged: BTreeSet<String> = BTreeSet::new();
     while acknowledged.len() < 60 {
         acknowledged.insert(recorder.hears("acknowledged ").await);
@@ -54,67 +61,68 @@ async fn nothing_is_lost(house: House, database: String, test: &'static str) {
     acknowledged.extend(recorder.kill().await);
     // One look: a server may just be committing what the killed one had asked for.
     let counts: (i64, i64, i64) = house
-        .one(sql!("SELECT (SELECT COUNT(*) FROM thing), (SELECT COUNT(*) FROM fact), (SELECT COUNT(*) FROM delivery)"))
+        .one(sql!(
+            "SELECT (SELECT COUNT(*) FROM thing), (SELECT COUNT(*) FROM fact), (SELECT COUNT(*) FROM delivery)"
+        ))
         .await;
     assert_eq!(
-        (counts.0, counts.0),
+        (counts.0, 2 * counts.0),
         (counts.1, counts.2),
-        "a thing, its fact and its delivery come together"
+        "a thing, its fact and its deliveries come together"
     );
     let things: BTreeSet<String> = house.things().await.into_iter().collect();
     assert!(acknowledged.is_subset(&things), "acknowledged and lost: {:?}", acknowledged.difference(&things));
 
-    // During one: begun, and nothing done. After one: done, and not yet said so.
-    let mut during = start("stop when begun");
-    let begun = during.hears("begun ").await;
-    during.kill().await;
-    let mut after = start("stop when done");
-    let done = after.hears("done ").await;
-    after.kill().await;
+    for sink in SINKS {
+        // During one: begun, and nothing done. After one: done, and not yet said so.
+        let mut during = start("stop when begun", sink);
+        let begun = during.hears("begun ").await;
+        during.kill().await;
+        let mut after = start("stop when done", sink);
+        let done = after.hears("done ").await;
+        after.kill().await;
+        deliver_the_rest(&house, sink, log(sink)).await;
+        let things = house.things().await.into_iter().collect();
+        judge(&std::fs::read_to_string(log(sink)).unwrap(), &things, &begun, &done);
+    }
+}
 
-    // The next start does the rest.
+/// The next start.
+async fn deliver_the_rest(house: &House, sink: &'static str, log: PathBuf) {
     let (stop, stopped) = watch::channel(false);
-    let sink = Arc::new(Logging { log: log.clone(), role: "deliver".into() });
-    let lane = tokio::spawn(lane().run(house.db.clone(), sink, stopped));
+    let logging = Arc::new(Logging { log, role: "deliver".into() });
+    let running = tokio::spawn(lane(sink).run(house.db.clone(), logging, stopped));
+    let left = sql!("SELECT COUNT(*) FROM delivery WHERE sink = $1 AND due_at IS NOT NULL");
     patient(async {
-        while delivery::depth(&house.db).await.unwrap() != (0, 0) {
+        while house.db.one::<(i64,)>(left.clone(), (sink,)).await.unwrap() != (0,) {
             settle().await;
         }
     })
     .await;
     stop.send(true).unwrap();
-    patient(lane).await.unwrap();
+    patient(running).await.unwrap();
+}
 
-    let things: BTreeSet<String> = house.things().await.into_iter().collect();
-    let log = std::fs::read_to_string(&log).unwrap();
-    let lines = |word: &str| -> Vec<String> {
-        log.lines().filter_map(|line| line.strip_prefix(word)).map(str::to_owned).collect()
-    };
-    let mut delivered: HashMap<String, Vec<String>> = HashMap::new();
+/// Each thing was delivered; `begun` and `done` were killed and came again; and a double has the same id.
+fn judge(log: &str, things: &BTreeSet<String>, begun: &str, done: &str) {
+    let lines = |word: &'static str| log.lines().filter_map(move |line| line.strip_prefix(word));
+    let mut delivered: HashMap<&str, Vec<&str>> = HashMap::new();
     for line in lines("done ") {
         let (id, thing) = line.split_once(' ').unwrap();
-        delivered.entry(thing.to_owned()).or_default().push(id.to_owned());
+        delivered.entry(thing).or_default().push(id);
     }
-    assert_eq!(delivered.keys().cloned().collect::<BTreeSet<_>>(), things, "each was delivered");
-    let doubles: Vec<_> = delivered.iter().filter(|(_, ids)| ids.len() > 1).collect();
-    let (done_id, done_thing) = done.split_once(' ').unwrap();
-    assert!(
-        doubles.iter().any(|(thing, _)| *thing == done_thing),
-        "done, and done again: {done}, {doubles:?}"
-    );
-    assert!(delivered[done_thing].iter().all(|id| id == done_id), "with the same id: {done}, {doubles:?}");
-    assert!(
-        lines("begun ").iter().filter(|line| **line == begun).count() > 1,
-        "begun again with the same id: {begun}"
-    );
+    assert_eq!(delivered.keys().map(|thing| (*thing).to_owned()).collect::<BTreeSet<_>>(), *things);
+    assert!(lines("begun ").filter(|line| *line == begun).count() > 1, "begun again: {begun}");
+    let (_, thing) = done.split_once(' ').unwrap();
+    assert!(delivered[thing].len() > 1, "done, and done again: {done}");
     for (thing, ids) in &delivered {
         assert!(ids.iter().all(|id| *id == ids[0]), "{thing} was delivered under several ids: {ids:?}");
     }
 }
 
 /// Leases are short, so that the next process need not wait long for those of the killed one.
-fn lane() -> Lane {
-    Lane { lease: Duration::from_secs(1), ..Lane::new("log") }
+fn lane(sink: &str) -> Lane {
+    Lane { lease: Duration::from_secs(1), ..Lane::new(sink) }
 }
 
 /// A sink that appends to a file what it begins and what it has done.
@@ -162,9 +170,8 @@ impl Doomed {
     /// Plays the role that the environment names until killed; `false` when there is none.
     async fn act() -> bool {
         let told = |name: &str| std::env::var(format!("CARDEA_STORE_DOOMED_{name}")).ok();
-        let (Some(role), Some(database), Some(log)) = (told("ROLE"), told("DATABASE"), told("LOG")) else {
-            return false;
-        };
+        let (Some(role), Some(sink)) = (told("ROLE"), told("SINK")) else { return false };
+        let (Some(database), Some(log)) = (told("DATABASE"), told("LOG")) else { return false };
         let config = if database.starts_with("postgres") {
             DbConfig::Postgres { url: Secret::new(database), connections: 8 }
         } else {
@@ -176,7 +183,7 @@ impl Doomed {
             futures_util::future::join_all(tasks).await;
         }
         let (_stop, stopped) = watch::channel(false);
-        lane().run(db, Arc::new(Logging { log: log.into(), role }), stopped).await;
+        lane(&sink).run(db, Arc::new(Logging { log: log.into(), role }), stopped).await;
         true
     }
 }
@@ -184,7 +191,7 @@ impl Doomed {
 async fn record_for_ever(db: Db, task: usize) {
     for n in 0.. {
         let name = format!("{task}-{n}");
-        let fact = made(&name).to(Address::message("log", subject(&name)));
+        let fact = addresses(&name).into_iter().fold(made(&name), store::Fact::to);
         if n % 2 == 0 {
             let text = sql!("INSERT INTO thing (name, n, version) VALUES ($1, 0, 1)");
             db.change(Origin::system(), text, (&name,), vec![fact]).await.unwrap();
@@ -205,10 +212,11 @@ struct Victim {
 }
 
 impl Victim {
-    fn start(test: &str, role: &str, database: &str, log: &std::path::Path) -> Self {
+    fn start(test: &str, role: &str, sink: &str, database: &str, log: &std::path::Path) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--nocapture"])
             .env("CARDEA_STORE_DOOMED_ROLE", role)
+            .env("CARDEA_STORE_DOOMED_SINK", sink)
             .env("CARDEA_STORE_DOOMED_DATABASE", database)
             .env("CARDEA_STORE_DOOMED_LOG", log)
             .stdout(Stdio::piped())

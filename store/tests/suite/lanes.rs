@@ -20,6 +20,7 @@ on_every_engine!(
     what_is_raised_during_work_is_looked_at_once_more_after_it,
     one_subject_is_worked_on_by_one_at_a_time,
     a_sink_that_panics_or_hangs_is_tried_again,
+    a_revocation_that_fails_is_put_off_longer_and_longer,
     a_sink_that_completes_in_its_own_transaction,
     stopping_finishes_what_was_claimed,
 );
@@ -95,6 +96,9 @@ const IN_A_ROW: usize = 40;
 
 async fn one_after_the_other(from: &Db, lane: &mut Running, rounds: usize) {
     for n in 0..rounds {
+        // The lane has looked once more after the one before, and found nothing.
+        all_done(from).await;
+        settle().await;
         let id = n.to_string();
         record(from, &id, false).await;
         assert_eq!(lane.next().await, format!("+{id}"));
@@ -264,6 +268,42 @@ async fn a_sink_that_panics_or_hangs_is_tried_again(house: House) {
     assert_eq!(failures, ["the sink panicked", "the sink took longer than its lease", "refused"]);
 }
 
+/// Fails, and remembers which attempt it was.
+#[derive(Default)]
+struct Refusing(Mutex<Vec<i64>>);
+
+#[async_trait::async_trait]
+impl Sink for Refusing {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        self.0.lock().unwrap().push(delivery.attempt);
+        Err(SinkError::Retry("unreachable".into()))
+    }
+}
+
+async fn a_revocation_that_fails_is_put_off_longer_and_longer(house: House) {
+    let sink = Arc::new(Refusing::default());
+    let (stop, stopped) = watch::channel(false);
+    let [first_pause, longest_pause] = [600, 6_000].map(Duration::from_secs);
+    let lane = Lane { first_pause, longest_pause, ..Lane::new("door") };
+    let lane = tokio::spawn(lane.run(house.db.clone(), sink.clone(), stopped));
+    record(&house.db, "leaver", true).await;
+    for (attempt, pause) in [(1, 600), (2, 1_200), (3, 2_400)] {
+        patient(async {
+            while sink.0.lock().unwrap().len() < attempt {
+                settle().await;
+            }
+        })
+        .await;
+        settle().await;
+        assert_eq!(sink.0.lock().unwrap().len(), attempt, "not before its time");
+        house.pass(Duration::from_secs(pause));
+    }
+    stop.send(true).unwrap();
+    patient(lane).await.unwrap();
+    let attempts = sink.0.lock().unwrap().clone();
+    assert_eq!(attempts[..3], [1, 2, 3]);
+}
+
 struct Own(Db);
 
 #[async_trait::async_trait]
@@ -292,6 +332,7 @@ async fn stopping_finishes_what_was_claimed(house: House) {
     let mut lane = Running::start(&house.db, &["slow"]);
     assert_eq!(lane.next().await, "+slow");
     lane.stop.send(true).unwrap();
+    settle().await;
     record(&house.db, "too late", false).await;
     settle().await;
     assert!(!lane.task.is_finished());
