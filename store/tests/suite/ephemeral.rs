@@ -178,7 +178,7 @@ async fn keys_and_values_are_any_text(shelf: Shelf) {
 
 /// A link to the real server that can be cut and restored.
 struct Link {
-    address: std::net::SocketAddr,
+    url: Secret<String>,
     mood: watch::Sender<Mood>,
 }
 
@@ -193,7 +193,9 @@ enum Mood {
 
 impl Link {
     async fn to(server: &str) -> Self {
-        let target = server.trim_start_matches("redis://").trim_end_matches('/').to_owned();
+        let target = server.trim_start_matches("redis://").trim_end_matches('/');
+        let (login, target) = target.rsplit_once('@').map_or(("", target), |(login, target)| (login, target));
+        let (login, target) = (login.to_owned(), target.to_owned());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (mood, watched) = watch::channel(Mood::Passing);
@@ -202,7 +204,8 @@ impl Link {
                 tokio::spawn(pass(client, target.clone(), watched.clone()));
             }
         });
-        Self { address, mood }
+        let at = if login.is_empty() { String::new() } else { format!("{login}@") };
+        Self { url: Secret::new(format!("redis://{at}{address}")), mood }
     }
 }
 
@@ -232,8 +235,7 @@ async fn pass(mut client: TcpStream, target: String, mut mood: watch::Receiver<M
 async fn a_redis_that_is_down_or_silent_fails_soon_and_is_used_again_when_it_is_back() {
     let Some(url) = server("CARDEA_TEST_REDIS", "no Redis") else { return };
     let link = Link::to(&url).await;
-    let url = Secret::new(format!("redis://{}", link.address));
-    let ephemeral = Ephemeral::on_redis(&url, &prefix()).await.unwrap();
+    let ephemeral = Ephemeral::on_redis(&link.url, &prefix()).await.unwrap();
     ephemeral.put("k", "v", LONG).await.unwrap();
     for mood in [Mood::Cut, Mood::Silent] {
         link.mood.send(mood).unwrap();

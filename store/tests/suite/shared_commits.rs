@@ -138,7 +138,7 @@ async fn one_who_finds_the_group_too_old_commits_it_before_its_own_turn() {
     let (house, _frozen) = frozen().await;
     let mut tx = house.db.write(Origin::system()).await.unwrap();
     insert(&mut tx, "old").await.unwrap();
-    let between = holder(&house.db, Tx::refuse).await;
+    let between = holder(&house.db, |tx| async move { Ok(drop(tx)) }).await;
     let commit = in_line(tx.commit()).await;
     let last = holder(&house.db, Tx::commit).await;
     assert!(!commit.is_finished(), "the second has its turn in the same group");
@@ -430,15 +430,7 @@ async fn one_who_vanishes_is_rolled_back_and_the_others_commit() {
 #[tokio::test]
 async fn when_all_who_waited_vanish_somebody_commits() {
     let (house, _frozen) = frozen().await;
-    let first = house.db.write(Origin::system()).await.unwrap();
-    let mut tx = {
-        // In line behind the first, so that it hands on.
-        let waiting = house.db.write(Origin::system());
-        let mut waiting = std::pin::pin!(waiting);
-        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
-        drop(first);
-        patient(waiting).await.unwrap()
-    };
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
     insert(&mut tx, "handed on").await.unwrap();
     let db = house.db.clone();
     let waits = in_line(async move { db.write(Origin::system()).await.map(drop) }).await;
@@ -482,41 +474,45 @@ async fn a_change_whose_caller_is_cancelled_is_done_with_its_fact_or_not_at_all(
 }
 
 /// A server's worker thread that stops takes its runtime with it, and every task in it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_runtime_that_ends_in_the_middle_of_a_change_leaves_nothing_half_done() {
-    let house = House::sqlite().await;
+#[tokio::test]
+async fn a_change_whose_runtime_ends_leaves_nothing_half_done() {
+    let (house, _frozen) = frozen().await;
+    let first = house.db.write(Origin::system()).await.unwrap();
+    let (end, ended) = oneshot::channel::<()>();
     let db = house.db.clone();
-    let others = tokio::spawn(async move {
-        let mut acknowledged = Vec::new();
-        for n in 0..300 {
-            let name = format!("other {n:03}");
-            if make(&db, &name).await.is_ok() {
-                acknowledged.push(name);
-            }
-        }
-        acknowledged
+    let worker = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let slow = sql!(
+                "INSERT INTO thing (name, n, version) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL \
+                 SELECT i + 1 FROM n WHERE i < 1000000) SELECT 'ended', COUNT(*), 1 FROM n"
+            );
+            let change = async move { db.change(Origin::system(), slow, (), vec![made("ended")]).await };
+            tokio::spawn(change);
+            ended.await
+        })
     });
-    for n in 0..60 {
-        let db = house.db.clone();
-        let ending = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                tokio::spawn(async move {
-                    let text = sql!("INSERT INTO thing (name, n, version) VALUES ($1, 0, 1)");
-                    let name = format!("ended {n:03}");
-                    db.change(Origin::system(), text, (&name,), vec![made(&name)]).await
-                });
-                tokio::time::sleep(Duration::from_micros(n * 50)).await;
-            });
-        });
-        patient(ending).await.unwrap();
-    }
-    let acknowledged = patient(others).await.unwrap();
-    make(&house.db, "last").await.unwrap();
-    let there = durable(&house).await;
-    assert!(acknowledged.iter().all(|name| there.binary_search(name).is_ok()));
-    assert!(there.len() > acknowledged.len() + 1, "some of the ended ones had come through");
-    assert_eq!(there, told(&house).await);
+    settle().await;
+    let later = in_line(insert_and_commit(house.db.clone(), "later")).await;
+    drop(first);
+    settle().await;
+    // In the middle of its statement.
+    end.send(()).unwrap();
+    patient(worker).await.unwrap().unwrap();
+    patient(later).await.unwrap().unwrap();
+    assert_eq!(durable(&house).await, ["later"]);
+    assert_eq!(told(&house).await, ["later"]);
+}
+
+#[tokio::test]
+async fn one_who_vanishes_alone_does_not_keep_other_processes_out() {
+    let house = House::sqlite().await;
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    insert(&mut tx, "vanished").await.unwrap();
+    drop(tx);
+    let other = house.another_node().await;
+    make(&other, "other process").await.unwrap();
+    assert_eq!(durable(&house).await, ["other process"]);
 }
 
 /// What the facts say that there is.
