@@ -138,7 +138,11 @@ async fn one_who_finds_the_group_too_old_commits_it_before_its_own_turn() {
     let (house, _frozen) = frozen().await;
     let mut tx = house.db.write(Origin::system()).await.unwrap();
     insert(&mut tx, "old").await.unwrap();
-    let between = holder(&house.db, |tx| async move { Ok(drop(tx)) }).await;
+    let between = holder(&house.db, |tx| async move {
+        drop(tx);
+        Ok(())
+    })
+    .await;
     let commit = in_line(tx.commit()).await;
     let last = holder(&house.db, Tx::commit).await;
     assert!(!commit.is_finished(), "the second has its turn in the same group");
@@ -485,7 +489,7 @@ async fn a_change_whose_runtime_ends_leaves_nothing_half_done() {
         runtime.block_on(async {
             let slow = sql!(
                 "INSERT INTO thing (name, n, version) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL \
-                 SELECT i + 1 FROM n WHERE i < 1000000) SELECT 'ended', COUNT(*), 1 FROM n"
+                 SELECT i + 1 FROM n WHERE i < 3000000) SELECT 'ended', COUNT(*), 1 FROM n"
             );
             let change = async move { db.change(Origin::system(), slow, (), vec![made("ended")]).await };
             tokio::spawn(change);
@@ -495,7 +499,9 @@ async fn a_change_whose_runtime_ends_leaves_nothing_half_done() {
     settle().await;
     let later = in_line(insert_and_commit(house.db.clone(), "later")).await;
     drop(first);
-    settle().await;
+    for _ in 0..5 {
+        settle().await;
+    }
     // In the middle of its statement.
     end.send(()).unwrap();
     patient(worker).await.unwrap().unwrap();
