@@ -17,7 +17,7 @@ use crate::delivery::{Hint, Statement, insert, insert_messages, raise_reconciler
 use crate::sql::placeholders;
 use crate::{Address, Sinks, Value};
 
-/// The versioned body of one kind of fact.
+/// The versioned body of one kind of fact: a struct with named fields, none of them called `v`.
 pub trait FactBody: Serialize + DeserializeOwned {
     /// `noun.what-happened`, e.g. `user.deactivated`. Never changes.
     const KIND: &'static str;
@@ -47,6 +47,7 @@ impl Fact {
     #[must_use]
     pub fn new<B: FactBody>(subject: Subject, body: &B) -> Self {
         let mut json = serde_json::to_value(body).unwrap_or_default();
+        debug_assert!(json.is_object(), "the body of {} is no struct with named fields", B::KIND);
         if let Some(object) = json.as_object_mut() {
             object.insert("v".into(), B::VERSION.into());
         }

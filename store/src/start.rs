@@ -6,8 +6,8 @@ use std::time::Duration;
 use kernel::{Ctx, Secret};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
+    SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Connection as _, Executor as _};
 
@@ -97,10 +97,9 @@ pub(crate) async fn open_sqlite(path: &Path) -> Result<(SqliteConnectOptions, Sq
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENT_CACHE);
-    let migrating = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await;
-    let migrating = migrating.map_err(unreachable)?;
-    MIGRATIONS.run(&migrating).await.map_err(migration_error)?;
-    migrating.close().await;
+    let mut conn = SqliteConnection::connect_with(&options).await.map_err(unreachable)?;
+    migrate_sqlite(&mut conn).await?;
+    conn.close().await.map_err(StartError::failed)?;
     let read = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
         .acquire_timeout(REACH_TIMEOUT)
@@ -108,6 +107,14 @@ pub(crate) async fn open_sqlite(path: &Path) -> Result<(SqliteConnectOptions, Sq
         .await
         .map_err(unreachable)?;
     Ok((options, read))
+}
+
+/// All migrations in one transaction, begun as a writer: of several processes one migrates, the others wait and
+/// find it done. `run_direct`, since the future of `run` on one connection cannot be sent between threads.
+async fn migrate_sqlite(conn: &mut SqliteConnection) -> Result<(), StartError> {
+    let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(StartError::failed)?;
+    MIGRATIONS.run_direct(None, &mut *tx, false).await.map_err(migration_error)?;
+    tx.commit().await.map_err(StartError::failed)
 }
 
 fn explain_sqlite(error: &sqlx::Error) -> String {
@@ -137,7 +144,7 @@ pub(crate) async fn open_postgres(
     check_collation(&mut conn).await?;
     // Before anything is changed: a node with a wrong clock must not even migrate.
     check_clock(&mut conn, ctx).await?;
-    MIGRATIONS.run(&mut conn).await.map_err(migration_error)?;
+    MIGRATIONS.run_direct(None, &mut conn, false).await.map_err(migration_error)?;
     // Tuning only: what it does must not change any answer, so it is not versioned and runs each time.
     sqlx::raw_sql(POSTGRES_TUNING).execute(&mut conn).await.map_err(StartError::failed)?;
     conn.close().await.map_err(StartError::failed)?;

@@ -64,6 +64,32 @@ fn unreachable(refused: &StartError, words: &[&str]) {
     }
 }
 
+async fn at_once(config: &DbConfig) {
+    let nodes: Vec<_> = (0..6)
+        .map(|_| {
+            let config = config.clone();
+            tokio::spawn(async move { open(&config).await })
+        })
+        .collect();
+    for node in nodes {
+        let db = node.await.unwrap().expect("each finds it migrated or migrates it");
+        assert_eq!(db.one::<(i64,)>(sql!("SELECT COUNT(*) FROM fact"), ()).await.unwrap(), (0,));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_processes_may_open_an_empty_file_at_once() {
+    let folder = folder();
+    at_once(&DbConfig::Sqlite { path: folder.path().join("cardea.db") }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_nodes_may_open_an_empty_database_at_once() {
+    let how = "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
+    let Some(database) = ServerDatabase::create(how).await else { return };
+    at_once(&database.config()).await;
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let folder = folder();

@@ -418,3 +418,17 @@ async fn completing_and_raising_at_once_does_not_deadlock(house: House) {
         patient(task).await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_whose_connection_was_cut_is_of_unknown_outcome() {
+    let Some(house) = House::postgres().await else { return };
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    insert(&mut tx, "cut").await.unwrap();
+    let (backend,): (i32,) = tx.one(sql!("SELECT pg_backend_pid()"), ()).await.unwrap();
+    let cut = sql!("SELECT pg_terminate_backend(CAST($1 AS INTEGER))");
+    assert_eq!(house.db.one::<(bool,)>(cut, (i64::from(backend),)).await.unwrap(), (true,));
+    let unknown = tx.commit().await;
+    assert!(matches!(unknown, Err(StoreError::OutcomeUnknown)), "{unknown:?}");
+    make(&house.db, "later").await.expect("another connection is used");
+    assert_eq!(house.things().await, ["later"]);
+}
