@@ -4,7 +4,8 @@
 //! that runs in a server, but for its pages: the door system with lane, feed and sweep, entitlement, receipts.
 //! The controller is simulated on a thread of its own and spoken to over real UDP. Three times: with nothing
 //! else to do; with 500 grants and more waiting in the same lane and as many deliveries elsewhere; and the same
-//! at a controller that is busy with each request for 2 ms. It prints and judges nothing.
+//! at a controller that is busy with each request for 2 ms. Then: from a denial at the door to the signed edition
+//! of the receipt that names it. It prints and judges nothing.
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
 use std::collections::HashMap;
@@ -35,6 +36,8 @@ use tokio::sync::watch;
 const SERIAL: u32 = 405_419_896;
 /// How many leavers each figure rests on.
 const LEAVERS: usize = 200;
+/// How many show their card after they left.
+const DENIALS: usize = 50;
 /// How many of them leave before what waits is filled up again.
 const ROUND: usize = 20;
 /// What must wait at least, in the lane and elsewhere, whenever somebody leaves.
@@ -71,6 +74,7 @@ async fn all(config: &DbConfig) {
     let house = House::open(config).await;
     let stop = house.run().await;
     house.measure("nothing else to do", 0).await;
+    house.measure_denials().await;
     house.measure("500 grants wait in the lane, 500 deliveries elsewhere", FULL).await;
     house.panel.controller.lock().expect("no panic").misbehave(Misbehaviour::Slow(Duration::from_millis(2)));
     house.measure("the same at a controller that takes 2 ms", FULL).await;
@@ -86,6 +90,7 @@ struct House {
     policies: watch::Sender<Arc<Policies>>,
     leavers: Mutex<Vec<User>>,
     joiners: Mutex<Vec<Credential>>,
+    left: Mutex<Vec<UserId>>,
 }
 
 impl House {
@@ -114,6 +119,7 @@ impl House {
             policies: watch::channel(Arc::new(policies)).0,
             leavers: Mutex::default(),
             joiners: Mutex::default(),
+            left: Mutex::default(),
         };
         house.staff().await;
         house
@@ -206,11 +212,42 @@ impl House {
             }
             least = least.min(self.waiting(&sink_name(HQ)).await.min(self.waiting(ELSEWHERE).await));
             self.all_proven(&leavers).await;
+            self.left.lock().expect("no panic").extend(leavers.iter().map(|user| user.id));
             lapses.extend(lapses_of(&left, &self.panel.controller.lock().expect("no panic").requests()));
         }
         assert!(full == 0 || least >= BACKLOG, "only {least} waited at the end of a round");
         report(title, &lapses, least);
         self.quiet().await;
+    }
+
+    /// Those who left show their cards once more.
+    async fn measure_denials(&self) {
+        let leavers = self.left.lock().expect("no panic").split_off_last(DENIALS);
+        let mut times = Vec::new();
+        for user in leavers {
+            let card = self.card(user).await;
+            while !self.placed(&card).await.is_some_and(|placed| placed.watched_at.is_some()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let before = self.revision(user).await;
+            let shown = Instant::now();
+            let swipe = self.panel.controller.lock().expect("no panic").swipe(number(&card), 1);
+            assert!(!swipe.granted, "a leaver's card opens nothing");
+            while self.revision(user).await == before {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            times.push(shown.elapsed());
+        }
+        println!("  a denial at the door ({} of them)", times.len());
+        line("from the swipe to the signed edition that names it", times);
+    }
+
+    async fn revision(&self, user: UserId) -> i64 {
+        receipt::latest(&self.db, user).await.expect("a reading").map_or(0, |edition| edition.revision)
+    }
+
+    async fn placed(&self, card: &Credential) -> Option<bridge::placement::Placement> {
+        bridge::placement::get(&self.db, HQ, card.id).await.expect("a reading")
     }
 
     /// Fills up what waits in the lane and elsewhere.

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use crate::world::{World, number, until};
 
-on_every_engine! { a_revocation_overtakes_five_hundred_grants_at_a_slow_controller }
+on_every_engine! {
+    a_revocation_overtakes_five_hundred_grants_at_a_slow_controller,
+    a_revocation_reaches_the_door_while_somebody_else_is_writing,
+}
 
 const PUT: u8 = 0x50;
 const DELETE: u8 = 0x52;
@@ -46,5 +49,20 @@ async fn a_revocation_overtakes_five_hundred_grants_at_a_slow_controller(world: 
     let (granted,): (i64,) =
         world.one(store::sql!("SELECT COUNT(*) FROM placement WHERE wanted = 'present' AND ack >= 2")).await;
     assert!(granted < 250, "{granted} of 500 grants were done before");
+    working.stop().await;
+}
+
+/// Nothing is written before a card is taken off: on SQLite whoever writes holds the only writer.
+async fn a_revocation_reaches_the_door_while_somebody_else_is_writing(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.set_active(user, false).await;
+    let mut writing = world.db().write(store::Origin::system()).await.unwrap();
+    let sql = store::sql!("UPDATE area SET title = title WHERE name = 'house'");
+    writing.run(sql, ()).await.unwrap();
+    let working = world.node.run();
+    until("the card is off the list", || async { world.opens(&card).is_none().then_some(()) }).await;
+    assert!(!world.placement(&card).await.is_proven_absent(), "it cannot have been noted yet");
+    writing.refuse().await.unwrap();
+    until("it is noted", || async { world.placement(&card).await.is_proven_absent().then_some(()) }).await;
     working.stop().await;
 }
