@@ -1,7 +1,10 @@
 //! The database: reading from it, and the two ways of writing, [`Db::write`] and [`Db::change`].
 
 use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use kernel::Ctx;
 use sqlx::postgres::PgPool;
@@ -12,7 +15,7 @@ use tokio::sync::Notify;
 use crate::delivery::Positions;
 use crate::error::of_commit;
 use crate::journal::Buffer;
-use crate::listen::Listening;
+use crate::listen::Neighbours;
 use crate::sql::bind;
 use crate::start::{check_clock, open_postgres, open_sqlite};
 use crate::tx::Engine;
@@ -38,14 +41,14 @@ impl<T> Row for T where
 /// The database, shared by all who read and write. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Db {
-    engine: Pools,
+    pub(crate) engine: Pools,
     shared: Arc<Shared>,
 }
 
 #[derive(Clone, Debug)]
-enum Pools {
-    Sqlite { write: Arc<Writer>, read: SqlitePool },
-    Postgres { pool: PgPool, _listening: Arc<Listening> },
+pub(crate) enum Pools {
+    Sqlite { path: PathBuf, write: Arc<Writer>, read: SqlitePool },
+    Postgres { pool: PgPool, neighbours: Arc<Neighbours> },
 }
 
 /// What every transaction needs beside its connection.
@@ -54,15 +57,54 @@ pub(crate) struct Shared {
     pub(crate) ctx: Ctx,
     pub(crate) sinks: Sinks,
     pub(crate) positions: Positions,
+    /// This process's own number, by which others tell its claims.
+    pub(crate) own_number: i64,
+    /// Whether others can find out that this process is gone.
+    holds_number: AtomicBool,
+    /// How far the clock was off the database's when last compared, in milliseconds; 0 when it was right.
+    clock_off: AtomicI64,
     wakers: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
 impl Shared {
+    pub(crate) fn new(ctx: Ctx, sinks: Sinks) -> Self {
+        Self {
+            own_number: i64::from_be_bytes(ctx.random()),
+            ctx,
+            sinks,
+            positions: Positions::default(),
+            holds_number: AtomicBool::new(false),
+            clock_off: AtomicI64::new(0),
+            wakers: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn holds_number(&self, holds: bool) {
+        self.holds_number.store(holds, Ordering::Release);
+    }
+
+    /// Whether what a transaction writes may carry this node's time.
+    fn clock_is_right(&self) -> Result<(), StoreError> {
+        match self.clock_off.load(Ordering::Acquire) {
+            0 => Ok(()),
+            off => Err(StoreError::Clock(off)),
+        }
+    }
+
+    fn note_clock(&self, compared: &Result<(), StartError>) {
+        match compared {
+            Ok(()) => self.clock_off.store(0, Ordering::Release),
+            Err(StartError::Clock(off)) => self.clock_off.store(*off, Ordering::Release),
+            // Nothing is known that was not known before.
+            Err(_) => {}
+        }
+    }
+
     fn wakers(&self) -> MutexGuard<'_, HashMap<String, Arc<Notify>>> {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn waker(&self, sink: &str) -> Arc<Notify> {
+    pub(crate) fn waker(&self, sink: &str) -> Arc<Notify> {
         self.wakers().entry(sink.to_owned()).or_default().clone()
     }
 
@@ -81,18 +123,19 @@ impl Shared {
 impl Db {
     /// Opens and migrates.
     pub async fn open(config: &DbConfig, ctx: Ctx, sinks: Sinks) -> Result<Self, StartError> {
-        let shared =
-            Arc::new(Shared { ctx, sinks, positions: Positions::default(), wakers: Mutex::default() });
+        let shared = Arc::new(Shared::new(ctx, sinks));
         let engine = match config {
             DbConfig::Sqlite { path } => {
                 let (options, read) = open_sqlite(path).await?;
                 let write = Writer::open(options, shared.clone()).await.map_err(StartError::failed)?;
-                Pools::Sqlite { write: Arc::new(write), read }
+                // Nobody need ask whether this process lives: whoever serves after it is the only one.
+                shared.holds_number(true);
+                Pools::Sqlite { path: path.clone(), write: Arc::new(write), read }
             }
             DbConfig::Postgres { url, connections } => {
                 let pool = open_postgres(url, *connections, &shared.ctx).await?;
-                let listening = Listening::start(pool.clone(), Arc::downgrade(&shared));
-                Pools::Postgres { pool, _listening: Arc::new(listening) }
+                let neighbours = Arc::new(Neighbours::start(&pool, &shared));
+                Pools::Postgres { pool, neighbours }
             }
         };
         Ok(Self { engine, shared })
@@ -117,10 +160,16 @@ impl Db {
     }
 
     /// Begins a transaction. On SQLite this waits for the one writer's turn, 10 s at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Clock`] while this machine's clock is wrong: also of the other two ways of writing.
     pub async fn write(&self, origin: Origin) -> Result<Tx, StoreError> {
+        self.shared.clock_is_right()?;
         let engine = match &self.engine {
             Pools::Sqlite { write, .. } => Engine::Sqlite(write.begin().await?),
-            Pools::Postgres { pool, .. } => Engine::Postgres(pool.begin().await?),
+            Pools::Postgres { pool, neighbours } => {
+                Engine::Postgres { tx: answered(pool.begin()).await?, neighbours: neighbours.clone() }
+            }
         };
         Ok(Tx { shared: self.shared.clone(), origin, buffer: Buffer::default(), broken: None, engine })
     }
@@ -134,6 +183,7 @@ impl Db {
         params: impl Params,
         facts: Vec<Fact>,
     ) -> Result<u64, StoreError> {
+        self.shared.clock_is_right()?;
         let values = params.values();
         match &self.engine {
             Pools::Sqlite { write, .. } => {
@@ -146,7 +196,7 @@ impl Db {
             // A statement alone is a transaction, too, and needs one call instead of three.
             Pools::Postgres { pool, .. } if facts.is_empty() => {
                 let done = sqlx::query_with::<Postgres, _>(sql.into_sqlx(), bind::<Postgres>(values)?);
-                Ok(done.execute(pool).await.map_err(of_commit)?.rows_affected())
+                Ok(answered(done.execute(pool)).await.map_err(of_commit)?.rows_affected())
             }
             Pools::Postgres { .. } => {
                 let mut tx = self.write(origin).await?;
@@ -168,11 +218,15 @@ impl Db {
         sql: Sql,
         values: Vec<Value>,
     ) -> Result<Vec<T>, StoreError> {
+        self.shared.clock_is_right()?;
         match &self.engine {
             Pools::Sqlite { write, .. } => {
                 write.change(sql, values, Buffer::default()).await.map(|(rows, _)| rows)
             }
-            Pools::Postgres { pool, .. } => fetch_pg(pool, sql, values).await,
+            Pools::Postgres { pool, .. } => {
+                let rows = sqlx::query_as_with::<Postgres, T, _>(sql.into_sqlx(), bind::<Postgres>(values)?);
+                answered(rows.fetch_all(pool)).await.map_err(of_commit)
+            }
         }
     }
 
@@ -209,14 +263,36 @@ impl Db {
         Ok(())
     }
 
-    /// Whether the database answers, and on PostgreSQL agrees about the time.
+    /// Whether the database answers, and on PostgreSQL agrees about the time: from then on nothing is written until
+    /// it does again.
     pub async fn check(&self) -> Result<(), StartError> {
         match &self.engine {
             Pools::Sqlite { .. } => {
                 let answer: Result<(i64,), _> = self.one(sql!("SELECT CAST(1 AS BIGINT)"), ()).await;
                 answer.map(drop).map_err(StartError::failed)
             }
-            Pools::Postgres { pool, .. } => check_clock(pool, &self.shared.ctx).await,
+            Pools::Postgres { pool, .. } => {
+                let compared = check_clock(pool, &self.shared.ctx).await;
+                self.shared.note_clock(&compared);
+                compared
+            }
+        }
+    }
+
+    /// This process's own number.
+    pub(crate) fn own_number(&self) -> i64 {
+        self.shared.own_number
+    }
+
+    /// What this process's claims carry: its number, once others can find out that it is gone.
+    pub(crate) fn holder(&self) -> Option<i64> {
+        self.shared.holds_number.load(Ordering::Acquire).then_some(self.shared.own_number)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        match &self.engine {
+            Pools::Sqlite { read, .. } => read.is_closed(),
+            Pools::Postgres { pool, .. } => pool.is_closed(),
         }
     }
 
@@ -228,13 +304,27 @@ impl Db {
     /// Commits what is on its way and closes all connections. Whoever comes later fails.
     pub async fn close(&self) {
         match &self.engine {
-            Pools::Sqlite { write, read } => {
+            Pools::Sqlite { write, read, .. } => {
                 read.close().await;
                 write.close().await;
             }
-            Pools::Postgres { pool, .. } => pool.close().await,
+            Pools::Postgres { pool, neighbours } => {
+                neighbours.flush(pool).await;
+                pool.close().await;
+            }
         }
     }
+}
+
+/// How long a server may take to answer. Longer than it works on one statement (see `start.rs`): who is silent for
+/// longer has gone, and must not hold whoever asked.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+
+pub(crate) async fn answered<T>(
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let silent = || Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.unwrap_or_else(|_| silent())
 }
 
 pub(crate) async fn fetch_pg<'e, T: Row>(
@@ -243,7 +333,7 @@ pub(crate) async fn fetch_pg<'e, T: Row>(
     values: Vec<Value>,
 ) -> Result<Vec<T>, StoreError> {
     let arguments = bind::<Postgres>(values)?;
-    Ok(sqlx::query_as_with::<Postgres, T, _>(sql.into_sqlx(), arguments).fetch_all(on).await?)
+    Ok(answered(sqlx::query_as_with::<Postgres, T, _>(sql.into_sqlx(), arguments).fetch_all(on)).await?)
 }
 
 pub(crate) async fn run_pg<'e>(
@@ -252,5 +342,7 @@ pub(crate) async fn run_pg<'e>(
     values: Vec<Value>,
 ) -> Result<u64, StoreError> {
     let arguments = bind::<Postgres>(values)?;
-    Ok(sqlx::query_with::<Postgres, _>(sql.into_sqlx(), arguments).execute(on).await?.rows_affected())
+    Ok(answered(sqlx::query_with::<Postgres, _>(sql.into_sqlx(), arguments).execute(on))
+        .await?
+        .rows_affected())
 }

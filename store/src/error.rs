@@ -22,6 +22,9 @@ pub enum StoreError {
     /// The writer did not get its turn in time; try again later. Nothing was done.
     #[error("the database is busy; try again later")]
     Busy,
+    /// This machine's clock is wrong, and nothing is written until it is right. Nothing was done.
+    #[error("this machine's clock is {0} ms away from the database's; nothing is written until they agree")]
+    Clock(i64),
     /// The commit itself failed: the change may or may not have become durable. Read before repeating.
     #[error("the outcome of the commit is unknown; read before repeating")]
     OutcomeUnknown,

@@ -21,6 +21,7 @@ use futures_util::FutureExt as _;
 use kernel::Timestamp;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
 
 use crate::delivery::{Delivery, Priority, Settlement, claim_free, due_revocations, outlook};
 use crate::{Db, Origin, StoreError};
@@ -66,7 +67,8 @@ pub struct Lane {
     pub sink: String,
     /// How many deliveries at once, beside the place for a revocation.
     pub workers: usize,
-    /// How long a claim lasts; a worker that died gives its row back after that.
+    /// How long a claim lasts. A worker that hangs gives its row back after that; those of a process that died are
+    /// given back at once by whoever serves ([`Db::serve`]).
     pub lease: Duration,
     /// The first pause after a failure; doubles up to `longest_pause`.
     pub first_pause: Duration,
@@ -148,6 +150,8 @@ struct Places {
     busy: HashMap<Id, String>,
     /// For how many places a claim is under way.
     claiming: usize,
+    /// Until when none is begun: the last one failed, or found that others were faster.
+    claims_rest: Instant,
     /// Claimed about a subject that a revocation has taken up meanwhile.
     held: Vec<Delivery>,
 }
@@ -162,7 +166,14 @@ enum Ended {
 
 impl Places {
     fn new(attempt: Attempt) -> Self {
-        Self { attempt, working: JoinSet::new(), busy: HashMap::new(), claiming: 0, held: Vec::new() }
+        Self {
+            attempt,
+            working: JoinSet::new(),
+            busy: HashMap::new(),
+            claiming: 0,
+            claims_rest: Instant::now(),
+            held: Vec::new(),
+        }
     }
 
     /// Begins as much as there is place for; then how long nothing more will be due.
@@ -180,12 +191,14 @@ impl Places {
                 }
                 continue;
             }
-            if is_due(next.normal) {
+            let rest = self.claims_rest.saturating_duration_since(Instant::now());
+            if is_due(next.normal) && rest.is_zero() {
                 self.claim_others();
             }
             // What is due and has no place begins when one becomes free.
             let coming = next.revocation.into_iter().chain(next.normal).filter(|due| *due > now).min();
-            return Ok(coming.map_or(POLL, |due| due.since(now).clamp(SHORTEST_PAUSE, POLL)));
+            let pause = coming.map_or(POLL, |due| due.since(now).clamp(SHORTEST_PAUSE, POLL));
+            return Ok(if rest.is_zero() { pause } else { pause.min(rest) });
         }
     }
 
@@ -272,25 +285,37 @@ impl Places {
         let id = match self.working.join_next_with_id().await {
             Some(Ok((id, Ended::Attempt))) => id,
             Some(Ok((id, Ended::Claim(claimed)))) => {
-                self.claiming = 0;
-                match claimed {
-                    Ok(claimed) => claimed.into_iter().for_each(|delivery| self.begin_or_hold(delivery)),
-                    Err(error) => {
-                        tracing::warn!(lane = %self.attempt.lane.sink, %error, "a lane could not claim");
-                    }
-                }
+                self.end_claim(claimed);
                 id
             }
             Some(Err(error)) => {
                 tracing::error!(lane = %self.attempt.lane.sink, %error, "a lane's task failed");
                 if !self.busy.contains_key(&error.id()) {
                     self.claiming = 0;
+                    self.claims_rest = Instant::now() + POLL;
                 }
                 error.id()
             }
             None => std::future::pending().await,
         };
         self.busy.remove(&id);
+    }
+
+    /// What was due and could not be claimed still is: without a rest the lane would try again at once, for ever.
+    fn end_claim(&mut self, claimed: Result<Vec<Delivery>, StoreError>) {
+        self.claiming = 0;
+        match claimed {
+            Ok(claimed) => {
+                if claimed.is_empty() {
+                    self.claims_rest = Instant::now() + SHORTEST_PAUSE;
+                }
+                claimed.into_iter().for_each(|delivery| self.begin_or_hold(delivery));
+            }
+            Err(error) => {
+                self.claims_rest = Instant::now() + POLL;
+                tracing::warn!(lane = %self.attempt.lane.sink, %error, "a lane could not claim");
+            }
+        }
     }
 }
 

@@ -11,6 +11,8 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, Executor as _};
 
+use crate::db::answered;
+
 /// Which database.
 #[derive(Clone, Debug)]
 pub enum DbConfig {
@@ -58,6 +60,11 @@ pub enum StartError {
     /// The clocks of node and database disagree.
     #[error("this machine's clock is {0} ms away from the database's (2,000 allowed); synchronise both")]
     Clock(i64),
+    /// Another process runs lanes on this file. Two would deliver the same things at once.
+    #[error(
+        "the database {0} is served by another process; stop that one, or use PostgreSQL, which many may serve"
+    )]
+    Served(PathBuf),
     /// Something else failed on the way.
     #[error("preparing the database failed: {0}")]
     Failed(String),
@@ -168,9 +175,12 @@ async fn reach_postgres(options: &PgConnectOptions) -> Result<PgConnection, Star
     }
 }
 
-/// A node that hangs must not hold the others' rows, and none waits for a lock for ever.
+/// A node that hangs or vanishes must not hold the others' rows or its claims, and none waits for a lock or an answer
+/// for ever. The server ends what takes longer, and the connection of one who has not acknowledged for half a minute.
 async fn bound_waiting(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let bounds = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'";
+    let bounds = "SET lock_timeout = '10s'; SET statement_timeout = '30s'; \
+                  SET idle_in_transaction_session_timeout = '60s'; SET tcp_user_timeout = '30s'; \
+                  SET tcp_keepalives_idle = '10s'; SET tcp_keepalives_interval = '5s'; SET tcp_keepalives_count = 4";
     conn.execute(sqlx::raw_sql(bounds)).await.map(drop)
 }
 
@@ -204,7 +214,7 @@ async fn check_collation(conn: &mut PgConnection) -> Result<(), StartError> {
 pub(crate) async fn check_clock(on: impl sqlx::PgExecutor<'_>, ctx: &Ctx) -> Result<(), StartError> {
     let before = ctx.now().as_millis();
     let text = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-    let (theirs,): (i64,) = sqlx::query_as(text).fetch_one(on).await.map_err(StartError::failed)?;
+    let (theirs,): (i64,) = answered(sqlx::query_as(text).fetch_one(on)).await.map_err(StartError::failed)?;
     let off = clocks_apart(before, theirs, ctx.now().as_millis());
     if off > CLOCK_TOLERANCE_MS { Err(StartError::Clock(off)) } else { Ok(()) }
 }

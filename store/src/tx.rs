@@ -1,15 +1,18 @@
 //! One transaction, whichever engine is behind it.
 
+use std::sync::Arc;
+
 use kernel::id::FactId;
 use kernel::{Ctx, Subject, Timestamp};
 use sqlx::Postgres;
 
-use crate::db::{Row, Shared, fetch_pg, run_pg};
+use crate::db::{Row, Shared, answered, fetch_pg, run_pg};
 use crate::delivery::{Hint, raise_reconcilers};
 use crate::error::of_commit;
 use crate::journal::Buffer;
+use crate::listen::Neighbours;
 use crate::writer::Member;
-use crate::{Fact, Origin, Params, Sql, StoreError, Value};
+use crate::{Fact, Origin, Params, Sql, StoreError};
 
 /// An open transaction. Every change records a fact in it: [`Tx::record`].
 ///
@@ -24,7 +27,7 @@ use crate::{Fact, Origin, Params, Sql, StoreError, Value};
 /// [`Tx::end`] instead: on SQLite it may have read what others have not committed yet.
 #[derive(Debug)]
 pub struct Tx {
-    pub(crate) shared: std::sync::Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) origin: Origin,
     pub(crate) buffer: Buffer,
     /// Why it cannot be committed any more. Set also while a statement runs: one that was dropped half-way may
@@ -36,7 +39,7 @@ pub struct Tx {
 #[derive(Debug)]
 pub(crate) enum Engine {
     Sqlite(Member),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres { tx: sqlx::Transaction<'static, Postgres>, neighbours: Arc<Neighbours> },
 }
 
 impl Tx {
@@ -76,7 +79,7 @@ impl Tx {
         let values = params.values();
         let rows = match &mut self.engine {
             Engine::Sqlite(member) => member.statement(sql, values).await.map(|(rows, _)| rows),
-            Engine::Postgres(tx) => fetch_pg(&mut **tx, sql, values).await,
+            Engine::Postgres { tx, .. } => fetch_pg(&mut **tx, sql, values).await,
         };
         self.end_statement(rows)
     }
@@ -87,7 +90,7 @@ impl Tx {
         let values = params.values();
         let changed = match &mut self.engine {
             Engine::Sqlite(member) => member.statement::<()>(sql, values).await.map(|(_, changed)| changed),
-            Engine::Postgres(tx) => run_pg(&mut **tx, sql, values).await,
+            Engine::Postgres { tx, .. } => run_pg(&mut **tx, sql, values).await,
         };
         self.end_statement(changed)
     }
@@ -123,6 +126,10 @@ impl Tx {
         self.buffer.record(&self.shared.ctx, &self.origin, &self.shared.sinks, fact)
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.engine, Engine::Postgres { .. })
+    }
+
     pub(crate) fn raise(&mut self, hint: Hint) {
         self.buffer.raise(hint);
     }
@@ -134,7 +141,9 @@ impl Tx {
         sink: &str,
         subject: &Subject,
     ) -> Result<(), StoreError> {
-        let Engine::Postgres(_) = self.engine else { return Ok(()) };
+        if !self.is_postgres() {
+            return Ok(());
+        }
         let hints = self.buffer.take_raises_before(sink, subject);
         hints.iter().for_each(|hint| self.buffer.wake(&hint.address.sink));
         for (sql, values) in raise_reconcilers(&self.shared.ctx, &self.shared.positions, hints) {
@@ -158,7 +167,9 @@ impl Tx {
         }
         match self.engine {
             Engine::Sqlite(member) => member.commit(self.buffer).await,
-            Engine::Postgres(tx) => commit_pg(tx, self.buffer, &self.shared).await,
+            Engine::Postgres { tx, neighbours } => {
+                commit_pg(tx, self.buffer, &self.shared, &neighbours).await
+            }
         }
     }
 
@@ -167,9 +178,9 @@ impl Tx {
     pub async fn refuse(self) -> Result<(), StoreError> {
         match self.engine {
             Engine::Sqlite(member) => member.refuse().await,
-            Engine::Postgres(tx) => {
+            Engine::Postgres { tx, .. } => {
                 // Only committed rows were read, and a connection that fails here is rolled back by the server.
-                if let Err(error) = tx.rollback().await {
+                if let Err(error) = answered(tx.rollback()).await {
                     tracing::debug!(%error, "a rollback was not confirmed");
                 }
                 Ok(())
@@ -193,16 +204,17 @@ async fn commit_pg(
     mut tx: sqlx::Transaction<'static, Postgres>,
     buffer: Buffer,
     shared: &Shared,
+    neighbours: &Neighbours,
 ) -> Result<(), StoreError> {
     let wakes = buffer.wakes();
     for (sql, values) in buffer.statements(shared) {
         run_pg(&mut *tx, sql, values).await?;
     }
-    for sink in &wakes {
-        let values: Vec<Value> = vec![crate::listen::WAKE_CHANNEL.into(), sink.into()];
-        run_pg(&mut *tx, crate::sql!("SELECT pg_notify($1, $2)"), values).await?;
+    let committed = answered(tx.commit()).await.map_err(of_commit);
+    // Also of an unknown outcome: whoever looks finds out.
+    if matches!(committed, Ok(()) | Err(StoreError::OutcomeUnknown)) {
+        wakes.iter().for_each(|sink| shared.wake(sink));
+        neighbours.tell(&wakes);
     }
-    tx.commit().await.map_err(of_commit)?;
-    wakes.iter().for_each(|sink| shared.wake(sink));
-    Ok(())
+    committed
 }

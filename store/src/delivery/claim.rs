@@ -43,8 +43,9 @@ pub(crate) async fn claim_free(
     busy: &[&str],
 ) -> Result<Vec<Delivery>, StoreError> {
     let now = db.ctx().now();
+    let (until, holder) = (now.plus(lease), db.holder());
     let mut values: Vec<Value> =
-        vec![sink.into(), (priority as i64).into(), now.into(), now.plus(lease).into(), limit.into()];
+        vec![sink.into(), (priority as i64).into(), now.into(), until.into(), limit.into(), holder.into()];
     values.extend(busy.iter().map(Value::from));
     let mut claimed: Vec<Delivery> =
         db.change_returning(claim_text(db.is_postgres(), busy.len()), values).await?;
@@ -53,11 +54,11 @@ pub(crate) async fn claim_free(
 }
 
 fn claim_text(locking: bool, busy: usize) -> Sql {
-    let (others, lock) = (not_busy(6, busy), if locking { " FOR UPDATE SKIP LOCKED" } else { "" });
+    let (others, lock) = (not_busy(7, busy), if locking { " FOR UPDATE SKIP LOCKED" } else { "" });
     Sql::assembled(format!(
         "WITH picked AS (SELECT id FROM delivery d WHERE sink = $1 AND priority = $2 AND due_at <= $3 AND {FREE}{others} \
          ORDER BY due_at, position LIMIT $5{lock}) \
-         UPDATE delivery SET due_at = $4, attempt = attempt + 1, claim = claim + 1 \
+         UPDATE delivery SET due_at = $4, attempt = attempt + 1, claim = claim + 1, claimed_by = $6 \
          WHERE id IN (SELECT id FROM picked) \
          RETURNING id, sink, subject, fact, reconcile, version, priority, attempt, claim, created_at, last_error"
     ))
@@ -129,22 +130,54 @@ mod tests {
     use super::*;
     use crate::{DbConfig, Sinks};
 
+    async fn plan(db: &Db, text: &Sql) -> Vec<String> {
+        let explain = Sql::assembled(format!("EXPLAIN QUERY PLAN {}", text.text()));
+        let steps: Vec<(i64, i64, i64, String)> = db.all(explain, ()).await.unwrap();
+        steps.into_iter().map(|(.., step)| step).collect()
+    }
+
+    async fn open(folder: &tempfile::TempDir) -> Db {
+        let config = DbConfig::Sqlite { path: folder.path().join("cardea.db") };
+        Db::open(&config, Ctx::for_tests(1), Sinks::default()).await.unwrap()
+    }
+
     /// SQLite's plans; PostgreSQL's depend on its statistics.
     #[tokio::test]
     async fn claims_and_looks_take_their_rows_in_order_from_the_index() {
         let folder = tempfile::tempdir().unwrap();
-        let config = DbConfig::Sqlite { path: folder.path().join("cardea.db") };
-        let db = Db::open(&config, Ctx::for_tests(1), Sinks::default()).await.unwrap();
+        let db = open(&folder).await;
         let texts = [claim_text(false, 0), claim_text(false, 3), outlook_text(0), outlook_text(3)];
         for text in texts.into_iter().chain([due_text(0), due_text(3)]) {
-            let explain = Sql::assembled(format!("EXPLAIN QUERY PLAN {}", text.text()));
-            let plan: Vec<(i64, i64, i64, String)> = db.all(explain, ()).await.unwrap();
-            let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+            let steps = plan(&db, &text).await;
             let by_index =
-                |step: &&str| step.contains("USING INDEX delivery_due (sink=? AND priority=? AND due_at");
+                |step: &String| step.contains("USING INDEX delivery_due (sink=? AND priority=? AND due_at");
             assert!(steps.iter().any(by_index), "{steps:#?}");
             assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "sorted: {steps:#?}");
             assert!(!steps.iter().any(|step| step.starts_with("SCAN d")), "all rows: {steps:#?}");
+        }
+    }
+
+    /// The index of order leaves dead letters out, so a crowd of them costs a look nothing.
+    #[tokio::test]
+    async fn whether_a_message_is_first_is_one_probe_that_meets_no_dead_letter() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(&folder).await;
+        for text in [claim_text(false, 0), outlook_text(0)] {
+            let steps = plan(&db, &text).await;
+            let probe = "SEARCH e USING INDEX delivery_order (sink=? AND subject=? AND position<?)";
+            assert!(steps.iter().any(|step| step.contains(probe)), "{steps:#?}");
+        }
+        let index = Sql::assembled("SELECT sql FROM sqlite_master WHERE name = 'delivery_order'".into());
+        let (sql,): (String,) = db.one(index, ()).await.unwrap();
+        assert!(sql.ends_with("WHERE NOT reconcile AND dead_at IS NULL"), "{sql}");
+    }
+
+    #[tokio::test]
+    async fn the_depth_is_counted_along_indexes_that_leave_out_what_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let steps = plan(&open(&folder).await, &crate::delivery::DEPTH).await;
+        for index in ["delivery_due", "delivery_held_back", "delivery_dead"] {
+            assert!(steps.iter().any(|step| step.contains(&format!("INDEX {index}"))), "{index}: {steps:#?}");
         }
     }
 }

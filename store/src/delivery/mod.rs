@@ -8,12 +8,16 @@
 //! Claiming leases a row instead of locking it (it moves `due_at`), and completion is fenced: every claim
 //! raises `claim`, and only the latest claimant may settle the row. A reconciler that finishes although the
 //! row was raised meanwhile leaves it due. One that finishes although another has claimed the row raises the
-//! version once more, so late work of an old version is always followed by a look at the new one.
+//! version once more, so late work of an old version is always followed by a look at the new one; one that fails
+//! then does the same, since it may have been done in part.
+//!
+//! A message that fails holds back those behind it, out of sight of every look, until it is delivered or given up.
 //!
 //! What it is not: it runs no sink; that is [`lane`](crate::lane).
 
 mod address;
 mod claim;
+mod release;
 mod rows;
 
 use std::time::Duration;
@@ -25,9 +29,10 @@ use serde::{Deserialize, Serialize};
 pub use address::{Address, Priority, Sinks};
 pub use claim::{claim, next_due};
 pub(crate) use claim::{claim_free, due_revocations, outlook};
+pub(crate) use release::release_dead;
 pub(crate) use rows::{Hint, Positions, Statement, insert, insert_messages, raise_reconcilers};
 
-use crate::{Db, Fact, FactBody, Origin, StoreError, StoredFact, Tx, sql};
+use crate::{Db, Fact, FactBody, Origin, Sql, StoreError, StoredFact, Tx, sql};
 
 /// A claimed delivery.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -108,20 +113,28 @@ impl Delivery {
 
     /// Marks it done, inside the transaction of what was achieved: the last thing before its commit.
     pub async fn complete(&self, tx: &mut Tx) -> Result<Settlement, StoreError> {
-        if !self.reconcile {
-            let gone = tx
-                .run(sql!("DELETE FROM delivery WHERE id = $1 AND claim = $2"), (self.id, self.claim))
-                .await?;
-            return Ok(if gone == 1 { Settlement::Done } else { Settlement::DueAgain });
+        if self.reconcile { self.complete_look(tx).await } else { self.complete_message(tx).await }
+    }
+
+    async fn complete_message(&self, tx: &mut Tx) -> Result<Settlement, StoreError> {
+        let gone =
+            tx.run(sql!("DELETE FROM delivery WHERE id = $1 AND claim = $2"), (self.id, self.claim)).await?;
+        if gone == 0 {
+            return Ok(Settlement::DueAgain);
         }
+        self.let_next_go(tx).await?;
+        Ok(Settlement::Done)
+    }
+
+    async fn complete_look(&self, tx: &mut Tx) -> Result<Settlement, StoreError> {
         if let Ok(subject) = self.subject.parse() {
             tx.flush_raises_before(&self.sink, &subject).await?;
         }
         let done = tx
             .run(
                 sql!(
-                    "UPDATE delivery SET done_version = $3, due_at = NULL, attempt = 0, priority = 0, last_error = NULL \
-                     WHERE id = $1 AND claim = $2 AND version = $3"
+                    "UPDATE delivery SET done_version = $3, due_at = NULL, attempt = 0, priority = 0, \
+                     last_error = NULL, claimed_by = NULL WHERE id = $1 AND claim = $2 AND version = $3"
                 ),
                 (self.id, self.claim, self.version),
             )
@@ -129,25 +142,32 @@ impl Delivery {
         if done == 1 {
             return Ok(Settlement::Done);
         }
-        // Still ours: it was raised meanwhile and is due now. Claimed by another: what that one saw may be
-        // older than what we just did, so its completion must not count. Were the row made due instead,
-        // a third would claim it, the second would find that, and so on for ever.
+        self.demand_another_look(tx).await?;
+        Ok(Settlement::DueAgain)
+    }
+
+    /// After work that does not count. Still ours: the row was raised meanwhile and is due now. Claimed by another:
+    /// what that one saw may be older than what we just did, so its completion must not count. Were the row made
+    /// due instead, a third would claim it, the second would find that, and so on for ever.
+    async fn demand_another_look(&self, tx: &mut Tx) -> Result<(), StoreError> {
         let now = tx.now();
         tx.run(
             sql!(
                 "UPDATE delivery SET due_at = CASE WHEN due_at IS NULL OR claim = $2 THEN $3 ELSE due_at END, \
                  version = CASE WHEN claim = $2 THEN version ELSE version + 1 END, \
-                 priority = CASE WHEN claim = $2 THEN priority ELSE 1 END WHERE id = $1"
+                 priority = CASE WHEN claim = $2 THEN priority ELSE 1 END, \
+                 claimed_by = CASE WHEN claim = $2 THEN NULL ELSE claimed_by END WHERE id = $1"
             ),
             (self.id, self.claim, now),
         )
         .await?;
         tx.wake(&self.sink);
-        Ok(Settlement::DueAgain)
+        Ok(())
     }
 
     /// Puts it off after a failure: due again after `delay` (at once, if it was raised meanwhile), or dead when
-    /// `dead`. Fenced: a later claimant's row is left alone.
+    /// `dead`. Fenced: a later claimant's message is left alone, and a later claimant's look is followed by another,
+    /// since what failed late may have been done in part.
     pub async fn postpone(
         &self,
         db: &Db,
@@ -155,38 +175,97 @@ impl Delivery {
         delay: Duration,
         dead: bool,
     ) -> Result<(), StoreError> {
-        let now = db.ctx().now();
+        let mut tx = db.write(Origin::system()).await?;
         let error: String = error.chars().take(ERROR_LENGTH).collect();
-        let died = DeliveryDied { sink: self.sink.clone(), error: error.clone() };
+        let put_off = self.put_off(&mut tx, error, delay, dead).await;
+        tx.end(put_off).await
+    }
+
+    async fn put_off(
+        &self,
+        tx: &mut Tx,
+        error: String,
+        delay: Duration,
+        dead: bool,
+    ) -> Result<(), StoreError> {
+        let now = tx.now();
+        let ours = tx
+            .run(
+                sql!(
+                    "UPDATE delivery SET due_at = CASE WHEN version = $3 THEN CAST($4 AS BIGINT) ELSE CAST($5 AS BIGINT) END, \
+                     attempt = CASE WHEN version = $3 THEN CAST($8 AS BIGINT) ELSE attempt END, \
+                     last_error = $6, dead_at = $7, claimed_by = NULL WHERE id = $1 AND claim = $2"
+                ),
+                (self.id, self.claim, self.version, now.plus(delay), now, &error, dead.then_some(now), self.attempt),
+            )
+            .await?;
+        match (ours, self.reconcile) {
+            (0, true) => self.demand_another_look(tx).await,
+            (0, false) | (_, true) => Ok(()),
+            (_, false) if dead => self.bury(tx, error).await,
+            (_, false) => self.hold_followers_back(tx).await,
+        }
+    }
+
+    async fn bury(&self, tx: &mut Tx, error: String) -> Result<(), StoreError> {
         let about = self.subject.parse().unwrap_or_else(|_| self.id.subject());
-        let facts = dead.then(|| Fact::new(self.id.subject(), &died).about(about));
-        db.change(
-            Origin::system(),
+        let died = DeliveryDied { sink: self.sink.clone(), error };
+        tx.record(Fact::new(self.id.subject(), &died).about(about));
+        self.let_next_go(tx).await
+    }
+
+    /// Takes what waits behind a message that failed out of sight, so that no look reads it again and again.
+    ///
+    /// INVARIANT: the message's own row was changed in this transaction before. Whoever settles it next comes after
+    /// our commit, and sees what is held back.
+    async fn hold_followers_back(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        tx.run(
             sql!(
-                "UPDATE delivery SET due_at = CASE WHEN version = $3 THEN CAST($4 AS BIGINT) ELSE CAST($5 AS BIGINT) END, \
-                 attempt = CASE WHEN version = $3 THEN CAST($8 AS BIGINT) ELSE attempt END, \
-                 last_error = $6, dead_at = $7 WHERE id = $1 AND claim = $2"
+                "UPDATE delivery SET due_at = NULL WHERE sink = $1 AND subject = $2 AND NOT reconcile \
+                 AND dead_at IS NULL AND due_at IS NOT NULL \
+                 AND position > (SELECT position FROM delivery WHERE id = $3)"
             ),
-            (self.id, self.claim, self.version, now.plus(delay), now, error, dead.then_some(now), self.attempt),
-            facts.into_iter().collect(),
+            (&self.sink, &self.subject, self.id),
         )
-        .await?;
+        .await
+        .map(drop)
+    }
+
+    /// Makes the message that waited behind this one due, if it was held back.
+    async fn let_next_go(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        let now = tx.now();
+        let freed = tx
+            .run(
+                sql!(
+                    "UPDATE delivery SET due_at = $3 WHERE due_at IS NULL AND id = (SELECT id FROM delivery \
+                     WHERE sink = $1 AND subject = $2 AND NOT reconcile AND dead_at IS NULL \
+                     ORDER BY position LIMIT 1)"
+                ),
+                (&self.sink, &self.subject, now),
+            )
+            .await?;
+        if freed > 0 {
+            tx.wake(&self.sink);
+        }
         Ok(())
     }
 }
 
-/// How many rows wait or are dead over all sinks: `(waiting, dead)`.
+/// [`depth`] counts no further: a crowd is a crowd, and counting it must not hold up whoever asks.
+pub const COUNTED_AT_MOST: i64 = 10_000;
+
+/// How many rows wait or are dead over all sinks: `(waiting, dead)`, each [`COUNTED_AT_MOST`] at most.
 pub async fn depth(db: &Db) -> Result<(i64, i64), StoreError> {
-    db.one(
-        sql!(
-            "SELECT (SELECT COUNT(*) FROM delivery WHERE due_at IS NOT NULL AND dead_at IS NULL), \
-             (SELECT COUNT(*) FROM delivery WHERE dead_at IS NOT NULL)"
-        ),
-        (),
-    )
-    .await
+    let (due, held_back, dead): (i64, i64, i64) = db.one(DEPTH, (COUNTED_AT_MOST,)).await?;
+    Ok(((due + held_back).min(COUNTED_AT_MOST), dead))
 }
 
+/// Along three indexes, none of which holds what is done.
+const DEPTH: Sql = sql!(
+    "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE due_at IS NOT NULL AND dead_at IS NULL LIMIT $1) d), \
+     (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE due_at IS NULL AND dead_at IS NULL AND NOT reconcile LIMIT $1) h), \
+     (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE dead_at IS NOT NULL LIMIT $1) e)"
+);
 /// A message that was given up.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct DeadLetter {
@@ -222,8 +301,8 @@ pub async fn dead(db: &Db, limit: i64) -> Result<Vec<DeadLetter>, StoreError> {
 pub async fn retry(db: &Db, origin: Origin, id: DeliveryId) -> Result<bool, StoreError> {
     let mut tx = db.write(origin).await?;
     let text = sql!(
-        "UPDATE delivery SET dead_at = NULL, attempt = 0, due_at = $2 WHERE id = $1 AND dead_at IS NOT NULL \
-         RETURNING sink"
+        "UPDATE delivery SET dead_at = NULL, attempt = 0, due_at = $2, claimed_by = NULL \
+         WHERE id = $1 AND dead_at IS NOT NULL RETURNING sink"
     );
     let revived: Result<Option<(String,)>, StoreError> = tx.opt(text, (id, db.ctx().now())).await;
     if let Ok(Some((sink,))) = &revived {

@@ -26,6 +26,7 @@ const INSERT: &str = "INSERT INTO delivery (id, sink, subject, fact, reconcile, 
 /// Recording raises the version and the priority, is due at once and resets the back-off.
 const RAISE: &str = " ON CONFLICT (sink, subject) WHERE reconcile DO UPDATE SET version = delivery.version + 1, \
                      fact = excluded.fact, attempt = 0, due_at = excluded.due_at, dead_at = NULL, \
+                     claimed_by = NULL, \
                      created_at = CASE WHEN delivery.due_at IS NULL OR excluded.priority > delivery.priority \
                      THEN excluded.created_at ELSE delivery.created_at END, \
                      priority = CASE WHEN excluded.priority > delivery.priority THEN excluded.priority \
@@ -58,7 +59,7 @@ fn message_tuple(first: usize) -> String {
         [first + 1, first + 2, first + COLUMNS - 1, first + COLUMNS];
     format!(
         "({}, ${position} + COALESCE((SELECT MAX(position) - ${first_position} + 1 FROM delivery WHERE sink = ${sink} \
-         AND subject = ${subject} AND NOT reconcile AND position >= ${first_position}), 0))",
+         AND subject = ${subject} AND NOT reconcile AND dead_at IS NULL AND position >= ${first_position}), 0))",
         placeholders(first, COLUMNS - 1)
     )
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use futures_util::TryStreamExt as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Either, Executor as _, Sqlite};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -151,29 +151,44 @@ impl State {
     ) -> Result<(Vec<T>, u64), StoreError> {
         self.members_group()?;
         let arguments = bind::<Sqlite>(values)?;
-        self.sent = Sent::Statement;
-        let done = run(self.conn.as_mut(), sql, arguments).await;
-        self.sent = Sent::Nothing;
-        match done {
+        match self.send(sql, arguments).await {
             Ok(done) => Ok(done),
             Err(error) => Err(self.examine(error.into()).await),
         }
     }
 
-    /// Runs the only statement of a member, without a savepoint: SQLite undoes one that fails by itself. Should
-    /// the member vanish between this and its end, nobody can undo it, and the whole group fails.
+    async fn send<T: Row>(
+        &mut self,
+        sql: Sql,
+        arguments: SqliteArguments,
+    ) -> Result<(Vec<T>, u64), sqlx::Error> {
+        self.sent = Sent::Statement;
+        let done = run(self.conn.as_mut(), sql, arguments).await;
+        self.sent = Sent::Nothing;
+        done
+    }
+
+    /// Runs the only statement of a member, without a savepoint: SQLite undoes one that it refuses by itself. Should
+    /// the member vanish between this and its end, or a row that was returned not be readable, nobody can undo it,
+    /// and the whole group fails.
     pub(super) async fn only_statement<T: Row>(
         &mut self,
         sql: Sql,
         values: Vec<Value>,
     ) -> Result<(Vec<T>, u64), StoreError> {
+        let arguments = bind::<Sqlite>(values)?;
         self.guard(false)?;
-        let done = self.statement(sql, values).await;
-        if done.is_err() {
+        let error = match self.send(sql, arguments).await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let undone = matches!(error, sqlx::Error::Database(_));
+        let error = self.examine(error.into()).await;
+        if undone {
             // Gone with the group, if the error ended that.
             let _ = self.guard(true);
         }
-        done
+        Err(error)
     }
 
     fn guard(&mut self, guarded: bool) -> Result<(), StoreError> {
@@ -345,9 +360,14 @@ impl State {
 
     /// Everything of the group is lost, and everyone in it is told.
     async fn fail_group(&mut self, error: StoreError) {
+        let unknown = matches!(error, StoreError::OutcomeUnknown);
         // First of all, and without an await: nobody may take this group for a living one.
         self.tell(&Err(error));
         self.drop_connection().await;
+        if unknown {
+            // What it recorded may be there: lanes find out.
+            self.shared.wake_all();
+        }
     }
 
     fn tell(&mut self, outcome: &Result<(), StoreError>) {
@@ -399,7 +419,7 @@ impl State {
 async fn run<T: Row>(
     conn: Option<&mut SqliteConnection>,
     sql: Sql,
-    arguments: sqlx::sqlite::SqliteArguments,
+    arguments: SqliteArguments,
 ) -> Result<(Vec<T>, u64), sqlx::Error> {
     let conn = conn.ok_or(sqlx::Error::WorkerCrashed)?;
     let mut results = conn.fetch_many(sqlx::query_with::<Sqlite, _>(sql.into_sqlx(), arguments));
@@ -423,6 +443,79 @@ mod tests {
         let members = (0..members).map(|_| oneshot::channel().0).collect();
         let opened = Instant::now().checked_sub(age).expect("the machine runs longer than that");
         Group { opened, members, buffer: Buffer::default(), turn: None, savepoint: None }
+    }
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use kernel::Ctx;
+
+    use crate::Sinks;
+
+    /// A writer, and what interrupts whatever runs on its connection when it turns true.
+    async fn interruptible(folder: &tempfile::TempDir) -> (State, Arc<Shared>, Arc<AtomicBool>) {
+        let path = folder.path().join("cardea.db");
+        let (options, _) = crate::start::open_sqlite(&path).await.unwrap();
+        let shared = Arc::new(Shared::new(Ctx::for_tests(1), Sinks::default()));
+        let mut state = State::open(options, shared.clone()).await.unwrap();
+        let interrupt = Arc::new(AtomicBool::new(false));
+        let (interrupted, conn) = (interrupt.clone(), state.conn.as_mut().unwrap());
+        conn.lock_handle()
+            .await
+            .unwrap()
+            .set_progress_handler(1, move || !interrupted.load(Ordering::SeqCst));
+        (state, shared, interrupt)
+    }
+
+    fn change(seq: i64) -> (Sql, Vec<Value>) {
+        (sql!("INSERT INTO follower (name, seq) VALUES ($1, $2)"), vec![seq.to_string().into(), seq.into()])
+    }
+
+    async fn join(state: &mut State, seq: i64, buffer: Buffer) -> Outcome {
+        state.take_turn().await.unwrap();
+        let (sql, values) = change(seq);
+        state.only_statement::<()>(sql, values).await.unwrap();
+        state.join(buffer).unwrap()
+    }
+
+    async fn followers(state: &mut State) -> i64 {
+        state.tidy().await.unwrap();
+        let conn = state.conn.as_mut().unwrap();
+        let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM follower").fetch_one(conn).await.unwrap();
+        count
+    }
+
+    #[tokio::test]
+    async fn an_interrupted_statement_that_ends_the_transaction_fails_every_member() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, _shared, interrupt) = interruptible(&folder).await;
+        let victim = join(&mut state, 1, Buffer::default()).await;
+        state.take_turn().await.unwrap();
+        interrupt.store(true, Ordering::SeqCst);
+        let (sql, values) = change(2);
+        let failed = state.only_statement::<()>(sql, values).await;
+        assert!(failed.is_err());
+        let _ = state.roll_back_turn().await;
+        assert!(matches!(victim.await.unwrap(), Err(StoreError::Conflict)));
+        assert_eq!(followers(&mut state).await, 0);
+    }
+
+    /// Whether the commit took place is then open: all hear so, and lanes look.
+    #[tokio::test]
+    async fn an_interrupted_commit_is_of_unknown_outcome_and_wakes_the_lanes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut state, shared, interrupt) = interruptible(&folder).await;
+        let victims =
+            [join(&mut state, 1, Buffer::default()).await, join(&mut state, 2, Buffer::default()).await];
+        let waker = shared.waker("door");
+        let mut rung = std::pin::pin!(waker.notified());
+        rung.as_mut().enable();
+        interrupt.store(true, Ordering::SeqCst);
+        state.close().await;
+        for victim in victims {
+            assert!(matches!(victim.await.unwrap(), Err(StoreError::OutcomeUnknown)));
+        }
+        assert!(futures_util::poll!(rung).is_ready(), "a lane would wait for its poll");
+        assert_eq!(followers(&mut state).await, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -87,10 +87,11 @@ impl Writer {
                     member.commit(if changed > 0 { buffer } else { Buffer::default() }).await?;
                     Ok((rows, changed))
                 }
-                Err(error) => {
-                    member.refuse().await?;
-                    Err(error)
-                }
+                Err(error) => match member.refuse().await {
+                    // Trying again would not make it readable.
+                    Err(StoreError::Conflict) if matches!(error, StoreError::Inconsistent(_)) => Err(error),
+                    refused => refused.and(Err(error)),
+                },
             }
         };
         tokio::spawn(work).await.unwrap_or(Err(StoreError::OutcomeUnknown))

@@ -19,11 +19,17 @@ on_every_engine!(
     a_late_finisher_of_an_idle_row_makes_it_due_again,
     a_late_finisher_makes_the_newer_claimant_look_once_more_and_only_once,
     putting_off_is_fenced_too,
+    one_who_fails_late_makes_an_idle_row_due_again,
+    one_who_fails_late_makes_the_newer_claimant_look_once_more_and_only_once,
     a_raise_resets_the_back_off_and_raises_the_version,
     messages_of_one_subject_keep_their_order,
     messages_keep_their_order_across_nodes_whose_clocks_differ,
     a_failing_message_blocks_only_its_own_subject,
+    what_waits_behind_a_failing_message_is_out_of_sight_until_that_is_settled,
+    held_back_messages_are_all_delivered_in_the_end,
     dead_letters_are_kept_shown_and_retried,
+    a_message_that_cannot_be_delivered_is_dead_at_once_and_kept,
+    a_fact_of_unknown_kind_is_dead_lettered_not_guessed,
     a_reconciler_never_dies,
     the_back_off_grows_is_capped_and_varies_a_little,
     a_revocation_overtakes_500_grants_that_wait,
@@ -176,6 +182,32 @@ async fn putting_off_is_fenced_too(house: House) {
     assert_eq!(claim_one(&house.db, "door").await.last_error.as_deref(), Some("failed again"));
 }
 
+async fn one_who_fails_late_makes_an_idle_row_due_again(house: House) {
+    send(&house.db, door(1)).await;
+    let stalled = claim_one(&house.db, "door").await;
+    house.pass(LEASE * 2);
+    let second = claim_one(&house.db, "door").await;
+    assert_eq!(complete(&house.db, &second).await, Settlement::Done);
+    stalled.postpone(&house.db, "no answer", Duration::from_secs(600), false).await.unwrap();
+    let again = claim_one(&house.db, "door").await;
+    assert_eq!(again.priority, 1, "what failed late may have been done after the other looked");
+    assert_eq!(complete(&house.db, &again).await, Settlement::Done);
+    assert!(claim(&house.db, "door", 9).await.is_empty());
+}
+
+async fn one_who_fails_late_makes_the_newer_claimant_look_once_more_and_only_once(house: House) {
+    send(&house.db, door(1)).await;
+    let stalled = claim_one(&house.db, "door").await;
+    house.pass(LEASE * 2);
+    let second = claim_one(&house.db, "door").await;
+    stalled.postpone(&house.db, "no answer", Duration::from_secs(600), false).await.unwrap();
+    assert!(claim(&house.db, "door", 9).await.is_empty(), "the second still works on it");
+    assert_eq!(complete(&house.db, &second).await, Settlement::DueAgain);
+    let third = claim_one(&house.db, "door").await;
+    assert_eq!(complete(&house.db, &third).await, Settlement::Done);
+    assert!(claim(&house.db, "door", 9).await.is_empty());
+}
+
 async fn a_raise_resets_the_back_off_and_raises_the_version(house: House) {
     send(&house.db, door(1)).await;
     for _ in 0..3 {
@@ -245,6 +277,119 @@ async fn a_failing_message_blocks_only_its_own_subject(house: House) {
     house.pass(Duration::from_secs(61));
     let again = claim_one(&house.db, "mail").await;
     assert_eq!(again.id, first[0].id, "the failed one first");
+}
+
+/// How many rows a look may have to read.
+async fn in_sight(house: &House) -> i64 {
+    house
+        .one::<(i64,)>(sql!("SELECT COUNT(*) FROM delivery WHERE due_at IS NOT NULL AND dead_at IS NULL"))
+        .await
+        .0
+}
+
+async fn what_waits_behind_a_failing_message_is_out_of_sight_until_that_is_settled(house: House) {
+    let mut sent = Vec::new();
+    for _ in 0..30 {
+        let mut tx = house.db.write(Origin::system()).await.unwrap();
+        sent.push(tx.record(made("x").to(mail(1))));
+        tx.commit().await.unwrap();
+    }
+    send(&house.db, mail(2)).await;
+    let head = claim_one(&house.db, "mail").await;
+    head.postpone(&house.db, "refused", Duration::from_secs(60), false).await.unwrap();
+    assert_eq!(in_sight(&house).await, 2, "the head, and the other subject's");
+    assert_eq!(delivery::depth(&house.db).await.unwrap(), (31, 0), "all of them wait");
+    let other = claim_one(&house.db, "mail").await;
+    assert_eq!(other.subject_id(), "2");
+    complete(&house.db, &other).await;
+
+    house.pass(Duration::from_secs(61));
+    let mut arrived = Vec::new();
+    for n in 0..30 {
+        let row = claim_one(&house.db, "mail").await;
+        arrived.push(row.fact);
+        // Delivered or given up: either way the next one goes.
+        match n % 2 {
+            0 => drop(complete(&house.db, &row).await),
+            _ => row.postpone(&house.db, "gone", Duration::ZERO, true).await.unwrap(),
+        }
+    }
+    assert_eq!(arrived, sent);
+    assert_eq!(delivery::depth(&house.db).await.unwrap(), (0, 15));
+}
+
+/// Many send, deliver, fail and give up at once about one subject: nothing may be forgotten behind another.
+async fn held_back_messages_are_all_delivered_in_the_end(house: House) {
+    async fn deliver_some(db: Db, worker: usize) {
+        for round in 0..60 {
+            for row in delivery::claim(&db, "mail", LEASE, 2, false).await.unwrap() {
+                match (round + worker) % 4 {
+                    0 | 1 => row.postpone(&db, "refused", Duration::ZERO, false).await.unwrap(),
+                    2 => row.postpone(&db, "gone", Duration::ZERO, true).await.unwrap(),
+                    _ => drop(complete(&db, &row).await),
+                }
+            }
+        }
+    }
+    let other = house.another_node().await;
+    let senders = (0..3).map(|n| {
+        let db = if n == 0 { other.clone() } else { house.db.clone() };
+        tokio::spawn(async move {
+            for _ in 0..25 {
+                send(&db, mail(1)).await;
+            }
+        })
+    });
+    let workers = (0..4)
+        .map(|n| tokio::spawn(deliver_some(if n % 2 == 0 { other.clone() } else { house.db.clone() }, n)));
+    let tasks: Vec<_> = senders.chain(workers).collect();
+    for task in tasks {
+        patient(task).await.unwrap();
+    }
+    house.pass(Duration::from_secs(2));
+    let sink = Arc::new(Failing::default());
+    sink.well.store(true, Ordering::SeqCst);
+    Lane::new("mail").drain(&house.db, sink).await.unwrap();
+    assert_eq!(delivery::depth(&house.db).await.unwrap().0, 0, "somebody still waits behind nobody");
+}
+
+async fn a_message_that_cannot_be_delivered_is_dead_at_once_and_kept(house: House) {
+    let sink = Arc::new(Failing::default());
+    sink.dead.store(true, Ordering::SeqCst);
+    send(&house.db, mail(1)).await;
+    assert_eq!(Lane::new("mail").drain(&house.db, sink.clone()).await.unwrap(), 1, "one attempt of twelve");
+    let letters = delivery::dead(&house.db, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].attempt, letters[0].last_error.as_deref()), (1, Some("never")));
+    assert!(delivery::retry(&house.db, Origin::of(Actor::Operator), letters[0].id).await.unwrap());
+    sink.well.store(true, Ordering::SeqCst);
+    assert_eq!(Lane::new("mail").drain(&house.db, sink.clone()).await.unwrap(), 1);
+    let given = sink.given.lock().unwrap();
+    assert_eq!(given[0].id, given[1].id, "the same message");
+}
+
+/// Knows one kind of fact.
+struct Reading(Db);
+
+#[async_trait::async_trait]
+impl Sink for Reading {
+    async fn deliver(&self, delivery: &Delivery) -> Result<Settled, SinkError> {
+        let fact = delivery.fact(&self.0).await?.ok_or_else(|| SinkError::Dead("its fact is gone".into()))?;
+        let known = fact.read::<crate::house::Made>();
+        known.map(|_| Settled::Done).ok_or_else(|| SinkError::Dead(format!("{} is unknown here", fact.kind)))
+    }
+}
+
+async fn a_fact_of_unknown_kind_is_dead_lettered_not_guessed(house: House) {
+    send(&house.db, mail(1)).await;
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    tx.record(store::Fact::new(subject(2), &DeliveryRetried {}).to(mail(2)));
+    tx.commit().await.unwrap();
+    Lane::new("mail").drain(&house.db, Arc::new(Reading(house.db.clone()))).await.unwrap();
+    let letters = delivery::dead(&house.db, 10).await.unwrap();
+    let told: Vec<_> = letters.iter().map(|letter| letter.last_error.as_deref()).collect();
+    assert_eq!(told, [Some("delivery.retried is unknown here")]);
+    assert_eq!(delivery::depth(&house.db).await.unwrap(), (0, 1));
 }
 
 async fn dead_letters_are_kept_shown_and_retried(house: House) {

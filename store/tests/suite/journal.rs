@@ -142,6 +142,12 @@ async fn the_digest_holds_the_body_and_outlives_it(house: House) {
     half.salt = None;
     assert!(!half.body_matches_digest(), "erased by half is changed");
 
+    let (mut moved, first_of_body) = (whole.clone(), &whole.body.as_deref().unwrap()[..1]);
+    moved.salt = moved.salt.map(|salt| salt + first_of_body);
+    moved.body = moved.body.map(|body| body[1..].to_owned());
+    assert!(!moved.body_matches_digest(), "a character moved from the body to the salt");
+    assert_eq!(whole.salt.as_deref().map(str::len), Some(store::SALT_LENGTH));
+
     let erase = sql!("UPDATE fact SET salt = NULL, body = NULL WHERE id = $1");
     house.db.change(Origin::system(), erase, (first,), Vec::new()).await.unwrap();
     let erased = stored(&house, first).await;

@@ -129,7 +129,7 @@ async fn what_is_recorded_while_nobody_listened_is_delivered(house: House) {
     if house.db.is_postgres() {
         let cut = sql!(
             "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity \
-             WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+             WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock%' AND pid <> pg_backend_pid()"
         );
         let (listeners,): (i64,) = other.one(cut, ()).await.unwrap();
         assert!(listeners > 0, "somebody listened");
@@ -340,4 +340,141 @@ async fn stopping_finishes_what_was_claimed(house: House) {
     patient(lane.task).await.unwrap();
     assert_eq!(delivery::depth(&house.db).await.unwrap(), (1, 0), "the other waits for the next start");
     assert!(lane.given.try_recv().is_err());
+}
+
+/// Counts the warnings of this thread.
+struct Warnings(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Runs a lane for two seconds over what is due; how often it complained.
+async fn complaints(house: &House) -> usize {
+    let complained = Arc::<AtomicUsize>::default();
+    let _here = tracing::subscriber::set_default(Warnings(complained.clone()));
+    let lane = Running::start(&house.db, &[]);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    lane.task.abort();
+    complained.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn a_lane_that_cannot_claim_tries_once_a_second_and_not_all_the_time() {
+    let house = House::sqlite().await;
+    record(&house.db, "1", false).await;
+    house
+        .run(sql!(
+            "CREATE TRIGGER full BEFORE UPDATE ON delivery BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        ))
+        .await;
+    let complaints = complaints(&house).await;
+    assert!((1..=4).contains(&complaints), "{complaints} failed claims in 2 s");
+}
+
+/// A sequence counts also what is rolled back, and a statement's trigger also those that change no row.
+async fn count_claims(house: &House, after: &str) {
+    house.run(sql!("CREATE SEQUENCE claims")).await;
+    let function = format!(
+        "CREATE FUNCTION count_claim() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM nextval('claims'); {after} RETURN NULL; END $$"
+    );
+    house.run(store::Sql::assembled(function)).await;
+    house
+        .run(sql!(
+            "CREATE TRIGGER count_claims BEFORE UPDATE ON delivery FOR EACH STATEMENT EXECUTE FUNCTION count_claim()"
+        ))
+        .await;
+}
+
+#[tokio::test]
+async fn a_lane_that_the_server_refuses_tries_once_a_second_and_not_all_the_time() {
+    let Some(house) = House::postgres().await else { return };
+    record(&house.db, "1", false).await;
+    count_claims(&house, "RAISE EXCEPTION 'cannot execute UPDATE in a read-only transaction';").await;
+    complaints(&house).await;
+    let (claims,): (i64,) = house.one(sql!("SELECT last_value FROM claims")).await;
+    assert!((1..=4).contains(&claims), "{claims} failed claims in 2 s");
+}
+
+#[tokio::test]
+async fn a_lane_whose_row_another_is_just_taking_asks_again_with_a_pause_between() {
+    let Some(house) = House::postgres().await else { return };
+    record(&house.db, "1", false).await;
+    count_claims(&house, "").await;
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    tx.all::<(String,)>(sql!("SELECT id FROM delivery FOR UPDATE"), ()).await.unwrap();
+    complaints(&house).await;
+    tx.refuse().await.unwrap();
+    let (claims,): (i64,) = house.one(sql!("SELECT last_value FROM claims")).await;
+    assert!((2..=400).contains(&claims), "{claims} claims in 2 s, with a pause of 5 ms after each");
+}
+
+/// Neither the rest after a failed claim nor the rest of what is due stands before a revocation.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_is_delivered_although_other_claims_fail() {
+    let house = House::sqlite().await;
+    house
+        .run(sql!(
+            "CREATE TRIGGER full BEFORE UPDATE ON delivery WHEN OLD.priority = 0 AND NEW.claim > OLD.claim \
+             BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        ))
+        .await;
+    for n in 0..6 {
+        record(&house.db, &n.to_string(), false).await;
+    }
+    let mut lane = Running::start(&house.db, &[]);
+    patient(async {
+        for n in 0..IN_A_ROW {
+            settle().await;
+            let id = format!("leaver-{n}");
+            record(&house.db, &id, true).await;
+            assert_eq!(lane.next().await, format!("-{id}"));
+        }
+    })
+    .await;
+    lane.stop().await;
+}
+
+/// A notice in each transaction would hold a lock of the whole database while that transaction is written to the
+/// disk, and no two of them would share a flush.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_many_commits_have_to_tell_other_nodes_is_told_together() {
+    const COMMITS: usize = 400;
+    let Some(house) = House::postgres().await else { return };
+    let store::DbConfig::Postgres { url, .. } = &house.config else { unreachable!("PostgreSQL") };
+    let mut other = sqlx::postgres::PgListener::connect(url.expose()).await.unwrap();
+    other.listen("cardea_wake").await.unwrap();
+    let recorders: Vec<_> = (0..8)
+        .map(|task| {
+            let db = house.db.clone();
+            tokio::spawn(async move {
+                for n in 0..COMMITS / 8 {
+                    record(&db, &format!("{task}-{n}"), false).await;
+                }
+            })
+        })
+        .collect();
+    for recorder in recorders {
+        patient(recorder).await.unwrap();
+    }
+    record(&house.db, "the last", false).await;
+    let mut notices = 0;
+    while let Ok(notice) = tokio::time::timeout(Duration::from_secs(1), other.recv()).await {
+        assert_eq!(notice.unwrap().payload(), "door");
+        notices += 1;
+    }
+    assert!((1..COMMITS).contains(&notices), "{notices} notices of {COMMITS} commits");
 }

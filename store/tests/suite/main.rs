@@ -9,6 +9,7 @@
 #[macro_use]
 mod house;
 
+mod claims;
 mod deliveries;
 mod ephemeral;
 mod followers;

@@ -324,6 +324,33 @@ async fn an_error_that_ends_only_its_statement_fails_only_its_member() {
     assert_eq!(house.facts().await, 1);
 }
 
+/// The statement has written when its row turns out not to read: what it wrote must not stay in a group whose
+/// member was told that it failed.
+#[tokio::test]
+async fn a_returned_row_that_does_not_read_undoes_the_statement_that_returned_it() {
+    let (house, _frozen) = frozen().await;
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    tx.record(made("x").to(store::Address::reconcile("door", crate::house::subject("x")).revoking(true)));
+    tx.commit().await.unwrap();
+    house.run(sql!("UPDATE delivery SET version = 'not a number'")).await;
+    let first = house.db.write(Origin::system()).await.unwrap();
+    let victim = in_line(insert_and_commit(house.db.clone(), "victim")).await;
+    let db = house.db.clone();
+    let claim =
+        in_line(async move { store::delivery::claim(&db, "door", Duration::from_secs(30), 1, false).await })
+            .await;
+    let later = in_line(insert_and_commit(house.db.clone(), "later")).await;
+    drop(first);
+    let refused = patient(claim).await.unwrap();
+    assert!(matches!(refused, Err(StoreError::Inconsistent(_))), "{refused:?}");
+    let failed = patient(victim).await.unwrap();
+    assert!(matches!(failed, Err(StoreError::Conflict)), "{failed:?}");
+    patient(later).await.unwrap().expect("the writer works again");
+    assert_eq!(durable(&house).await, ["later"]);
+    let attempts: (i64, i64) = house.one(sql!("SELECT attempt, claim FROM delivery")).await;
+    assert_eq!(attempts, (0, 0), "the claim was undone");
+}
+
 #[tokio::test]
 async fn when_the_commit_fails_all_members_hear_that_the_outcome_is_unknown() {
     let (house, _frozen) = frozen().await;

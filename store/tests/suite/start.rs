@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use kernel::Secret;
+use kernel::{Ctx, Secret};
 use sqlx::Connection as _;
-use store::{Db, DbConfig, Sinks, StartError, sql};
+use store::{Db, DbConfig, Origin, Sinks, StartError, StoreError, delivery, sql};
 
-use crate::house::{House, MovedClock, ServerDatabase, ctx, folder, make, patient};
+use crate::house::{House, MovedClock, ServerDatabase, ctx, folder, make, patient, settle};
 
 on_every_engine!(
     opening_again_finds_everything,
     a_newer_database_is_refused,
     a_tampered_migration_is_refused,
     it_says_whether_it_works,
+    while_the_clock_is_wrong_nothing_is_written_and_afterwards_again,
 );
 
 async fn open(config: &DbConfig) -> Result<Db, StartError> {
@@ -54,6 +55,92 @@ async fn it_says_whether_it_works(house: House) {
     house.db.check().await.unwrap();
     house.db.close().await;
     house.db.check().await.unwrap_err();
+}
+
+/// Nobody calls a check in this test: whoever serves watches its clock.
+async fn while_the_clock_is_wrong_nothing_is_written_and_afterwards_again(house: House) {
+    let _serving = house.db.serve().await.unwrap();
+    for off in [5_000, -5_000] {
+        house.clock.set(off);
+        if !house.db.is_postgres() {
+            make(&house.db, &off.to_string()).await.expect("a file has no clock of its own");
+            continue;
+        }
+        patient(async {
+            while make(&house.db, &Ctx::system().random::<8>().map(|n| n.to_string()).concat()).await.is_ok()
+            {
+                settle().await;
+            }
+        })
+        .await;
+        let clock = |failed: Result<(), StoreError>| matches!(failed, Err(StoreError::Clock(4_900..=5_100)));
+        assert!(clock(make(&house.db, "x").await), "in a transaction");
+        let text = sql!("UPDATE thing SET n = n + 1");
+        assert!(
+            clock(house.db.change(Origin::system(), text, (), Vec::new()).await.map(drop)),
+            "in a change"
+        );
+        let lease = std::time::Duration::from_secs(1);
+        assert!(clock(delivery::claim(&house.db, "door", lease, 1, false).await.map(drop)), "in a claim");
+        assert!(matches!(house.db.check().await, Err(StartError::Clock(_))), "and it says so");
+        house.things().await;
+        house.clock.set(0);
+        patient(async {
+            while make(&house.db, &off.to_string()).await.is_err() {
+                settle().await;
+            }
+        })
+        .await;
+    }
+}
+
+/// What the writer's own connection is set to: a revocation that was acknowledged must survive a power cut.
+#[tokio::test]
+async fn the_writer_syncs_each_commit_keeps_a_log_and_checks_references() {
+    let house = House::sqlite().await;
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    let synchronous: (i64,) = tx.one(sql!("PRAGMA synchronous"), ()).await.unwrap();
+    let journal: (String,) = tx.one(sql!("PRAGMA journal_mode"), ()).await.unwrap();
+    let references: (i64,) = tx.one(sql!("PRAGMA foreign_keys"), ()).await.unwrap();
+    assert_eq!((synchronous.0, journal.0.as_str(), references.0), (2, "wal", 1), "FULL, WAL, on");
+    tx.refuse().await.unwrap();
+}
+
+/// The statements of a migration, without comments, in capital letters.
+fn statements(text: &str) -> Vec<String> {
+    let code: Vec<&str> = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
+    code.join(" ").to_uppercase().split(';').map(|statement| statement.trim().to_owned()).collect()
+}
+
+/// A deferred constraint would fail a COMMIT that others share, and any constraint on what a commit itself writes
+/// would fail them all.
+#[test]
+fn no_constraint_can_fail_a_shared_commit() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    let (mut files, mut written_by_commits) = (0, 0);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "sql") {
+            continue;
+        }
+        files += 1;
+        for statement in statements(&std::fs::read_to_string(&path).unwrap()) {
+            let place = path.display();
+            assert!(!statement.contains("DEFERR"), "{place}: {statement}");
+            let mut words = statement.split_whitespace();
+            let of = |table: Option<&str>| matches!(table, Some("FACT" | "FACT_ABOUT" | "DELIVERY"));
+            if matches!(words.next(), Some("CREATE" | "ALTER"))
+                && words.next() == Some("TABLE")
+                && of(words.next())
+            {
+                written_by_commits += 1;
+                for constraint in ["CHECK", "REFERENCES", "FOREIGN KEY"] {
+                    assert!(!statement.contains(constraint), "{place}: {statement}");
+                }
+            }
+        }
+    }
+    assert!(files >= 6 && written_by_commits >= 4, "{files} files, {written_by_commits} statements");
 }
 
 fn unreachable(refused: &StartError, words: &[&str]) {

@@ -432,3 +432,94 @@ async fn a_commit_whose_connection_was_cut_is_of_unknown_outcome() {
     make(&house.db, "later").await.expect("another connection is used");
     assert_eq!(house.things().await, ["later"]);
 }
+
+/// A claim may have been made although nobody heard so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_whose_connection_was_cut_is_of_unknown_outcome() {
+    let Some(house) = House::postgres().await else { return };
+    let mut lock = house.db.write(Origin::system()).await.unwrap();
+    lock.run(sql!("LOCK TABLE delivery IN ACCESS EXCLUSIVE MODE"), ()).await.unwrap();
+    let db = house.db.clone();
+    let lease = std::time::Duration::from_secs(30);
+    let claim = tokio::spawn(async move { delivery::claim(&db, "door", lease, 1, false).await });
+    let cut = sql!(
+        "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%UPDATE delivery%'"
+    );
+    patient(async {
+        while house.one::<(i64,)>(cut.clone()).await == (0,) {
+            settle().await;
+        }
+    })
+    .await;
+    let unknown = patient(claim).await.unwrap();
+    assert!(matches!(unknown, Err(StoreError::OutcomeUnknown)), "{unknown:?}");
+    lock.refuse().await.unwrap();
+}
+
+/// Between us and a server: passes everything on until told to swallow it, as a network does whose cable is cut.
+async fn wire(server: String, cut: tokio::sync::watch::Receiver<bool>) -> std::net::SocketAddr {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    async fn pass(
+        mut from: tokio::net::tcp::OwnedReadHalf,
+        mut to: tokio::net::tcp::OwnedWriteHalf,
+        cut: tokio::sync::watch::Receiver<bool>,
+    ) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer).await {
+            if *cut.borrow() {
+                // Neither an answer nor an end.
+                return std::future::pending().await;
+            }
+            if to.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    }
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((ours, _)) = listener.accept().await {
+            let theirs = tokio::net::TcpStream::connect(&server).await.unwrap();
+            let ((from_us, to_us), (from_them, to_them)) = (ours.into_split(), theirs.into_split());
+            tokio::spawn(pass(from_us, to_them, cut.clone()));
+            tokio::spawn(pass(from_them, to_us, cut.clone()));
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_holds_nobody_for_ever() {
+    let Some(house) = House::postgres().await else { return };
+    let store::DbConfig::Postgres { url, .. } = &house.config else { unreachable!("PostgreSQL") };
+    let (before, rest) = url.expose().split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let (cut, is_cut) = tokio::sync::watch::channel(false);
+    let through = wire(server.to_owned(), is_cut).await;
+    let url = kernel::Secret::new(format!("{before}@{through}/{database}"));
+    let config = store::DbConfig::Postgres { url, connections: 4 };
+    let far = store::Db::open(&config, kernel::Ctx::system(), store::Sinks::default()).await.unwrap();
+    let mut tx = far.write(Origin::system()).await.unwrap();
+    insert(&mut tx, "one").await.unwrap();
+    cut.send(true).unwrap();
+    let asked = tokio::spawn(async move {
+        let failed = insert(&mut tx, "two").await;
+        (failed, tx.commit().await)
+    });
+    settle().await;
+    tokio::time::pause();
+    // While a blocking task runs, tokio does not skip to the next timer by itself.
+    let (held, released) = std::sync::mpsc::channel::<()>();
+    let blocking = tokio::task::spawn_blocking(move || released.recv());
+    assert!(!asked.is_finished());
+    for _ in 0..2 {
+        tokio::time::advance(std::time::Duration::from_secs(36)).await;
+        settle().await;
+    }
+    let (failed, committed) = patient(asked).await.unwrap();
+    assert!(matches!(failed, Err(StoreError::Failed(_))), "{failed:?}");
+    assert!(committed.is_err());
+    drop(held);
+    let _ = blocking.await;
+}
