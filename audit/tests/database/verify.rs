@@ -32,7 +32,7 @@ async fn verified_with(db: &Db, ring: &KeyRing) -> audit::Report {
 }
 
 async fn every_column_that_is_changed_is_found_at_its_line(house: House) {
-    let changes: [(Sql, &[What]); 12] = [
+    let changes: [(Sql, &[What]); 13] = [
         (sql!("UPDATE fact SET id = 'somebody else' WHERE seq = $1"), &[What::EnvelopeChanged]),
         (sql!("UPDATE fact SET at = at + 1 WHERE seq = $1"), &[What::EnvelopeChanged]),
         (sql!("UPDATE fact SET kind = 'test.else' WHERE seq = $1"), &[What::EnvelopeChanged]),
@@ -41,6 +41,11 @@ async fn every_column_that_is_changed_is_found_at_its_line(house: House) {
         (sql!("UPDATE fact SET request_id = '' WHERE seq = $1"), &[What::EnvelopeChanged]),
         (sql!("UPDATE fact SET digest = 'x' WHERE seq = $1"), &[What::BodyChanged, What::EnvelopeChanged]),
         (sql!("UPDATE fact SET salt = 'x' WHERE seq = $1"), &[What::BodyChanged]),
+        // What is digested stays the same, one after the other.
+        (
+            sql!("UPDATE fact SET salt = salt || SUBSTR(body, 1, 1), body = SUBSTR(body, 2) WHERE seq = $1"),
+            &[What::BodyChanged],
+        ),
         (sql!("UPDATE fact SET body = '{}' WHERE seq = $1"), &[What::BodyChanged]),
         (sql!("UPDATE fact SET body = NULL WHERE seq = $1"), &[What::BodyChanged]),
         (sql!("UPDATE fact SET chain = 'x' WHERE seq = $1"), &[What::ChainChanged]),
