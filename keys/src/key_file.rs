@@ -3,15 +3,18 @@
 //! A line per key, `kid base64url(32 bytes)`; the first line seals, all open; `#` begins a comment. Nobody
 //! but its owner may read it. Whoever has this file and the database has every secret in it; whoever has the
 //! database only has none.
+//!
+//! An operator changes the key that seals in steps, since nodes read the file at different times: see the crate's
+//! documentation. Each step replaces the file at once: a reader sees the old one or the new one.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
-use kernel::{Ctx, Secret};
+use kernel::{Ctx, Secret, Timestamp};
 
-use crate::seal::{SealingKeys, new_line};
+use crate::seal::{Edition, Keys, SealingKeys, new_line, parse};
 
 /// A key file has a line a key; nobody rotates this often.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -53,6 +56,26 @@ pub enum KeyFileError {
     /// A new key file would replace one that is there, and with it all that it opens.
     #[error("sealing key file {0} exists already; it is not replaced, since what it sealed would be lost")]
     Exists(PathBuf),
+    /// Another command is changing the key file, or one was interrupted while it did.
+    #[error("sealing key file {path}: another change is under way; if none is, remove {beside}", beside = beside(.path).display())]
+    Busy {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The key that a step is about is not in the file.
+    #[error("sealing key file {path} has no key {kid:?}")]
+    NoSuchKey {
+        /// Which file.
+        path: PathBuf,
+        /// The key that was named.
+        kid: String,
+    },
+    /// The key that seals cannot be taken out.
+    #[error("key {kid:?} is the one that seals; promote another first")]
+    Seals {
+        /// The key that was named.
+        kid: String,
+    },
 }
 
 impl SealingKeys {
@@ -61,8 +84,26 @@ impl SealingKeys {
     /// # Errors
     /// [`KeyFileError`], with what to do; never a key in it.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        let (text, _) = read(path)?;
-        parse(path, text.expose())
+        let file = read(path)?;
+        let keys = checked(path, file.text.expose())?;
+        Ok(Self::holding(Some(path.into()), keys, Some(file.edition)))
+    }
+
+    /// Reads the file again, if it was changed; `false` when it was not, or the keys have no file. On failure the
+    /// keys stay as they were.
+    ///
+    /// [`KeyRing::maintain`](crate::KeyRing::maintain) does so each time, and so does whoever meets a key that is
+    /// not known.
+    pub fn refresh(&self) -> Result<bool, KeyFileError> {
+        let Some(path) = &self.0.file else { return Ok(false) };
+        let metadata = std::fs::metadata(path).map_err(failed(path))?;
+        if self.edition() == Some(edition(&metadata)) {
+            return Ok(false);
+        }
+        let file = read(path)?;
+        self.replace(checked(path, file.text.expose())?, file.edition);
+        tracing::info!(keys = ?self, "the sealing key file was read again");
+        Ok(true)
     }
 
     /// Makes a key file with one new key, for its owner only. The folder must exist.
@@ -72,25 +113,105 @@ impl SealingKeys {
             io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.into()),
             _ => failed(path)(source),
         })?;
-        parse(path, text.expose())
+        Self::load(path)
     }
 
-    /// Puts a new key on the first line and keeps all else. Then [`reseal`](crate::reseal) every sealed
-    /// column with a process that has loaded the new file, and only then take old lines out.
-    ///
-    /// The file is replaced at once: a reader sees the old one or the new one.
-    pub fn rotate_file(path: &Path, ctx: &Ctx) -> Result<Self, KeyFileError> {
-        let (old, owner) = read(path)?;
-        parse(path, old.expose())?;
-        let text = Secret::new(format!("{}{}", new_line(ctx).expose(), old.expose()));
-        let beside = path.with_extension("new");
-        write_new(&beside, text.expose()).map_err(failed(&beside))?;
-        // The service that reads it may not be who rotates it.
-        chown(&beside, Some(owner.user), Some(owner.group)).map_err(failed(&beside))?;
-        std::fs::rename(&beside, path).map_err(failed(path))?;
-        sync_folder(path).map_err(failed(path))?;
-        parse(path, text.expose())
+    /// Step 1: adds a new key, which opens and does not seal yet. Answers its id.
+    pub fn add_key(path: &Path, ctx: &Ctx) -> Result<String, KeyFileError> {
+        let line = new_line(ctx);
+        edit(path, |text| {
+            let end = if text.ends_with('\n') { "" } else { "\n" };
+            Ok(Secret::new(format!("{text}{end}{}", line.expose())))
+        })?;
+        Ok(kid_of(line.expose()).unwrap_or_default().to_owned())
     }
+
+    /// Step 2, once every node has read the file with the new key: from now on it seals.
+    pub fn promote_key(path: &Path, kid: &str) -> Result<(), KeyFileError> {
+        edit(path, |text| {
+            let (line, rest) = taken_out(path, text, kid)?;
+            let first = rest.iter().position(|line| kid_of(line).is_some()).unwrap_or(rest.len());
+            let lines = rest[..first].iter().copied().chain([line]).chain(rest[first..].iter().copied());
+            Ok(Secret::new(lines.map(|line| format!("{line}\n")).collect()))
+        })
+    }
+
+    /// Takes a key out that does not seal. What it sealed is lost: [`retire_key`](crate::retire_key) looks first.
+    pub(crate) fn remove_key(path: &Path, kid: &str) -> Result<(), KeyFileError> {
+        edit(path, |text| {
+            if text.lines().find_map(kid_of) == Some(kid) {
+                return Err(KeyFileError::Seals { kid: kid.into() });
+            }
+            let (_, rest) = taken_out(path, text, kid)?;
+            Ok(Secret::new(rest.iter().map(|line| format!("{line}\n")).collect()))
+        })
+    }
+
+    /// When the file was last changed.
+    pub(crate) fn changed_at(path: &Path) -> Result<Timestamp, KeyFileError> {
+        let metadata = std::fs::metadata(path).map_err(failed(path))?;
+        Ok(Timestamp::from_millis(metadata.mtime() * 1000 + metadata.mtime_nsec() / 1_000_000))
+    }
+}
+
+/// The key id on a line, if there is a key on it.
+fn kid_of(line: &str) -> Option<&str> {
+    let line = line.trim();
+    if line.starts_with('#') { None } else { line.split_whitespace().next() }
+}
+
+/// The line of a key, and all others.
+fn taken_out<'a>(path: &Path, text: &'a str, kid: &str) -> Result<(&'a str, Vec<&'a str>), KeyFileError> {
+    let (found, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| kid_of(line) == Some(kid));
+    match found.first() {
+        Some(&line) => Ok((line, rest)),
+        None => Err(KeyFileError::NoSuchKey { path: path.into(), kid: kid.into() }),
+    }
+}
+
+/// The file that a change is written to. While it is there nobody else changes the key file.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+fn edit(
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<Secret<String>, KeyFileError>,
+) -> Result<(), KeyFileError> {
+    let beside = beside(path);
+    let new = create_new(&beside).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeyFileError::Busy { path: path.into() },
+        _ => failed(&beside)(source),
+    })?;
+    let edited = edit_into(new, &beside, path, change);
+    if edited.is_err() {
+        // That it cannot be removed either is told by the next change.
+        let _ = std::fs::remove_file(&beside);
+    }
+    edited
+}
+
+fn edit_into(
+    new: File,
+    beside: &Path,
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<Secret<String>, KeyFileError>,
+) -> Result<(), KeyFileError> {
+    let old = read(path)?;
+    checked(path, old.text.expose())?;
+    let text = change(old.text.expose())?;
+    checked(path, text.expose())?;
+    fill(new, text.expose()).map_err(failed(beside))?;
+    // The service that reads it may not be who changes it.
+    chown(beside, Some(old.owner.user), Some(old.owner.group)).map_err(failed(beside))?;
+    std::fs::rename(beside, path).map_err(failed(path))?;
+    sync_folder(path).map_err(failed(path))
+}
+
+struct KeyFile {
+    text: Secret<String>,
+    owner: Owner,
+    edition: Edition,
 }
 
 struct Owner {
@@ -103,11 +224,19 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError {
     move |source| KeyFileError::Io { path, source }
 }
 
-fn parse(path: &Path, text: &str) -> Result<SealingKeys, KeyFileError> {
-    SealingKeys::parse(text).map_err(|(line, reason)| KeyFileError::Text { path: path.into(), line, reason })
+fn checked(path: &Path, text: &str) -> Result<Keys, KeyFileError> {
+    parse(text).map_err(|(line, reason)| KeyFileError::Text { path: path.into(), line, reason })
 }
 
-fn read(path: &Path) -> Result<(Secret<String>, Owner), KeyFileError> {
+fn edition(metadata: &Metadata) -> Edition {
+    Edition {
+        inode: (metadata.dev(), metadata.ino()),
+        length: metadata.size(),
+        changed: (metadata.mtime(), metadata.mtime_nsec()),
+    }
+}
+
+fn read(path: &Path) -> Result<KeyFile, KeyFileError> {
     let file = File::open(path).map_err(failed(path))?;
     // Of the opened file, not of the path: the two may differ by the time of the second look.
     let metadata = file.metadata().map_err(failed(path))?;
@@ -125,17 +254,26 @@ fn read(path: &Path) -> Result<(Secret<String>, Owner), KeyFileError> {
             reason: "the file is larger than 256 KiB",
         });
     }
-    Ok((text, Owner { user: metadata.uid(), group: metadata.gid() }))
+    let owner = Owner { user: metadata.uid(), group: metadata.gid() };
+    Ok(KeyFile { text, owner, edition: edition(&metadata) })
 }
 
 /// Writes a file that must not exist yet, and waits until it and its name are on the disk.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    fill(create_new(path)?, text)?;
+    sync_folder(path)
+}
+
+fn create_new(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     // The mode given at creation passes through the umask, which may take the owner's own right away.
     file.set_permissions(Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+fn fill(mut file: File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    sync_folder(path)
+    file.sync_all()
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
@@ -183,27 +321,78 @@ mod tests {
     }
 
     #[test]
-    fn rotating_adds_a_first_line_and_keeps_the_rest() {
+    fn a_new_key_opens_first_and_seals_once_it_is_promoted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("sealing.keys");
         let ctx = Ctx::for_tests(1);
-        let old = SealingKeys::create_file(&path, &ctx).unwrap();
-        let text = fs::read_to_string(&path).unwrap();
-        let sealed = old.seal(&ctx, COLUMN.at("hq"), b"secret");
+        let node = SealingKeys::create_file(&path, &ctx).unwrap();
+        let old = node.current();
+        let sealed = node.seal(&ctx, COLUMN.at("hq"), b"secret");
 
-        let new = SealingKeys::rotate_file(&path, &ctx).unwrap();
-        assert_ne!(new.current(), old.current());
+        let new = SealingKeys::add_key(&path, &ctx).unwrap();
+        assert!(node.refresh().unwrap() && !node.refresh().unwrap(), "read once");
+        assert_eq!(node.ids(), [old.clone(), new.clone()], "it opens, and does not seal yet");
         assert_eq!(mode(&path), 0o600);
-        assert!(fs::read_to_string(&path).unwrap().ends_with(&text));
+
+        SealingKeys::promote_key(&path, &new).unwrap();
+        assert!(node.refresh().unwrap());
+        assert_eq!(node.ids(), [new.clone(), old.clone()]);
+        assert_eq!(node.open(COLUMN.at("hq"), &sealed).unwrap().expose(), b"secret");
+        assert!(fs::read_to_string(&path).unwrap().starts_with(HEAD), "the words at its head stay there");
+
+        assert!(matches!(SealingKeys::remove_key(&path, &new), Err(KeyFileError::Seals { .. })));
+        SealingKeys::remove_key(&path, &old).unwrap();
+        assert_eq!(SealingKeys::load(&path).unwrap().ids(), [new]);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
-        let loaded = SealingKeys::load(&path).unwrap();
-        assert_eq!(loaded.current(), new.current());
-        assert_eq!(loaded.open(COLUMN.at("hq"), &sealed).unwrap().expose(), b"secret");
-        let again = new.seal(&ctx, COLUMN.at("hq"), b"secret");
-        assert_eq!(
-            old.open(COLUMN.at("hq"), &again).unwrap_err(),
-            SealError::UnknownKey { kid: new.current().into() }
+    }
+
+    #[test]
+    fn a_node_that_has_not_read_the_file_again_finds_a_new_key_when_it_meets_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealing.keys");
+        let ctx = Ctx::for_tests(1);
+        let slow = SealingKeys::create_file(&path, &ctx).unwrap();
+        let also_slow = slow.clone();
+        let new = SealingKeys::add_key(&path, &ctx).unwrap();
+        SealingKeys::promote_key(&path, &new).unwrap();
+        let quick = SealingKeys::load(&path).unwrap();
+        let sealed = quick.seal(&ctx, COLUMN.at("hq"), b"secret");
+        assert_eq!(slow.open(COLUMN.at("hq"), &sealed).unwrap().expose(), b"secret");
+        assert_eq!(also_slow.current(), new, "all clones are one");
+        let stranger = SealingKeys::generate(&ctx).seal(&ctx, COLUMN.at("hq"), b"secret");
+        assert!(matches!(slow.open(COLUMN.at("hq"), &stranger), Err(SealError::UnknownKey { .. })));
+    }
+
+    #[test]
+    fn a_file_that_has_become_unusable_leaves_the_keys_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealing.keys");
+        let ctx = Ctx::for_tests(1);
+        let node = SealingKeys::create_file(&path, &ctx).unwrap();
+        let before = node.ids();
+        fs::write(&path, "half a li").unwrap();
+        assert!(node.refresh().is_err());
+        fs::remove_file(&path).unwrap();
+        assert!(node.refresh().is_err());
+        assert_eq!(node.ids(), before);
+    }
+
+    #[test]
+    fn two_changes_at_once_are_one_after_the_other_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sealing.keys");
+        SealingKeys::create_file(&path, &Ctx::for_tests(1)).unwrap();
+        fs::write(beside(&path), "").unwrap();
+        let refused = SealingKeys::add_key(&path, &Ctx::for_tests(2)).unwrap_err();
+        assert!(matches!(refused, KeyFileError::Busy { .. }), "{refused}");
+        assert!(
+            refused.to_string().contains("remove") && refused.to_string().contains("sealing.new"),
+            "{refused}"
         );
+        fs::remove_file(beside(&path)).unwrap();
+        SealingKeys::add_key(&path, &Ctx::for_tests(2)).unwrap();
+        assert!(matches!(SealingKeys::promote_key(&path, "nobody"), Err(KeyFileError::NoSuchKey { .. })));
+        assert!(!beside(&path).exists(), "a step that failed stands in nobody's way");
     }
 
     #[test]
@@ -216,7 +405,7 @@ mod tests {
             let error = SealingKeys::load(&path).unwrap_err();
             assert!(matches!(error, KeyFileError::Exposed { mode, .. } if mode == exposed), "{error}");
             assert!(error.to_string().contains("chmod 600"), "{error}");
-            assert!(SealingKeys::rotate_file(&path, &Ctx::for_tests(2)).is_err());
+            assert!(SealingKeys::add_key(&path, &Ctx::for_tests(2)).is_err());
         }
         for owners in [0o600, 0o400] {
             fs::set_permissions(&path, Permissions::from_mode(owners)).unwrap();
@@ -236,7 +425,7 @@ mod tests {
         let error = SealingKeys::load(&path).unwrap_err();
         assert!(error.to_string().contains("sealing.keys, line 2: a key is 32 bytes"), "{error}");
         assert!(!error.to_string().contains("tooshort") && !format!("{error:?}").contains("tooshort"));
-        assert!(SealingKeys::rotate_file(&path, &Ctx::for_tests(1)).is_err(), "nothing is built on it");
+        assert!(SealingKeys::add_key(&path, &Ctx::for_tests(1)).is_err(), "nothing is built on it");
 
         fs::write(&path, "#".repeat(300 * 1024)).unwrap();
         assert!(SealingKeys::load(&path).unwrap_err().to_string().contains("larger than"));

@@ -1,17 +1,96 @@
 //! Sealing anew what older sealing keys sealed, so that their lines can leave the key file.
 
+use std::path::Path;
+use std::time::Duration;
+
 use store::{Db, Fact, Origin, Sql, StoreError, Tx};
 
-use crate::{KeysError, SealedColumn, SealingKeys, ValuesResealed};
+use crate::seal::beginning;
+use crate::{KeyFileError, KeysError, SIGNING_KEY, SealedColumn, SealingKeys, ValuesResealed};
 
 /// So many values in one transaction at most.
 const PAGE: i64 = 100;
 
-/// Seals every value of a column anew that the current key has not sealed; answers how many. Run it when all
-/// nodes have loaded the new key file, and again until it answers 0: then the old key's line may go.
+/// Twice as long as a node may take to read a changed key file ([`KeyRing::maintain`](crate::KeyRing::maintain) runs
+/// each minute): who has not read it by then does not run.
+const READ_BY_ALL: Duration = Duration::from_secs(120);
+
+/// Why a key stays in the key file.
+#[derive(Debug, thiserror::Error)]
+pub enum RetireError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
+    /// Nodes may still seal with it: they read the file once a minute.
+    #[error(
+        "the key file was changed a moment ago and some node may still seal with {kid:?}; try again in {seconds} s"
+    )]
+    TooSoon {
+        /// The key.
+        kid: String,
+        /// How long to wait.
+        seconds: u64,
+    },
+    /// It is needed.
+    #[error("key {kid:?} still seals {values} values of {column}; reseal first")]
+    InUse {
+        /// The key.
+        kid: String,
+        /// `table.column`.
+        column: String,
+        /// How many.
+        values: i64,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Step 3: seals every value anew that the current key has not sealed; answers how many. Signing keys are among
+/// them; `others` names the columns of other rooms.
 ///
 /// Safe beside writers: a value that changes meanwhile is left as it is. Interrupted, it may be run again.
-pub async fn reseal(db: &Db, sealing: &SealingKeys, column: SealedColumn) -> Result<u64, KeysError> {
+pub async fn reseal(db: &Db, sealing: &SealingKeys, others: &[SealedColumn]) -> Result<u64, KeysError> {
+    let mut resealed = 0;
+    for column in all(others) {
+        resealed += reseal_column(db, sealing, column).await?;
+    }
+    Ok(resealed)
+}
+
+/// Step 4: takes a key out of the file that seals nothing any more. `others` as in [`reseal`].
+///
+/// # Errors
+/// [`RetireError`]; then the file is as it was.
+pub async fn retire_key(db: &Db, path: &Path, kid: &str, others: &[SealedColumn]) -> Result<(), RetireError> {
+    let sealing = SealingKeys::load(path)?;
+    if sealing.current() == kid {
+        return Err(KeyFileError::Seals { kid: kid.into() }.into());
+    }
+    let since = db.ctx().now().since(SealingKeys::changed_at(path)?);
+    let seconds = READ_BY_ALL.saturating_sub(since).as_secs();
+    if seconds > 0 {
+        return Err(RetireError::TooSoon { kid: kid.into(), seconds });
+    }
+    for column in all(others) {
+        let beginning = beginning(kid);
+        let length = i64::try_from(beginning.len()).unwrap_or(i64::MAX);
+        let (values,): (i64,) = db.one(column.sealed_by(), (beginning, length)).await?;
+        if values > 0 {
+            let column = format!("{}.{}", column.table, column.column);
+            return Err(RetireError::InUse { kid: kid.into(), column, values });
+        }
+    }
+    SealingKeys::remove_key(path, kid)?;
+    tracing::info!(kid, "a sealing key was retired");
+    Ok(())
+}
+
+fn all(others: &[SealedColumn]) -> impl Iterator<Item = SealedColumn> {
+    std::iter::once(SIGNING_KEY).chain(others.iter().copied())
+}
+
+async fn reseal_column(db: &Db, sealing: &SealingKeys, column: SealedColumn) -> Result<u64, KeysError> {
     let mut resealed = 0;
     let mut after = String::new();
     loop {
@@ -80,6 +159,14 @@ impl SealedColumn {
         let Self { table, column, key, .. } = self;
         Sql::assembled(format!(
             "SELECT {key}, {column} FROM {table} WHERE {column} IS NOT NULL AND {key} > $1 ORDER BY {key} LIMIT $2"
+        ))
+    }
+
+    /// How many values begin so: `$1`, of `$2` characters.
+    fn sealed_by(&self) -> Sql {
+        let Self { table, column, .. } = self;
+        Sql::assembled(format!(
+            "SELECT COUNT(*) FROM {table} WHERE SUBSTR({column}, 1, CAST($2 AS INTEGER)) = $1"
         ))
     }
 

@@ -118,9 +118,13 @@ impl KeyRing {
         Ok(ring.keys().all.len())
     }
 
-    /// One pass of upkeep: reads what other nodes did, makes the next generation when its time comes, retires
+    /// One pass of upkeep: reads the sealing key file, if it changed, and what other nodes did, makes the next generation when its time comes, retires
     /// what is spent. Run it each minute; at least once in [`Rotation::announced`](crate::Rotation).
     pub async fn maintain(&self) -> Result<(), KeysError> {
+        // What was read before still opens what it opened.
+        if let Err(error) = self.0.sealing.refresh() {
+            tracing::error!(%error, "the sealing key file was changed and cannot be read again");
+        }
         self.reload().await?;
         let steps = self.due();
         // The lease spares the work of making a key twice; the rows themselves do not take a second one.

@@ -7,7 +7,8 @@
 //! the same place to light that somebody wrote back.
 
 use std::fmt;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
@@ -87,13 +88,29 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-/// The keys that seal: the first one seals, all of them open. Cheap to clone.
-///
-/// INVARIANT: never empty, and no two keys have the same id.
+/// The keys that seal: the first one seals, all of them open. Cheap to clone; all clones are one, and follow their
+/// file ([`SealingKeys::refresh`]).
 #[derive(Clone)]
-pub struct SealingKeys(Arc<[SealingKey]>);
+pub struct SealingKeys(pub(crate) Arc<Held>);
 
-struct SealingKey {
+/// INVARIANT: never empty, and no two keys have the same id.
+pub(crate) type Keys = Arc<[SealingKey]>;
+
+pub(crate) struct Held {
+    /// `None` when they are in memory only.
+    pub(crate) file: Option<PathBuf>,
+    keys: RwLock<(Keys, Option<Edition>)>,
+}
+
+/// Which edition of the file was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edition {
+    pub(crate) inode: (u64, u64),
+    pub(crate) length: u64,
+    pub(crate) changed: (i64, i64),
+}
+
+pub(crate) struct SealingKey {
     kid: String,
     cipher: LessSafeKey,
 }
@@ -104,37 +121,42 @@ impl SealingKeys {
     pub fn generate(ctx: &Ctx) -> Self {
         let (kid, bytes) = new_key(ctx);
         let cipher = cipher(bytes.expose()).expect("32 bytes are an AES-256 key");
-        Self(Arc::new([SealingKey { kid, cipher }]))
+        Self::holding(None, Arc::new([SealingKey { kid, cipher }]), None)
     }
 
-    /// From the text of a key file; on failure the line, counted from 1, and what is wrong with it.
-    pub(crate) fn parse(text: &str) -> Result<Self, (usize, &'static str)> {
-        let mut keys: Vec<SealingKey> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let at = |reason| (number + 1, reason);
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let key = parse_line(line).map_err(at)?;
-            if keys.iter().any(|known| known.kid == key.kid) {
-                return Err(at("another line has the same key id"));
-            }
-            keys.push(key);
-        }
-        if keys.is_empty() { Err((1, "there is no key in it")) } else { Ok(Self(keys.into())) }
+    pub(crate) fn holding(file: Option<PathBuf>, keys: Keys, edition: Option<Edition>) -> Self {
+        Self(Arc::new(Held { file, keys: RwLock::new((keys, edition)) }))
+    }
+
+    pub(crate) fn keys(&self) -> Keys {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    pub(crate) fn edition(&self) -> Option<Edition> {
+        self.0.keys.read().unwrap_or_else(PoisonError::into_inner).1
+    }
+
+    pub(crate) fn replace(&self, keys: Keys, edition: Edition) {
+        *self.0.keys.write().unwrap_or_else(PoisonError::into_inner) = (keys, Some(edition));
     }
 
     /// The id of the key that seals.
     #[must_use]
-    pub fn current(&self) -> &str {
-        &self.0[0].kid
+    pub fn current(&self) -> String {
+        self.keys()[0].kid.clone()
+    }
+
+    /// The ids of all keys, the one that seals first.
+    #[must_use]
+    pub fn ids(&self) -> Vec<String> {
+        self.keys().iter().map(|key| key.kid.clone()).collect()
     }
 
     /// Seals a value for its place.
     #[must_use]
     pub fn seal(&self, ctx: &Ctx, place: Place<'_>, value: &[u8]) -> String {
-        let key = &self.0[0];
+        let keys = self.keys();
+        let key = &keys[0];
         let nonce = ctx.random::<NONCE_LEN>();
         let mut sealed = Vec::with_capacity(NONCE_LEN + value.len() + AES_256_GCM.tag_len());
         sealed.extend_from_slice(&nonce);
@@ -151,14 +173,17 @@ impl SealingKeys {
         format!("{SCHEME}{}.{}", key.kid, URL_SAFE_NO_PAD.encode(sealed))
     }
 
-    /// Opens what was sealed for this place.
+    /// Opens what was sealed for this place. A key that is not known is looked for in the file, which may have
+    /// changed: another node may seal with a key that was added since we read it.
     pub fn open(&self, place: Place<'_>, sealed: &str) -> Result<Secret<Vec<u8>>, SealError> {
         let (kid, body) = parts(sealed).ok_or(SealError::Broken)?;
-        let key = self
-            .0
-            .iter()
-            .find(|key| key.kid == kid)
-            .ok_or_else(|| SealError::UnknownKey { kid: kid.to_owned() })?;
+        let known = |keys: &Keys| keys.iter().position(|key| key.kid == kid);
+        let mut keys = self.keys();
+        if known(&keys).is_none() && self.refresh().is_ok_and(|changed| changed) {
+            keys = self.keys();
+        }
+        let at = known(&keys).ok_or_else(|| SealError::UnknownKey { kid: kid.to_owned() })?;
+        let key = &keys[at];
         let sealed = URL_SAFE_NO_PAD.decode(body).map_err(|_| SealError::Broken)?;
         let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN).ok_or(SealError::Broken)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Broken)?;
@@ -180,8 +205,31 @@ impl SealingKeys {
 /// Shows the ids only.
 impl fmt::Debug for SealingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|key| &key.kid)).finish()
+        f.debug_list().entries(self.ids()).finish()
     }
+}
+
+/// From the text of a key file; on failure the line, counted from 1, and what is wrong with it.
+pub(crate) fn parse(text: &str) -> Result<Keys, (usize, &'static str)> {
+    let mut keys: Vec<SealingKey> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let at = |reason| (number + 1, reason);
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let key = parse_line(line).map_err(at)?;
+        if keys.iter().any(|known| known.kid == key.kid) {
+            return Err(at("another line has the same key id"));
+        }
+        keys.push(key);
+    }
+    if keys.is_empty() { Err((1, "there is no key in it")) } else { Ok(keys.into()) }
+}
+
+/// How every value begins that this key sealed.
+pub(crate) fn beginning(kid: &str) -> String {
+    format!("{SCHEME}{kid}.")
 }
 
 /// The key id and the body of a sealed value. Key ids contain no dot.
@@ -227,6 +275,10 @@ mod tests {
 
     const COLUMN: SealedColumn = SealedColumn::new("door_system", "secret_sealed", "name");
 
+    fn parsed(text: &str) -> Result<SealingKeys, (usize, &'static str)> {
+        parse(text).map(|keys| SealingKeys::holding(None, keys, None))
+    }
+
     fn keys(seed: u64) -> (Ctx, SealingKeys) {
         let ctx = Ctx::for_tests(seed);
         let keys = SealingKeys::generate(&ctx);
@@ -265,15 +317,15 @@ mod tests {
         let (_, new) = keys(2);
         let sealed = old.seal(&ctx, COLUMN.at("hq"), b"secret");
         let error = new.open(COLUMN.at("hq"), &sealed).unwrap_err();
-        assert_eq!(error, SealError::UnknownKey { kid: old.current().into() });
-        assert!(error.to_string().contains(old.current()), "{error}");
+        assert_eq!(error, SealError::UnknownKey { kid: old.current() });
+        assert!(error.to_string().contains(&old.current()), "{error}");
     }
 
     #[test]
     fn another_key_under_the_same_name_opens_nothing() {
         let ctx = Ctx::for_tests(3);
-        let one = SealingKeys::parse(&format!("main {}", "A".repeat(43))).unwrap();
-        let two = SealingKeys::parse(&format!("main {}E", "A".repeat(42))).unwrap();
+        let one = parsed(&format!("main {}", "A".repeat(43))).unwrap();
+        let two = parsed(&format!("main {}E", "A".repeat(42))).unwrap();
         let sealed = one.seal(&ctx, COLUMN.at("hq"), b"secret");
         assert_eq!(two.open(COLUMN.at("hq"), &sealed).unwrap_err(), SealError::Broken);
     }
@@ -282,8 +334,8 @@ mod tests {
     fn the_first_key_seals_and_all_open() {
         let ctx = Ctx::for_tests(4);
         let old_text = new_line(&ctx);
-        let old = SealingKeys::parse(old_text.expose()).unwrap();
-        let both = SealingKeys::parse(&format!("{}{}", new_line(&ctx).expose(), old_text.expose())).unwrap();
+        let old = parsed(old_text.expose()).unwrap();
+        let both = parsed(&format!("{}{}", new_line(&ctx).expose(), old_text.expose())).unwrap();
         let sealed = old.seal(&ctx, COLUMN.at("hq"), b"secret");
         assert_eq!(both.open(COLUMN.at("hq"), &sealed).unwrap().expose(), b"secret");
         assert!(old.sealed_with_current(&sealed) && !both.sealed_with_current(&sealed));
@@ -294,8 +346,8 @@ mod tests {
     fn a_key_file_is_read_strictly() {
         #[track_caller]
         fn check(text: &str, expect: Result<&str, (usize, &str)>) {
-            let keys = SealingKeys::parse(text);
-            let got = keys.as_ref().map(SealingKeys::current).map_err(|(line, reason)| (*line, *reason));
+            let keys = parsed(text);
+            let got = keys.map(|keys| keys.current());
             match (got, expect) {
                 (Ok(kid), Ok(expected)) => assert_eq!(kid, expected),
                 (Err((line, reason)), Err((at, part))) => {

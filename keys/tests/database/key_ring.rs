@@ -221,10 +221,10 @@ async fn the_wrong_sealing_key_is_one_clear_error_and_changes_nothing(house: Hou
     sign(&first, &house.one, Alg::Rs256).await;
     let wrong = sealing(&house.two);
     let error = KeyRing::open(house.two.clone(), wrong.clone(), RotationPolicy::default()).await.unwrap_err();
-    let missing = SealError::UnknownKey { kid: right.current().into() };
+    let missing = SealError::UnknownKey { kid: right.current() };
     assert!(matches!(&error, KeysError::Sealed { source, .. } if *source == missing), "{error}");
     let text = error.to_string();
-    assert!(text.contains(right.current()) && text.contains("put that key's line back"), "{text}");
+    assert!(text.contains(&right.current()) && text.contains("put that key's line back"), "{text}");
     assert!(KeyRing::check(&house.two, &wrong).await.is_err());
     assert_eq!(house.count(sql!("SELECT COUNT(*) FROM signing_key")).await, 3);
     assert!(
@@ -242,7 +242,7 @@ async fn a_key_written_without_the_sealing_key_is_never_published(house: House) 
     let before = ring.jwks();
     let stranger = SealingKeys::generate(house.two.ctx());
     let sealed = stranger.seal(house.two.ctx(), keys::SIGNING_KEY.at("mine"), b"key");
-    let renamed = sealed.replacen(stranger.current(), sealing.current(), 1);
+    let renamed = sealed.replacen(&stranger.current(), &sealing.current(), 1);
     for forged in [sealed, renamed, "{}".to_owned()] {
         house
             .tamper(

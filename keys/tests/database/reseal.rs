@@ -3,7 +3,8 @@
 use crate::house::{House, on_both_engines};
 use kernel::Ctx;
 use keys::{
-    Alg, KeyRing, KeysError, RotationPolicy, SIGNING_KEY, SealError, SealedColumn, SealingKeys, reseal,
+    Alg, KeyFileError, KeyRing, KeysError, RetireError, RotationPolicy, SealError, SealedColumn, SealingKeys,
+    reseal, retire_key,
 };
 use serde_json::json;
 use store::{Db, Origin, sql};
@@ -14,6 +15,7 @@ on_both_engines! {
     after_it_the_new_key_alone_opens_everything
     a_value_that_changes_meanwhile_is_never_undone
     a_value_that_does_not_open_is_named_and_left
+    an_operator_changes_the_key_step_by_step_while_nodes_run
 }
 
 /// The old keys, and the keys of the file after its rotation.
@@ -21,11 +23,15 @@ fn rotated(ctx: &Ctx) -> (SealingKeys, SealingKeys, SealingKeys) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sealing.keys");
     let old = SealingKeys::create_file(&path, ctx).unwrap();
-    let both = SealingKeys::rotate_file(&path, ctx).unwrap();
+    let new = SealingKeys::add_key(&path, ctx).unwrap();
+    SealingKeys::promote_key(&path, &new).unwrap();
+    let both = SealingKeys::load(&path).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
-    let new_line = text.lines().next().unwrap();
-    std::fs::write(&path, new_line).unwrap();
-    (old, both, SealingKeys::load(&path).unwrap())
+    let new_line = text.lines().find(|line| line.starts_with(&new)).unwrap();
+    let alone = folder.path().join("new.keys");
+    std::fs::copy(&path, &alone).unwrap();
+    std::fs::write(&alone, new_line).unwrap();
+    (old, both, SealingKeys::load(&alone).unwrap())
 }
 
 async fn add_door_system(db: &Db, name: &str, sealed: Option<String>) {
@@ -58,8 +64,7 @@ async fn after_it_the_new_key_alone_opens_everything(house: House) {
     let ring = KeyRing::open(db.clone(), old, RotationPolicy::default()).await.unwrap();
     ring.sign_jwt(Alg::Rs256, "JWT", &json!({})).await.unwrap();
 
-    assert_eq!(reseal(db, &both, SECRET).await.unwrap(), 230);
-    assert_eq!(reseal(db, &both, SIGNING_KEY).await.unwrap(), 3);
+    assert_eq!(reseal(db, &both, &[SECRET]).await.unwrap(), 233, "secrets and signing keys");
     for number in [0, 99, 100, 229] {
         let name = format!("door-{number:03}");
         let (version, sealed) = secret(db, &name).await;
@@ -71,8 +76,8 @@ async fn after_it_the_new_key_alone_opens_everything(house: House) {
     let recorded = sql!("SELECT COUNT(*) FROM fact WHERE kind = 'sealing_key.values-resealed'");
     assert_eq!(house.count(recorded.clone()).await, 4, "one for each transaction");
 
-    assert_eq!(reseal(db, &both, SECRET).await.unwrap(), 0);
-    assert_eq!(reseal(db, &new, SIGNING_KEY).await.unwrap(), 0);
+    assert_eq!(reseal(db, &both, &[SECRET]).await.unwrap(), 0);
+    assert_eq!(reseal(db, &new, &[SECRET]).await.unwrap(), 0);
     assert_eq!(house.count(recorded).await, 4);
 }
 
@@ -98,10 +103,10 @@ async fn a_value_that_changes_meanwhile_is_never_undone(house: House) {
         })
     };
     while !writer.is_finished() {
-        reseal(&house.one, &both, SECRET).await.unwrap();
+        reseal(&house.one, &both, &[SECRET]).await.unwrap();
     }
     writer.await.unwrap();
-    while reseal(&house.one, &both, SECRET).await.unwrap() > 0 {}
+    while reseal(&house.one, &both, &[SECRET]).await.unwrap() > 0 {}
     let (_, sealed) = secret(&house.one, "hq").await;
     assert_eq!(new.open(SECRET.at("hq"), &sealed.unwrap()).unwrap().expose(), b"150");
 }
@@ -110,8 +115,50 @@ async fn a_value_that_does_not_open_is_named_and_left(house: House) {
     let (old, both, _) = rotated(house.one.ctx());
     let moved = old.seal(house.one.ctx(), SECRET.at("elsewhere"), b"secret");
     add_door_system(&house.one, "hq", Some(moved.clone())).await;
-    let error = reseal(&house.one, &both, SECRET).await.unwrap_err();
+    let error = reseal(&house.one, &both, &[SECRET]).await.unwrap_err();
     assert!(matches!(&error, KeysError::SealedValue { source: SealError::Broken, .. }), "{error}");
     assert!(error.to_string().starts_with("door_system.secret_sealed of \"hq\" cannot be opened"), "{error}");
     assert_eq!(secret(&house.one, "hq").await, (1, Some(moved)));
+}
+
+async fn an_operator_changes_the_key_step_by_step_while_nodes_run(house: House) {
+    let db = &house.one;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sealing.keys");
+    let command = SealingKeys::create_file(&path, db.ctx()).unwrap();
+    // Two nodes, each with what it has read: one reads the file again in time, the other last of all.
+    let (quick, slow) = (SealingKeys::load(&path).unwrap(), SealingKeys::load(&path).unwrap());
+    let ring = KeyRing::open(db.clone(), quick.clone(), RotationPolicy::default()).await.unwrap();
+    ring.sign_jwt(Alg::Rs256, "JWT", &json!({})).await.unwrap();
+    add_door_system(db, "hq", Some(slow.seal(db.ctx(), SECRET.at("hq"), b"secret"))).await;
+
+    let old = command.current();
+    let new = SealingKeys::add_key(&path, db.ctx()).unwrap();
+    ring.maintain().await.unwrap();
+    assert_eq!((quick.ids(), slow.ids()), (vec![old.clone(), new.clone()], vec![old.clone()]));
+    SealingKeys::promote_key(&path, &new).unwrap();
+    ring.maintain().await.unwrap();
+    assert_eq!((quick.current(), slow.current()), (new.clone(), old.clone()));
+
+    assert_eq!(reseal(db, &quick, &[SECRET]).await.unwrap(), 4);
+    let (_, sealed) = secret(db, "hq").await;
+    assert_eq!(slow.open(SECRET.at("hq"), &sealed.unwrap()).unwrap().expose(), b"secret");
+
+    // A third node sealed with the old key while it had not read the file.
+    add_door_system(db, "late", Some(command.seal(db.ctx(), SECRET.at("late"), b"late"))).await;
+    let soon = retire_key(db, &path, &old, &[SECRET]).await.unwrap_err();
+    assert!(matches!(soon, RetireError::TooSoon { seconds: 1..=120, .. }), "{soon}");
+    house.advance(std::time::Duration::from_secs(600));
+    let used = retire_key(db, &path, &old, &[SECRET]).await.unwrap_err();
+    assert!(matches!(&used, RetireError::InUse { values: 1, .. }), "{used}");
+    assert!(used.to_string().contains("door_system.secret_sealed; reseal first"), "{used}");
+    let seals = retire_key(db, &path, &new, &[SECRET]).await.unwrap_err();
+    assert!(matches!(seals, RetireError::File(KeyFileError::Seals { .. })), "{seals}");
+    assert_eq!(SealingKeys::load(&path).unwrap().ids(), [new.clone(), old.clone()], "all refused");
+
+    assert_eq!(reseal(db, &quick, &[SECRET]).await.unwrap(), 1);
+    retire_key(db, &path, &old, &[SECRET]).await.unwrap();
+    ring.maintain().await.unwrap();
+    assert_eq!(quick.ids(), [new]);
+    assert_eq!(KeyRing::check(db, &quick).await.unwrap(), 3);
 }
