@@ -146,6 +146,7 @@ impl House {
     /// Serves and works until stopped.
     pub async fn run(self, listeners: Vec<TcpListener>) -> Result<Running, OpenError> {
         let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let serving = self.db.serve().await?;
         let (stop, stopped) = watch::channel(false);
         let mut work = JoinSet::new();
         self.start_work(&mut work, &stopped);
@@ -153,7 +154,7 @@ impl House {
         let server = http::server(&self, listeners, workers)?;
         let handle = server.handle();
         let served = tokio::spawn(server);
-        let ended = tokio::spawn(end_in_order(self.db, work, stop.clone(), stopped, handle, served));
+        let ended = tokio::spawn(end_in_order(self.db, serving, work, stop.clone(), stopped, handle, served));
         Ok(Running { addresses, stop, ended })
     }
 
@@ -230,6 +231,7 @@ async fn asked(stopped: &mut watch::Receiver<bool>) {
 
 async fn end_in_order(
     db: Db,
+    serving: store::Serving,
     mut work: JoinSet<()>,
     stop: watch::Sender<bool>,
     mut stopped: watch::Receiver<bool>,
@@ -250,5 +252,6 @@ async fn end_in_order(
         }
     }
     db.close().await;
+    drop(serving);
     tracing::info!("stopped");
 }
