@@ -243,3 +243,22 @@ impl From<EphemeralError> for IdpError {
         IdpError::Busy
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_met_somebody_faster_is_told_to_come_back() {
+        for error in [
+            IdpError::from(DirectoryError::VersionMismatch),
+            IdpError::from(DirectoryError::from(StoreError::Conflict)),
+            IdpError::from(StoreError::Conflict),
+            IdpError::from(StoreError::Busy),
+        ] {
+            let answer = answer_as_oauth(Err(error));
+            assert_eq!(answer.status(), 503);
+            assert_eq!(answer.headers().get(header::RETRY_AFTER).unwrap(), "2");
+        }
+    }
+}

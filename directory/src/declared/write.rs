@@ -39,7 +39,10 @@ async fn put_client(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Directory
     if !matches!(alg.as_str(), "RS256" | "ES256") {
         return Err(item.wrong("id_token_alg", "must be RS256 or ES256"));
     }
-    let pkce = item.text("pkce").unwrap_or_else(|| "required".into());
+    let pkce = match item.fields.contains_key("pkce") {
+        true => item.required("pkce")?,
+        false => "required".into(),
+    };
     match (pkce.as_str(), item.text("secret_hash")) {
         ("required", _) | ("optional", Some(_)) => {}
         ("optional", None) => return Err(item.wrong("pkce", "must be required: it keeps no secret")),

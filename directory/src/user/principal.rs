@@ -39,7 +39,7 @@ async fn groups_within(db: &Db, user: &User) -> Result<Vec<(GroupId, String)>, S
             "WITH RECURSIVE containing (group_id) AS ( \
              SELECT group_id FROM membership WHERE member_id = $1 UNION \
              SELECT m.group_id FROM containing c JOIN membership m ON m.member_id = c.group_id) \
-             SELECT g.id, g.display_name FROM containing c JOIN groups g ON g.id = c.group_id ORDER BY g.id"
+             SELECT id, display_name FROM groups WHERE id IN (SELECT group_id FROM containing) ORDER BY id"
         ),
         (user.id,),
     )

@@ -123,6 +123,8 @@ async fn a_hint_at_another_user_is_not_answered_with_this_one(world: World) {
     assert_eq!(answer.sent("error").as_deref(), Some("login_required"));
     let answer = browser.sign_in("app", &[("id_token_hint", &other)]).await;
     assert_eq!(answer.sent("error").as_deref(), Some("login_required"));
+    let (subject, _, body) = world.facts("sign-in.refused").await.pop().unwrap();
+    assert_eq!((subject, &body["reason"]), (format!("user:{}", world.ada), &serde_json::json!("other-user")));
 }
 
 async fn prompt_login_and_max_age_ask_again_and_auth_time_moves(world: World) {

@@ -354,10 +354,11 @@ mod tests {
             sensitivity = "critical"
             project = "grid"
             id_token_alg = "RS256"
+            pkce = "optional"
             "#,
             json!({
                 "name": "Grid", "secret_hash": TokenHash::of(SECRET).as_str(), "redirect_uris": [],
-                "sensitivity": "critical", "project": "grid", "id_token_alg": "RS256",
+                "sensitivity": "critical", "project": "grid", "id_token_alg": "RS256", "pkce": "optional",
             }),
         );
         check(
