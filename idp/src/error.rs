@@ -211,6 +211,8 @@ impl From<DirectoryError> for IdpError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Store(error) => error.into(),
+            // Somebody was faster; trying again reads anew.
+            DirectoryError::VersionMismatch => IdpError::Busy,
             error => IdpError::failed(error),
         }
     }
@@ -239,5 +241,24 @@ impl From<EphemeralError> for IdpError {
     fn from(error: EphemeralError) -> Self {
         tracing::error!(%error, "counting attempts failed");
         IdpError::Busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_met_somebody_faster_is_told_to_come_back() {
+        for error in [
+            IdpError::from(DirectoryError::VersionMismatch),
+            IdpError::from(DirectoryError::from(StoreError::Conflict)),
+            IdpError::from(StoreError::Conflict),
+            IdpError::from(StoreError::Busy),
+        ] {
+            let answer = answer_as_oauth(Err(error));
+            assert_eq!(answer.status(), 503);
+            assert_eq!(answer.headers().get(header::RETRY_AFTER).unwrap(), "2");
+        }
     }
 }

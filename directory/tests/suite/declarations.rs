@@ -32,6 +32,7 @@ on_both_engines! {
     a_profile_that_goes_is_taken_from_everybody_about_their_cards,
     a_client_that_goes_takes_its_grants_and_no_others,
     a_client_answers_only_to_its_secret_and_its_addresses,
+    pkce_is_required_unless_a_client_with_a_secret_is_declared_otherwise,
     a_token_belongs_to_one_connection_whose_id_is_never_another,
     policies_that_differ_are_another_generation,
 }
@@ -253,6 +254,12 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
             with(&client("c"), "redirect_uris", json!(["javascript:x"])),
             "client c: redirect_uris \"javascript:x\"",
         ),
+        (
+            with(&client("c"), "pkce", json!("optional")),
+            "client c: pkce must be required: it keeps no secret",
+        ),
+        (with(&client("c"), "pkce", json!("never")), "client c: pkce must be required or optional"),
+        (with(&client("c"), "pkce", json!(false)), "client c: pkce must be a text"),
         (with(&client("c"), "name", json!(null)), "client c: name must be a text"),
         (with(&client("c"), "project", json!("a\0b")), "client c: project must not contain NUL"),
         (with(&area, "protection_class", json!(6)), "area a: protection_class"),
@@ -430,6 +437,25 @@ async fn a_client_answers_only_to_its_secret_and_its_addresses(house: House) {
     assert_eq!((plain.sensitivity(), unreadable.sensitivity()), (Sensitivity::Low, Sensitivity::Critical));
     let all: Vec<String> = client::all(db).await.unwrap().into_iter().map(|client| client.id).collect();
     assert_eq!(all, ["console", "plain"]);
+}
+
+async fn pkce_is_required_unless_a_client_with_a_secret_is_declared_otherwise(house: House) {
+    let db = &house.db;
+    let secret = with(&client("c"), "secret_hash", json!("h"));
+    put(db, &secret, None).await.unwrap();
+    let required = find(db, Kind::Client, "c").await;
+    assert!(client::get(db, "c").await.unwrap().unwrap().requires_pkce());
+    assert_eq!(required.differing(&secret), Vec::<String>::new(), "what is the rule is not written down");
+    put(db, &with(&secret, "pkce", json!("optional")), Some(&required)).await.unwrap();
+    let optional = find(db, Kind::Client, "c").await;
+    assert_eq!(optional.differing(&required), ["pkce"]);
+    let seen = client::get(db, "c").await.unwrap().unwrap();
+    assert!(!seen.requires_pkce());
+    let public = client::Client { secret_hash: None, ..seen.clone() };
+    let unreadable = client::Client { pkce: "never".into(), ..seen };
+    assert!(public.requires_pkce() && unreadable.requires_pkce(), "whatever stands there");
+    put(db, &secret, Some(&optional)).await.unwrap();
+    assert!(client::get(db, "c").await.unwrap().unwrap().requires_pkce());
 }
 
 async fn a_token_belongs_to_one_connection_whose_id_is_never_another(house: House) {

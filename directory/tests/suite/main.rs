@@ -15,6 +15,8 @@ mod ending;
 mod facts;
 mod groups;
 mod model;
+mod principals;
 mod queries;
 mod races;
+mod sessions;
 mod users;
