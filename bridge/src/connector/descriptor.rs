@@ -39,6 +39,8 @@ pub struct Descriptor {
     pub tested_against: &'static str,
     /// What a customer must know before relying on it, one sentence each.
     pub limits: &'static [&'static str],
+    /// Ways past every list that cannot be asked for, and so stay in every receipt: one noun phrase each.
+    pub bypasses: &'static [&'static str],
     /// The longest that any verb takes.
     #[serde(serialize_with = "millis")]
     pub verb_limit: Duration,
