@@ -391,7 +391,8 @@ impl Unwatched {
     }
 
     fn has_news(&self) -> bool {
-        self.is_proven() || self.parsed().values().any(|proof| proof.read_back_at.is_some() && proof.watched_at.is_none())
+        self.is_proven()
+            || self.parsed().values().any(|proof| proof.read_back_at.is_some() && proof.watched_at.is_none())
     }
 
     fn is_proven(&self) -> bool {
@@ -399,7 +400,11 @@ impl Unwatched {
     }
 
     /// The points as they are after a pass, and whether all of them are watched then. `None` when it told nothing.
-    fn watched(&self, at: Timestamp, unread: &BTreeSet<AccessPointAddress>) -> Option<(String, Option<Timestamp>)> {
+    fn watched(
+        &self,
+        at: Timestamp,
+        unread: &BTreeSet<AccessPointAddress>,
+    ) -> Option<(String, Option<Timestamp>)> {
         let mut points = self.parsed();
         let mut news = false;
         for (point, proof) in &mut points {

@@ -304,10 +304,11 @@ impl Receipts {
     fn beyond_lists(&self, doors: &[DoorProof], unlocked: &BTreeSet<String>) -> Vec<Exposure> {
         let points: BTreeMap<&str, &str> =
             doors.iter().map(|door| (door.access_point.as_str(), door.door_system.as_str())).collect();
-        let open = points.iter().filter(|(point, _)| unlocked.contains(**point)).map(|(point, system)| Exposure {
-            what: format!("{point} ({system}) is set to stay unlocked: it opens for everybody"),
-            until: "until it is set to obey its list".into(),
-        });
+        let open =
+            points.iter().filter(|(point, _)| unlocked.contains(**point)).map(|(point, system)| Exposure {
+                what: format!("{point} ({system}) is set to stay unlocked: it opens for everybody"),
+                until: "until it is set to obey its list".into(),
+            });
         let systems: BTreeSet<&str> = points.values().copied().collect();
         let bypasses = systems.into_iter().flat_map(|system| {
             let bypasses = self.systems.descriptor(system).map_or(&[][..], |descriptor| descriptor.bypasses);

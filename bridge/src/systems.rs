@@ -187,7 +187,9 @@ impl Systems {
         let Open { kind, connector, .. } = open.get(name)?;
         match connector {
             Some(connector) => Some(connector.descriptor().clone()),
-            None => connector::CONNECTORS.iter().find(|known| known.name == *kind).map(|known| (known.describe)()),
+            None => {
+                connector::CONNECTORS.iter().find(|known| known.name == *kind).map(|known| (known.describe)())
+            }
         }
     }
 

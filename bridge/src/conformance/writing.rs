@@ -184,9 +184,15 @@ async fn acceptance_is_what_a_part_said_and_no_more(trial: &Trial<'_>) -> Verdic
     let wish = trial.credential(1);
     let points = BTreeSet::from_iter(trial.points.iter().cloned());
     let granted = trial.connector.apply(&wish.desired(1, wish.opening(&[0]))).await?;
-    ensure!(granted.contains(&trial.points[0]) && granted.is_subset(&points), "the grant claimed {granted:?}");
+    ensure!(
+        granted.contains(&trial.points[0]) && granted.is_subset(&points),
+        "the grant claimed {granted:?}"
+    );
     let revoked = trial.connector.revoke(&wish.card, Some(wish.version(2))).await?;
-    ensure!(revoked.contains(&trial.points[0]) && revoked.is_subset(&points), "the revocation claimed {revoked:?}");
+    ensure!(
+        revoked.contains(&trial.points[0]) && revoked.is_subset(&points),
+        "the revocation claimed {revoked:?}"
+    );
     let absent = trial.connector.revoke(&wish.card, Some(wish.version(3))).await?;
     ensure!(absent.is_empty(), "revoking what is absent claimed {absent:?}");
     Ok(())

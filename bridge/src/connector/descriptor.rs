@@ -256,6 +256,17 @@ pub enum Provenance {
     CustomerSupplied,
 }
 
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicSpec => "a public specification",
+            Self::PublicCode => "public code of others",
+            Self::Partner => "a partner agreement",
+            Self::CustomerSupplied => "a mapping that the customer supplied",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -203,7 +203,9 @@ impl Placement {
         }
         let (mut points, seen) = (self.points(), noted.points());
         for (point, proof) in &mut points {
-            let Some(seen) = seen.get(point).filter(|seen| seen.read_back_at == proof.read_back_at) else { continue };
+            let Some(seen) = seen.get(point).filter(|seen| seen.read_back_at == proof.read_back_at) else {
+                continue;
+            };
             proof.watched_at = proof.watched_at.or(seen.watched_at);
             proof.denied_at = proof.denied_at.or(seen.denied_at);
         }
@@ -304,6 +306,27 @@ pub(crate) async fn between(
         (door_system, after, up_to),
     )
     .await
+}
+
+/// How many credentials stand on the list for an access point, or are not proven to be off it.
+pub async fn that_may_stand_at(tx: &mut Tx, door_system: &str, at: &str) -> Result<usize, StoreError> {
+    let rows: Vec<(String, String)> = tx
+        .all(
+            sql!(
+                "SELECT wanted, points FROM placement \
+                 WHERE door_system = $1 AND (wanted = 'present' OR ack < 2)"
+            ),
+            (door_system,),
+        )
+        .await?;
+    let at = AccessPointAddress(at.to_owned());
+    let may_stand = |(wanted, points): &&(String, String)| {
+        let points: Points = serde_json::from_str(points).unwrap_or_default();
+        let is_off = |proof: &PointProof| wanted == ABSENT && proof.level() >= AckLevel::ReadBack;
+        // Of a row that names no point nobody knows where it stands.
+        points.get(&at).map_or(points.is_empty(), |proof| !is_off(proof))
+    };
+    Ok(rows.iter().filter(may_stand).count())
 }
 
 /// Writes the row, unless one of a later version stands there. `false` when it does.

@@ -67,10 +67,11 @@ impl Wish {
             Want::Present(rights) => rights.access.keys().cloned().collect(),
         };
         // Only what was proven absent, and is wanted again, stands nowhere.
-        let may_stand = |seen: &&Placement| {
-            *self.want() == Want::Absent || seen.wanted == PRESENT || !seen.is_proven()
-        };
-        about.extend(self.seen.as_ref().filter(may_stand).into_iter().flat_map(|seen| seen.points().into_keys()));
+        let may_stand =
+            |seen: &&Placement| *self.want() == Want::Absent || seen.wanted == PRESENT || !seen.is_proven();
+        about.extend(
+            self.seen.as_ref().filter(may_stand).into_iter().flat_map(|seen| seen.points().into_keys()),
+        );
         if about.is_empty() { all.into_iter().collect() } else { about }
     }
 
@@ -142,7 +143,8 @@ impl Attempt {
     pub(super) fn read(&mut self, at: Timestamp, seen: &ReadBack, want: &Want) -> bool {
         let whole = seen.meets(want);
         for (point, proof) in &mut self.points {
-            if proof.read_back_at.is_none() && (whole || meets_at(seen, want, point)) {
+            // A point that the door system does not have any more was not read.
+            if proof.read_back_at.is_none() && meets_at(seen, want, point) {
                 proof.read_back_at = Some(at);
                 self.newly.push(point.clone());
             }
@@ -162,10 +164,7 @@ impl Attempt {
     pub(super) fn proven_and_missing(&self) -> (Vec<String>, Vec<String>) {
         let open = self.points.iter().filter(|(_, proof)| proof.level() < AckLevel::ReadBack);
         let proven = self.newly.iter().filter(|point| self.is_wanted_at(point));
-        (
-            proven.map(ToString::to_string).collect(),
-            open.map(|(point, _)| point.to_string()).collect(),
-        )
+        (proven.map(ToString::to_string).collect(), open.map(|(point, _)| point.to_string()).collect())
     }
 
     /// Whether what the row wants is wanted at this point, as opposed to a door that it takes away.

@@ -250,8 +250,16 @@ mod tests {
             ),
             (json!({"controllers": [good()], "timeout_ms": 10}), "timeout_ms", "50 to 10000"),
             (json!({"controllers": [good()], "attempts": 0}), "attempts", "1 to 10"),
-            (json!({"controllers": [good()], "timeout_ms": 10_000, "attempts": 10}), "attempts", "at most 5000 ms"),
-            (json!({"controllers": [good()], "timeout_ms": 2_501, "attempts": 2}), "attempts", "at most 5000 ms"),
+            (
+                json!({"controllers": [good()], "timeout_ms": 10_000, "attempts": 10}),
+                "attempts",
+                "at most 5000 ms",
+            ),
+            (
+                json!({"controllers": [good()], "timeout_ms": 2_501, "attempts": 2}),
+                "attempts",
+                "at most 5000 ms",
+            ),
             (json!({"controllers": [good()], "time_zone": "Mars/Olympus"}), "time_zone", "IANA"),
             (json!({"controllers": [good()], "listen": "0.0.0.0:60001"}), "listen", "this machine's own"),
             (json!({"controllers": [good()], "listen": "[::1]:60001"}), "uhppote", "IPv4"),

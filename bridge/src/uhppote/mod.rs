@@ -41,8 +41,8 @@ use crate::card::{Card, CardFormat};
 use crate::connector::{
     Accepted, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError, ConnectorKind,
     CredentialKind, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage, Health, ListCursor,
-    ListPage, Provenance, ReadBack, Refusal, RevocationClass, Rights, Unit, Verb, Version, VersionFence, Want,
-    WorstCase,
+    ListPage, Provenance, ReadBack, Refusal, RevocationClass, Rights, Unit, Verb, Version, VersionFence,
+    Want, WorstCase,
 };
 
 /// The line in the registry.
