@@ -302,4 +302,56 @@ mod tests {
             assert!(normal(&EventRecord { at: Some(local), ..event(1, true) }).at.is_some(), "{local}");
         }
     }
+
+    /// A controller that lost events 4 to 199 of 200, and holds nothing under their numbers.
+    async fn with_a_hole() -> Wire {
+        use super::super::message::Ask as _;
+        use super::super::packet::Packet;
+        use super::super::transport::Patience;
+        const SERIAL: u32 = 405_419_896;
+        let socket = tokio::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let std::net::SocketAddr::V4(address) = socket.local_addr().unwrap() else { unreachable!() };
+        tokio::spawn(async move {
+            let mut request = [0; 64];
+            while let Ok((_, from)) = socket.recv_from(&mut request).await {
+                let asked = u32::from_le_bytes([request[8], request[9], request[10], request[11]]);
+                let index = match asked {
+                    OLDEST => 1,
+                    NEWEST => 200,
+                    asked => asked,
+                };
+                let mut packet = Packet::new(GetEvent(0).encode(SERIAL).operation(), SERIAL);
+                packet.put_u32(8, index);
+                packet.put_u8(12, u8::from(matches!(index, 1..=3 | 200)));
+                let _ = socket.send_to(packet.as_bytes(), from).await;
+            }
+        });
+        let patience = Patience { reply: std::time::Duration::from_millis(500), attempts: 2 };
+        Wire::new(SERIAL, address, patience)
+    }
+
+    #[tokio::test]
+    async fn a_hole_in_the_numbering_is_one_gap_named_once_and_does_not_hold_up_what_follows() {
+        let wire = with_a_hole().await;
+        let (mut position, mut heard, mut gaps) = (None, Vec::new(), Vec::new());
+        for _ in 0..8 {
+            let told = read(&wire, position).await.unwrap();
+            heard.extend(told.events.iter().map(|event| event.index));
+            gaps.extend(told.gaps.iter().map(|gap| (gap.from, gap.to)));
+            position = told.position;
+        }
+        assert_eq!(heard, [1, 2, 3, 200]);
+        let missed: u64 = gaps.iter().map(|(from, to)| to.unwrap() - from + 1).sum();
+        assert_eq!((missed, gaps[0].0), (196, 4), "{gaps:?}");
+        assert!(gaps.len() <= 3, "as few as a busy machine allows: {gaps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_position_in_a_hole_goes_on_behind_it() {
+        let wire = with_a_hole().await;
+        let in_it = Position { index: 100, at: None, hole: true };
+        let told = read(&wire, Some(in_it)).await.unwrap();
+        assert!(told.gaps.iter().all(|gap| gap.to.is_some()), "the numbering has not begun anew: {:?}", told.gaps);
+        assert_eq!(told.gaps[0].from, 101);
+    }
 }
