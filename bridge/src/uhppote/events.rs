@@ -351,7 +351,11 @@ mod tests {
         let wire = with_a_hole().await;
         let in_it = Position { index: 100, at: None, hole: true };
         let told = read(&wire, Some(in_it)).await.unwrap();
-        assert!(told.gaps.iter().all(|gap| gap.to.is_some()), "the numbering has not begun anew: {:?}", told.gaps);
+        assert!(
+            told.gaps.iter().all(|gap| gap.to.is_some()),
+            "the numbering has not begun anew: {:?}",
+            told.gaps
+        );
         assert_eq!(told.gaps[0].from, 101);
     }
 }

@@ -1,7 +1,5 @@
 //! What weakens our promise at a door is told, and receipts name it.
 
-use std::sync::Arc;
-
 use bridge::alert;
 use bridge::condition::tell;
 use bridge::connector::STAYS_UNLOCKED;
@@ -80,7 +78,6 @@ async fn a_part_that_does_not_answer_closes_nothing(world: World) {
 async fn a_running_house_looks_by_itself(world: World) {
     set_main(&world, UNLOCKED).await;
     let working = world.node.run();
-    let world = Arc::new(world);
     until("an alert", || async { (!open(&world).await.is_empty()).then_some(()) }).await;
     working.stop().await;
 }

@@ -119,7 +119,8 @@ async fn nothing_is_put_on_the_list_of_a_configuration_that_is_over(world: World
     world.node.drain_entitlement().await;
     let systems = directory::door::systems(world.db()).await.unwrap();
     let connector = world.node.connector();
-    let door = bridge::placement::Door::new(world.db().clone(), HQ, connector).as_configured(systems[0].version);
+    let door =
+        bridge::placement::Door::new(world.db().clone(), HQ, connector).as_configured(systems[0].version);
     world.declare(door_system(&world.panels, &json!({"attempts": 3}))).await;
     assert_eq!(world.node.drain(&sink_name(HQ), std::sync::Arc::new(door)).await, 1);
     assert!(world.panels.iter().all(|panel| panel.requests().is_empty()), "nothing was sent");

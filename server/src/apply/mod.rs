@@ -89,9 +89,11 @@ pub async fn plan(
     check(db, sealing, &plan)?;
     // Asked again when it is carried out; here so that the difference of what cannot be is not shown for agreement.
     let left = left_behind::by(db, sealing, &plan, abandon)?;
-    let mut tx = db.write(Origin::of(Actor::Operator)).await?;
-    let refused = left_behind::refuse_cards(&mut tx, &left).await;
-    tx.end(refused).await?;
+    if !left.is_empty() {
+        let mut tx = db.write(Origin::of(Actor::Operator)).await?;
+        let refused = left_behind::refuse_cards(&mut tx, &left).await;
+        tx.end(refused).await?;
+    }
     Ok(plan)
 }
 

@@ -119,9 +119,10 @@ async fn check_door_system(
         };
         report.part(&part, outcome);
         for finding in &unit.findings {
-            match finding.is_harmless() {
-                true => say(format_args!("       {part}: {finding}")),
-                false => drop(report.part::<(), _>(&part, Err(finding))),
+            if finding.is_harmless() {
+                say(format_args!("       {part}: {finding}"));
+            } else {
+                report.part::<(), _>(&part, Err(finding));
             }
         }
     }

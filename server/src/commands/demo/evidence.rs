@@ -25,7 +25,10 @@ pub(super) fn check(receipt: &Value, user: &str, events: &[Event], card: u32) ->
     let [door] = doors else {
         return prove(false, format_args!("it names one door, not {}", doors.len()));
     };
-    prove(door["access_point"] == "control-room-door", format_args!("it names the control room's door: {door}"))?;
+    prove(
+        door["access_point"] == "control-room-door",
+        format_args!("it names the control room's door: {door}"),
+    )?;
     let credentials = ended["credentials"].as_array().map(Vec::as_slice).unwrap_or_default();
     prove(credentials.contains(&door["credential"]), format_args!("it names the card that ended: {ended}"))?;
     check_times(door, events, card)
@@ -45,7 +48,8 @@ fn check_times(door: &Value, events: &[Event], card: u32) -> Outcome {
     let is_it = |event: &Event| {
         let is_denial = !event.granted && event.reason == reason::UNKNOWN;
         let at = event.at.to_zoned(jiff::tz::TimeZone::UTC).map(|at| at.timestamp());
-        let in_time = at.is_ok_and(|at| at + SECOND >= absent && at <= observed && observed - READ_WITHIN <= at);
+        let in_time =
+            at.is_ok_and(|at| at + SECOND >= absent && at <= observed && observed - READ_WITHIN <= at);
         is_denial && event.card == card && event.door == CONTROL_ROOM && in_time
     };
     prove(
@@ -87,7 +91,16 @@ mod tests {
 
     fn denial(second: i8) -> Event {
         let at = date(2026, 11, 27).at(8, 0, second, 0);
-        Event { index: 3, kind: 1, granted: false, door: 1, direction: 1, card: 7, at, reason: reason::UNKNOWN }
+        Event {
+            index: 3,
+            kind: 1,
+            granted: false,
+            door: 1,
+            direction: 1,
+            card: 7,
+            at,
+            reason: reason::UNKNOWN,
+        }
     }
 
     /// The story must be able to fail at each thing that it says it has proven.

@@ -61,7 +61,10 @@ async fn join(stage: &Stage, timeline: &Timeline, person: &Person) -> Result<(St
     let held = until("a card on the controller", || stage.controller.cards().into_iter().next()).await?;
     let (card, doors) = (held.number, held.doors);
     prove(doors == CONTROL_ROOM_ONLY, format_args!("the card opens the control room only, not {doors:?}"))?;
-    timeline.step("door", format_args!("policy's card {card} is on the controller's list for the control room only"));
+    timeline.step(
+        "door",
+        format_args!("policy's card {card} is on the controller's list for the control room only"),
+    );
     until("our own reading back of the card", || was_read_after(stage, PUT, card).then_some(())).await?;
     timeline.step("door", "the controller was asked afterwards what it holds, and showed the card");
     Ok((id, card))
@@ -69,7 +72,10 @@ async fn join(stage: &Stage, timeline: &Timeline, person: &Person) -> Result<(St
 
 /// Whether the controller was asked for a card after the last operation on it.
 fn was_read_after(stage: &Stage, operation: u8, card: u32) -> bool {
-    let about: Vec<u8> = stage.controller.requests().iter()
+    let about: Vec<u8> = stage
+        .controller
+        .requests()
+        .iter()
         .filter(|seen| seen.card == Some(card))
         .map(|seen| seen.operation)
         .collect();
@@ -120,7 +126,8 @@ async fn door_forgets(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome 
     let holds = |number: u32| stage.controller.cards().iter().any(|card| card.number == number);
     until("the card absent from the controller", || (!holds(card)).then_some(())).await?;
     timeline.step("door", format_args!("the controller's list does not hold card {card} any more"));
-    until("our own reading back of the absence", || was_read_after(stage, DELETE, card).then_some(())).await?;
+    until("our own reading back of the absence", || was_read_after(stage, DELETE, card).then_some(()))
+        .await?;
     timeline.step("door", "the controller was asked afterwards, and shows no such card");
     Ok(())
 }
@@ -158,7 +165,10 @@ async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Out
     for (document, expected) in [(evidence::tampered(&signed), 1), (signed, 0)] {
         std::fs::write(&file, document)?;
         let (code, said) = stage.cardea(&["receipt", "verify", &name, "--keys", &keys]).await?;
-        prove(code == Some(expected), format_args!("cardea receipt verify ends with {expected}, not {code:?}: {said}"))?;
+        prove(
+            code == Some(expected),
+            format_args!("cardea receipt verify ends with {expected}, not {code:?}: {said}"),
+        )?;
     }
     timeline.step("receipt", "cardea receipt verify: good; with one character changed: refused");
     show(&receipt);

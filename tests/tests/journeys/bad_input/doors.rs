@@ -161,7 +161,11 @@ async fn a_controller_that_may_hold_a_card_is_not_left_behind(scene: &Scene) {
     let mira = hire(stage, "Mira").await;
     let address = stage.controller.address().to_string();
     for (from, to, says) in [
-        ("serial = 405419896", "serial = 405419897", "405419897 door 1 would take the place of 405419896 door 1"),
+        (
+            "serial = 405419896",
+            "serial = 405419897",
+            "405419897 door 1 would take the place of 405419896 door 1",
+        ),
         (address.as_str(), "127.0.0.1:9", "405419896 door 1 would be looked for at 127.0.0.1:9"),
     ] {
         let error = apply_with(stage, from, to).await.unwrap_err();
