@@ -15,6 +15,8 @@ pub const NO_CARD: &str = "no-card";
 pub const CANNOT_HOLD: &str = "cannot-hold";
 /// A card on a door system belongs to nobody.
 pub const ORPHAN: &str = "orphan-card";
+/// Somebody's access ended, and no receipt can be signed for it.
+pub const NO_RECEIPT: &str = "no-receipt";
 
 /// How long a revocation may wait before somebody is told.
 pub const REVOCATION_PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +36,17 @@ pub struct Alert {
 pub async fn open_alerts(db: &Db) -> Result<Vec<Alert>, StoreError> {
     db.all(sql!("SELECT kind, subject, opened_at FROM alert WHERE closed_at IS NULL ORDER BY opened_at, kind, subject"), ())
         .await
+}
+
+/// Those of one kind that are open, by subject.
+pub async fn open_of_kind(db: &Db, kind: &str) -> Result<Vec<Alert>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT kind, subject, opened_at FROM alert WHERE closed_at IS NULL AND kind = $1 ORDER BY subject"
+        ),
+        (kind,),
+    )
+    .await
 }
 
 /// Opens one unless it is open. `true` when it is new.
@@ -117,9 +130,8 @@ pub async fn watch_revocations(db: &Db) -> Result<(), StoreError> {
         open(db, REVOCATION_WAITS, &subject, &detail).await?;
         unwell.push(subject.to_string());
     }
-    for alert in open_alerts(db).await? {
-        let is_well = alert.kind == REVOCATION_WAITS && !unwell.contains(&alert.subject);
-        if let (true, Ok(subject)) = (is_well, alert.subject.parse()) {
+    for alert in open_of_kind(db, REVOCATION_WAITS).await? {
+        if let (false, Ok(subject)) = (unwell.contains(&alert.subject), alert.subject.parse()) {
             close(db, REVOCATION_WAITS, &subject).await?;
         }
     }

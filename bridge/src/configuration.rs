@@ -153,20 +153,7 @@ impl Configuration {
         after: &str,
         up_to: CredentialId,
     ) -> Result<BTreeMap<CredentialId, BTreeSet<String>>, StoreError> {
-        let rows: Vec<(CredentialId, String)> = self
-            .db
-            .all(
-                sql!(
-                    "SELECT c.id, p.name FROM credential c \
-                     JOIN users u ON u.id = c.user_id AND u.active AND u.deleted_at IS NULL \
-                     JOIN entitlement e ON e.user_id = c.user_id \
-                     JOIN access_profile_point pp ON pp.access_profile = e.access_profile \
-                     JOIN access_point p ON p.name = pp.access_point AND p.door_system = $1 \
-                     WHERE c.state = 'active' AND c.id > $2 AND c.id <= $3"
-                ),
-                (system, after, up_to),
-            )
-            .await?;
+        let rows = door::wanted_points_between(&self.db, system, after, up_to).await?;
         let mut wanted: BTreeMap<CredentialId, BTreeSet<String>> = BTreeMap::new();
         for (credential, point) in rows {
             wanted.entry(credential).or_default().insert(point);

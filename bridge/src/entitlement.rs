@@ -7,13 +7,15 @@
 //! Policy is asked outside the transaction that carries its answer out. So the account is held there as it was
 //! when policy was asked: a decision about somebody who was active never gives a card to one who is not.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use directory::DirectoryError;
-use directory::credential::{self, CardPool, Credential, State};
+use directory::credential::{self, CardPool, Credential, State, SuspendedBy};
 use directory::door;
-use directory::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
+use directory::facts::{
+    CredentialRevoked, UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted,
+};
 use directory::group::ENTITLEMENT_SINK;
 use directory::user::{self, User};
 use kernel::ProtectionClass;
@@ -34,8 +36,8 @@ pub const SINK: &str = ENTITLEMENT_SINK;
 /// How often it decides anew when the account changes meanwhile, before it lets others go first.
 const LOOKS: usize = 3;
 
-/// Facts about a user that may change what the user is entitled to. Group facts address their members
-/// themselves.
+/// Facts about a user that may change what the user is entitled to, and the end of a card, whose holder may need
+/// another one. Group facts address their members themselves.
 pub fn route(sinks: &Sinks) {
     const KINDS: &[&str] = &[
         UserCreated::KIND,
@@ -43,10 +45,15 @@ pub fn route(sinks: &Sinks) {
         UserActivated::KIND,
         UserDeactivated::KIND,
         UserDeleted::KIND,
+        CredentialRevoked::KIND,
     ];
-    sinks.set(SINK, |fact| match KINDS.contains(&fact.kind) {
-        true => vec![Address::reconcile(SINK, fact.subject.clone())],
-        false => Vec::new(),
+    sinks.set(SINK, |fact| {
+        let users =
+            std::iter::once(&fact.subject).chain(&fact.about).filter(|about| about.kind == UserId::KIND);
+        match KINDS.contains(&fact.kind) {
+            true => users.map(|user| Address::reconcile(SINK, user.clone())).collect(),
+            false => Vec::new(),
+        }
     });
 }
 
@@ -121,7 +128,8 @@ impl Entitlement {
         Ok(has_card)
     }
 
-    /// Resumes the card that is suspended, or hands out one. `false` when there is none to hand out.
+    /// Resumes the card that the account's end suspended, or hands out one. `false` when there is none to hand out.
+    /// A card that somebody suspended by hand stays off, and nobody gets another one in its place.
     async fn ensure_card(
         &self,
         tx: &mut Tx,
@@ -132,8 +140,12 @@ impl Entitlement {
         if held.iter().any(Credential::is_active) {
             return Ok(true);
         }
-        if let Some(suspended) = held.iter().rev().find(|card| card.state.parse() == Ok(State::Suspended)) {
+        let suspended_by = |by: SuspendedBy| held.iter().rev().find(move |card| card.suspended() == Some(by));
+        if let Some(suspended) = suspended_by(SuspendedBy::Account) {
             credential::resume(tx, suspended).await?;
+            return Ok(true);
+        }
+        if suspended_by(SuspendedBy::Hand).is_some() {
             return Ok(true);
         }
         let Some(pool) = pools.front() else { return Ok(false) };
@@ -231,21 +243,23 @@ async fn hold(tx: &mut Tx, seen: &User) -> Result<(), StoreError> {
 
 /// The access profiles as policies see them.
 async fn profiles(db: &Db) -> Result<Vec<policy::AccessProfile>, BridgeError> {
-    let points = door::profile_points(db).await?;
-    let mut profiles = Vec::new();
-    for profile in door::access_profiles(db).await? {
-        let of_profile = points.iter().filter(|(name, ..)| *name == profile.name);
-        let areas: BTreeSet<String> = of_profile.clone().map(|(_, _, area, _)| area.clone()).collect();
-        let class = of_profile.map(|(.., class)| *class).max().unwrap_or(0);
-        profiles.push(policy::AccessProfile {
+    let mut behind: HashMap<String, (BTreeSet<String>, i64)> = HashMap::new();
+    for (profile, _, area, class) in door::profile_points(db).await? {
+        let (areas, highest) = behind.entry(profile).or_insert_with(|| (BTreeSet::new(), class));
+        areas.insert(area);
+        *highest = class.max(*highest);
+    }
+    let profiles = door::access_profiles(db).await?.into_iter().map(|profile| {
+        let (areas, class) = behind.remove(&profile.name).unwrap_or_default();
+        Ok(policy::AccessProfile {
             id: profile.name,
             areas: areas.into_iter().collect(),
             protection_class: ProtectionClass::try_from(class)
                 .map_err(|error| BridgeError::Inconsistent(error.to_string()))?,
             project: profile.project,
-        });
-    }
-    Ok(profiles)
+        })
+    });
+    profiles.collect()
 }
 
 #[async_trait::async_trait]

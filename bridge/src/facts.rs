@@ -127,6 +127,9 @@ pub struct ReceiptIssued {
     pub doors: usize,
     /// The lowest level over all doors, if there are any.
     pub level: Option<AckLevel>,
+    /// SHA-256 of the signed document, base64url: so the journal's chain covers the document itself.
+    #[serde(default)]
+    pub digest: String,
 }
 
 impl FactBody for ReceiptIssued {

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use directory::credential::{self, Credential};
-use kernel::id::CredentialId;
-use kernel::{Actor, Subject};
+use kernel::id::{CredentialId, FactId};
+use kernel::{Actor, Subject, Timestamp};
 use store::{Db, Fact, Origin, StoreError, Tx, sql};
 use tokio::sync::{Notify, watch};
 
@@ -22,11 +22,14 @@ use crate::BridgeError;
 use crate::card::Card;
 use crate::connector::{
     AccessPointAddress, AckLevel, Connector, ConnectorError, DeniedReason, DoorEvent, EventCursor, EventGap,
-    EventKind, EventPage,
+    EventKind, EventPage, Refusal,
 };
 use crate::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
-use crate::placement::{self, Placement};
+use crate::placement::{self, Placement, Points};
 use crate::sweep::{self, Deviation};
+
+/// How many absences are marked as watched in one transaction: a mass leaver must not hold others up.
+const WATCHED_AT_ONCE: usize = 100;
 
 /// How often events are read when the door system does not hint.
 const POLL: Duration = Duration::from_secs(2);
@@ -110,11 +113,17 @@ impl Feed {
     pub async fn read(&self) -> Result<Pass, FeedError> {
         // INVARIANT: asked before the first event is. What these absences did not keep from happening has
         // happened by now, and is read in this pass at the latest.
-        let proven = self.unwatched().await?;
+        let (proven, restart) = (self.unwatched().await?, self.restart().await?);
         let mut pass = Pass::default();
         loop {
             let cursor = self.cursor().await?;
-            let page = self.connector.events(cursor.as_ref()).await?;
+            let page = match self.connector.events(cursor.as_ref()).await {
+                Err(ConnectorError::Refused(Refusal::Cursor)) if cursor.is_some() => {
+                    self.begin_anew().await?;
+                    continue;
+                }
+                page => page?,
+            };
             let more = page.more;
             pass.unread.extend(page.unread.iter().cloned());
             pass.recorded += self.record(cursor, page).await?;
@@ -122,32 +131,42 @@ impl Feed {
                 break;
             }
         }
+        self.watch(&proven, &pass.unread).await?;
         if pass.unread.is_empty() {
-            self.watch(&proven).await?;
+            self.settle_restart(restart).await?;
         }
         Ok(pass)
     }
 
-    /// Absences that were proven and are not watched yet: credential and version.
-    async fn unwatched(&self) -> Result<Vec<(CredentialId, i64)>, StoreError> {
-        self.db
+    /// Absences that were proven somewhere and are not watched there yet.
+    async fn unwatched(&self) -> Result<Vec<Unwatched>, StoreError> {
+        let absent: Vec<Unwatched> = self
+            .db
             .all(
                 sql!(
-                    "SELECT credential_id, version FROM placement \
-                     WHERE door_system = $1 AND wanted = 'absent' AND ack >= 2 AND watched_at IS NULL"
+                    "SELECT credential_id, version, points, ack FROM placement \
+                     WHERE door_system = $1 AND wanted = 'absent' AND watched_at IS NULL"
                 ),
                 (&self.name,),
             )
-            .await
+            .await?;
+        Ok(absent.into_iter().filter(Unwatched::has_news).collect())
     }
 
-    async fn watch(&self, proven: &[(CredentialId, i64)]) -> Result<(), StoreError> {
-        if proven.is_empty() {
-            return Ok(());
+    /// Marks as watched what was proven before this pass, at every access point whose events it has read.
+    async fn watch(
+        &self,
+        proven: &[Unwatched],
+        unread: &BTreeSet<AccessPointAddress>,
+    ) -> Result<(), StoreError> {
+        let at = self.db.ctx().now();
+        let watched: Vec<_> = proven.iter().filter_map(|row| Some((row, row.watched(at, unread)?))).collect();
+        for some in watched.chunks(WATCHED_AT_ONCE) {
+            let mut tx = self.db.write(Origin::system()).await?;
+            let noted = watch_in(&mut tx, &self.name, some).await;
+            tx.end(noted).await?;
         }
-        let mut tx = self.db.write(Origin::system()).await?;
-        let watched = watch_in(&mut tx, &self.name, proven).await;
-        tx.end(watched).await
+        Ok(())
     }
 
     async fn cursor(&self) -> Result<Option<EventCursor>, StoreError> {
@@ -156,6 +175,20 @@ impl Feed {
             .opt(sql!("SELECT cursor FROM event_cursor WHERE door_system = $1"), (&self.name,))
             .await?;
         Ok(row.map(|(cursor,)| EventCursor(cursor)))
+    }
+
+    /// Forgets a cursor that the connector cannot read (it was made by another one, or another version of it). What
+    /// is still kept at the doors is read again, and what is not is lost.
+    async fn begin_anew(&self) -> Result<(), StoreError> {
+        tracing::warn!(door_system = %self.name, "the events' cursor is not one of this connector's: reading begins anew");
+        let mut tx = self.db.write(Origin::system()).await?;
+        let forgotten = self.forget_cursor(&mut tx).await;
+        tx.end(forgotten).await
+    }
+
+    async fn forget_cursor(&self, tx: &mut Tx) -> Result<(), StoreError> {
+        tx.run(sql!("DELETE FROM event_cursor WHERE door_system = $1"), (&self.name,)).await?;
+        self.record_gap(tx, EventGap { unit: self.name.clone(), from: 0, to: None }).await
     }
 
     async fn record(&self, before: Option<EventCursor>, page: EventPage) -> Result<usize, BridgeError> {
@@ -204,16 +237,39 @@ impl Feed {
     }
 
     async fn record_gap(&self, tx: &mut Tx, gap: EventGap) -> Result<(), StoreError> {
-        if gap.to.is_none() {
-            // The numbering began anew: what is read next may be older than anything.
-            let sql =
-                sql!("UPDATE placement SET watched_at = NULL WHERE door_system = $1 AND wanted = 'absent'");
-            tx.run(sql, (&self.name,)).await?;
-        }
         let EventGap { unit, from, to } = gap;
         let body = DoorEventsLost { door_system: self.name.clone(), unit, from, to };
-        tx.record(Fact::new(Subject::new("door_system", &self.name), &body));
-        Ok(())
+        let fact = tx.record(Fact::new(Subject::new("door_system", &self.name), &body));
+        if to.is_some() {
+            return Ok(());
+        }
+        // The numbering began anew: what is read next may be older than anything. Until another pass has read all
+        // of it, no denial proves anything.
+        tx.run(
+            sql!(
+                "INSERT INTO event_restart (door_system, fact) VALUES ($1, $2) \
+                 ON CONFLICT (door_system) DO UPDATE SET fact = excluded.fact"
+            ),
+            (&self.name, fact),
+        )
+        .await
+        .map(drop)
+    }
+
+    /// The fact since which no pass has read everything, if there is one.
+    async fn restart(&self) -> Result<Option<FactId>, StoreError> {
+        let text = sql!("SELECT fact FROM event_restart WHERE door_system = $1");
+        let row: Option<(FactId,)> = self.db.opt(text, (&self.name,)).await?;
+        Ok(row.map(|(fact,)| fact))
+    }
+
+    /// A pass that began after a restart has read everything: denials prove again.
+    async fn settle_restart(&self, seen: Option<FactId>) -> Result<(), StoreError> {
+        let Some(seen) = seen else { return Ok(()) };
+        let mut tx = self.db.write(Origin::system()).await?;
+        let text = sql!("DELETE FROM event_restart WHERE door_system = $1 AND fact = $2");
+        let settled = tx.run(text, (&self.name, seen)).await;
+        tx.end(settled).await.map(drop)
     }
 
     /// Notes the id of an event; `false` when it was noted before.
@@ -259,10 +315,18 @@ impl Feed {
         }
     }
 
-    /// The placement of a card that must not be there, when an event that is read now tells something of it.
-    async fn watched(&self, tx: &mut Tx, known: &Credential) -> Result<Option<Placement>, StoreError> {
+    /// The placement of a card that must not be there, when an event at this door that is read now tells something
+    /// of it. Other doors may be out of reach: they are no part of this one's proof.
+    async fn watched(
+        &self,
+        tx: &mut Tx,
+        known: &Credential,
+        at: Option<&AccessPointAddress>,
+    ) -> Result<Option<Placement>, StoreError> {
+        let text = sql!("SELECT fact FROM event_restart WHERE door_system = $1");
+        let restart: Option<(FactId,)> = tx.opt(text, (&self.name,)).await?;
         let placement = placement::get_in(tx, &self.name, known.id).await?;
-        Ok(placement.filter(|placement| placement.is_proven_absent() && placement.watched_at.is_some()))
+        Ok(placement.filter(|placement| restart.is_none() && placement.is_watched_at(at)))
     }
 
     /// A denial at a door that the card opened before raises that door to A4, once.
@@ -273,7 +337,10 @@ impl Feed {
         known: &Credential,
     ) -> Result<(), StoreError> {
         let Some(point) = &event.access_point else { return Ok(()) };
-        let Some(placement) = self.watched(tx, known).await? else { return Ok(()) };
+        if !self.connector.descriptor().acks.contains(&AckLevel::ObservedDenial) {
+            return Ok(());
+        }
+        let Some(placement) = self.watched(tx, known, Some(point)).await? else { return Ok(()) };
         if !placement::deny(tx, &placement, point).await? {
             return Ok(());
         }
@@ -299,7 +366,7 @@ impl Feed {
         event: &DoorEvent,
         known: &Credential,
     ) -> Result<(), StoreError> {
-        if self.watched(tx, known).await?.is_none() {
+        if self.watched(tx, known, event.access_point.as_ref()).await?.is_none() {
             return Ok(());
         }
         let at = event.access_point.as_ref().map_or("an unnamed door", |point| &point.0);
@@ -309,15 +376,61 @@ impl Feed {
     }
 }
 
-async fn watch_in(tx: &mut Tx, door_system: &str, proven: &[(CredentialId, i64)]) -> Result<(), StoreError> {
-    for (credential, version) in proven {
-        let now = tx.now();
+/// An absence that was proven at some door and is not watched at all of them.
+#[derive(Clone, Debug, sqlx::FromRow)]
+struct Unwatched {
+    credential_id: CredentialId,
+    version: i64,
+    points: String,
+    ack: i64,
+}
+
+impl Unwatched {
+    fn parsed(&self) -> Points {
+        serde_json::from_str(&self.points).unwrap_or_default()
+    }
+
+    fn has_news(&self) -> bool {
+        self.is_proven()
+            || self.parsed().values().any(|proof| proof.read_back_at.is_some() && proof.watched_at.is_none())
+    }
+
+    fn is_proven(&self) -> bool {
+        self.ack >= AckLevel::ReadBack as i64
+    }
+
+    /// The points as they are after a pass, and whether all of them are watched then. `None` when it told nothing.
+    fn watched(
+        &self,
+        at: Timestamp,
+        unread: &BTreeSet<AccessPointAddress>,
+    ) -> Option<(String, Option<Timestamp>)> {
+        let mut points = self.parsed();
+        let mut news = false;
+        for (point, proof) in &mut points {
+            if proof.read_back_at.is_some() && proof.watched_at.is_none() && !unread.contains(point) {
+                proof.watched_at = Some(at);
+                news = true;
+            }
+        }
+        let whole = self.is_proven() && points.values().all(|proof| proof.watched_at.is_some());
+        (news || whole).then(|| (placement::json(&points), whole.then_some(at)))
+    }
+}
+
+async fn watch_in(
+    tx: &mut Tx,
+    door_system: &str,
+    rows: &[(&Unwatched, (String, Option<Timestamp>))],
+) -> Result<(), StoreError> {
+    for (row, (points, watched_at)) in rows {
+        // Only over the very row that was seen before the pass: a denial or another wish has changed it.
         tx.run(
             sql!(
-                "UPDATE placement SET watched_at = $4 WHERE door_system = $1 AND credential_id = $2 \
-                 AND version = $3 AND wanted = 'absent' AND ack >= 2 AND watched_at IS NULL"
+                "UPDATE placement SET points = $5, watched_at = $6 WHERE door_system = $1 AND credential_id = $2 \
+                 AND version = $3 AND points = $4 AND wanted = 'absent' AND watched_at IS NULL"
             ),
-            (door_system, credential, version, now),
+            (door_system, row.credential_id, row.version, &row.points, points, *watched_at),
         )
         .await?;
     }

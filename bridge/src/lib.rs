@@ -6,6 +6,7 @@
 //! - [`placement`]: one credential on one door system: brings it to what is wanted, and proves it.
 //! - [`configuration`]: after a policy, profile or door changed, everybody is looked at again.
 //! - [`feed`]: what happened at the doors, as facts. [`sweep`]: what a door system holds and should not.
+//! - [`condition`]: what weakens our promise at a door, as alerts.
 //! - [`receipt`]: the signed evidence of a revocation. [`alert`]: what somebody must look at.
 //! - [`systems`]: the door systems that run, each with a lane of its own.
 //!
@@ -16,6 +17,7 @@
 
 pub mod alert;
 pub mod card;
+pub mod condition;
 pub mod configuration;
 pub mod conformance;
 pub mod connector;

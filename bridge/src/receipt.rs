@@ -6,12 +6,14 @@
 //!
 //! What it is not: it names nobody. A receipt is shown to auditors for years; it carries ids.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use directory::credential;
 use directory::facts::{Ended, UserActivated, UserDeactivated, UserDeleted};
 use kernel::id::{CredentialId, ReceiptId, UserId};
-use kernel::{Subject, Timestamp};
+use kernel::{Subject, Timestamp, sha256};
 use keys::{Evidence, KeyRing};
 use serde::{Deserialize, Serialize};
 use store::{
@@ -20,6 +22,8 @@ use store::{
 };
 
 use crate::BridgeError;
+use crate::alert;
+use crate::condition;
 use crate::connector::{AckLevel, Descriptor, WorstCase};
 use crate::facts::{DeviationFound, PlacementProven, ReceiptIssued};
 use crate::placement::{self, ABSENT, Placement, PointProof};
@@ -30,6 +34,9 @@ pub const SINK: &str = "receipt";
 
 /// How long a self-contained access token may still be believed by an app that asks nobody.
 pub const TOKEN_EXPOSURE: std::time::Duration = std::time::Duration::from_secs(300);
+
+/// Of a door system that is not configured any more.
+const UNKNOWN: &str = "not known: this door system is not configured any more";
 
 /// How often a receipt is put together anew when another node has signed an edition meanwhile.
 const TRIES: usize = 3;
@@ -221,8 +228,8 @@ impl Receipts {
                 at: cause.at.to_string(),
                 actor: cause.actor.clone(),
             },
-            ended_at_commit: ended(cause),
-            exposure: self.exposure(cause, &doors),
+            ended_at_commit: ended(cause)?,
+            exposure: self.exposure(cause, &doors).await?,
             complete: doors.iter().all(|door| door.level >= AckLevel::ReadBack),
             doors,
         })
@@ -250,10 +257,11 @@ impl Receipts {
         proof: &PointProof,
         requested: Timestamp,
     ) -> DoorProof {
-        let level = proof.level();
-        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         let descriptor = self.systems.descriptor(&placement.door_system);
-        let described = |say: fn(&Descriptor) -> String| descriptor.as_ref().map(say).unwrap_or_default();
+        // Never more than the connector promises can be proven at such a door.
+        let level = descriptor.as_ref().map_or(proof.level(), |it| proof.level().min(it.top_ack()));
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        let described = |say: fn(&Descriptor) -> String| descriptor.as_ref().map_or(UNKNOWN.into(), say);
         DoorProof {
             credential: placement.credential_id.to_string(),
             access_point: point,
@@ -275,7 +283,7 @@ impl Receipts {
         }
     }
 
-    fn exposure(&self, cause: &StoredFact, doors: &[DoorProof]) -> Vec<Exposure> {
+    async fn exposure(&self, cause: &StoredFact, doors: &[DoorProof]) -> Result<Vec<Exposure>, StoreError> {
         let tokens = Exposure {
             what: "an app that believes a self-contained access token without asking".into(),
             until: cause.at.plus(TOKEN_EXPOSURE).to_string(),
@@ -288,7 +296,28 @@ impl Receipts {
                 .map_or(WorstCase::UntilReachable, |descriptor| descriptor.worst_case)
                 .to_string(),
         });
-        std::iter::once(tokens).chain(pending).collect()
+        let beyond = self.beyond_lists(doors, &condition::unlocked(&self.db).await?);
+        Ok(std::iter::once(tokens).chain(pending).chain(beyond).collect())
+    }
+
+    /// What opens these doors whatever their lists say.
+    fn beyond_lists(&self, doors: &[DoorProof], unlocked: &BTreeSet<String>) -> Vec<Exposure> {
+        let points: BTreeMap<&str, &str> =
+            doors.iter().map(|door| (door.access_point.as_str(), door.door_system.as_str())).collect();
+        let open =
+            points.iter().filter(|(point, _)| unlocked.contains(**point)).map(|(point, system)| Exposure {
+                what: format!("{point} ({system}) is set to stay unlocked: it opens for everybody"),
+                until: "until it is set to obey its list".into(),
+            });
+        let systems: BTreeSet<&str> = points.values().copied().collect();
+        let bypasses = systems.into_iter().flat_map(|system| {
+            let bypasses = self.systems.descriptor(system).map_or(&[][..], |descriptor| descriptor.bypasses);
+            bypasses.iter().map(move |bypass| Exposure {
+                what: format!("{bypass} that was set at a door of {system}: it opens past every list, and cannot be read"),
+                until: "until it is cleared at the device".into(),
+            })
+        });
+        open.chain(bypasses).collect()
     }
 
     /// Signs an edition when it says something else than the one before it.
@@ -328,6 +357,7 @@ async fn keep(tx: &mut Tx, delivery: &Delivery, receipt: &Receipt, document: &st
         proven: receipt.doors.iter().filter(|door| door.level >= AckLevel::ReadBack).count(),
         doors: receipt.doors.len(),
         level: receipt.doors.iter().map(|door| door.level).min(),
+        digest: URL_SAFE_NO_PAD.encode(sha256(document.as_bytes())),
     };
     tx.record(Fact::new(receipt.user.subject(), &body).about(receipt.id.subject()));
     delivery.complete(tx).await.map(drop)
@@ -348,16 +378,24 @@ async fn cause_of(db: &Db, user: &Subject) -> Result<Option<StoredFact>, StoreEr
     Ok(last.filter(|fact| fact.kind != UserActivated::KIND))
 }
 
-fn ended(cause: &StoredFact) -> Ended {
+/// What died with the account.
+///
+/// # Errors
+/// [`BridgeError::Inconsistent`] when the fact does not say it (any more): nothing is signed in its place.
+fn ended(cause: &StoredFact) -> Result<Ended, BridgeError> {
     let deactivated = cause.read::<UserDeactivated>().map(|body| body.ended);
-    deactivated.or_else(|| cause.read::<UserDeleted>().map(|body| body.ended)).unwrap_or_default()
+    deactivated.or_else(|| cause.read::<UserDeleted>().map(|body| body.ended)).ok_or_else(|| {
+        BridgeError::Inconsistent(format!(
+            "the fact {} that ended this access was erased or cannot be read: no receipt can say what it ended",
+            cause.id
+        ))
+    })
 }
 
 /// What an edition says. Its signature is ours: it is read, not verified.
 fn read(edition: &Edition) -> Option<Receipt> {
-    use base64::Engine as _;
     let payload = edition.document.split('.').nth(1)?;
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
     serde_json::from_slice(&payload).ok()
 }
 
@@ -365,6 +403,7 @@ fn says_the_same(before: &Receipt, now: &Receipt) -> bool {
     before.doors == now.doors
         && before.complete == now.complete
         && before.ended_at_commit == now.ended_at_commit
+        && before.exposure == now.exposure
 }
 
 #[async_trait::async_trait]
@@ -380,7 +419,17 @@ impl Sink for Receipts {
             };
             match self.issue(delivery, user, &cause).await {
                 Err(BridgeError::Store(error)) if error.is_taken("receipt_cause_revision") => {}
-                issued => return Ok(issued.map(|()| Settled::Already)?),
+                Err(error @ BridgeError::Inconsistent(_)) => {
+                    alert::open(&self.db, alert::NO_RECEIPT, &user.subject(), &error.to_string()).await?;
+                    return Err(error.into());
+                }
+                issued => {
+                    issued?;
+                    if delivery.last_error.is_some() {
+                        alert::close(&self.db, alert::NO_RECEIPT, &user.subject()).await?;
+                    }
+                    return Ok(Settled::Already);
+                }
             }
         }
         Err(SinkError::Retry("other nodes sign editions of this receipt faster".into()))

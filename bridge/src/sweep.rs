@@ -8,11 +8,12 @@
 //! ([`crate::placement`]), which reads again before it acts. While that one is still at work on a credential
 //! the sweep leaves it alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use directory::credential::{self, Credential};
+use directory::door;
 use kernel::Subject;
 use kernel::id::CredentialId;
 use serde::Serialize;
@@ -21,10 +22,10 @@ use store::{Address, Db, Fact, Origin, StoreError, Tx, sql};
 use crate::BridgeError;
 use crate::alert;
 use crate::card::Card;
-use crate::connector::{Connector, ConnectorError, ReadBack, Want, take_inventory};
+use crate::connector::{Connector, ConnectorError, Inventory, ReadBack, Want, take_inventory};
 use crate::facts::DeviationFound;
 use crate::feed::credential_of;
-use crate::placement::{self, Placement, card_of, contradicts, sink_name};
+use crate::placement::{self, card_of, contradicts, sink_name};
 
 /// What a sweep saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -106,35 +107,24 @@ impl From<StoreError> for SweepError {
     }
 }
 
-/// One sweep over one door system.
+/// How many credentials are compared with two readings of the database.
+const PAGE: i64 = 500;
+
+/// One sweep over one door system: everything that it holds, against everything that the directory wants of it now.
+/// What was wanted at the last look is not asked: that somebody looked is what may have been lost.
 pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Result<Findings, SweepError> {
     let inventory = take_inventory(connector.as_ref()).await?;
-    let sweep = Sweep { db, name, connector };
     let mut findings =
         Findings { listed: inventory.cards.len(), unread: inventory.unread.len(), ..Findings::default() };
-    let mut orphans = BTreeSet::new();
-    let mut present = BTreeSet::new();
-    for (card, seen) in &inventory.cards {
-        match credential_of(db, card).await? {
-            Some(known) => {
-                present.insert(known.id);
-                sweep.look_at(card, seen, known, &mut findings).await?;
-            }
-            None => {
-                findings.orphans += 1;
-                orphans.insert(sweep.orphan(card).to_string());
-                sweep.report_orphan(card).await?;
-            }
-        }
+    let mut sweep = Sweep { db, name, connector, strangers: inventory.cards.keys().copied().collect() };
+    let mut after = None;
+    loop {
+        let page = credential::page(db, after, PAGE).await?;
+        let Some(last) = page.last().map(|known| known.id) else { break };
+        sweep.compare(&inventory, page, after, last, &mut findings).await?;
+        after = Some(last);
     }
-    if inventory.unread.is_empty() {
-        for id in placement::proven_present(db, name).await? {
-            if !present.contains(&id) {
-                sweep.look_for(id, &mut findings).await?;
-            }
-        }
-        sweep.close_orphans(&orphans).await?;
-    }
+    sweep.report_orphans(&inventory, &mut findings).await?;
     Ok(findings)
 }
 
@@ -142,72 +132,95 @@ struct Sweep<'a> {
     db: &'a Db,
     name: &'a str,
     connector: &'a Arc<dyn Connector>,
+    /// Cards that stand there, and of which nobody is found to be the holder.
+    strangers: BTreeSet<Card>,
 }
 
 impl Sweep<'_> {
-    /// Compares one card with what is wanted of it.
+    /// Compares a page of credentials with the inventory.
+    async fn compare(
+        &mut self,
+        inventory: &Inventory,
+        page: Vec<Credential>,
+        after: Option<CredentialId>,
+        last: CredentialId,
+        findings: &mut Findings,
+    ) -> Result<(), SweepError> {
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let mut wanted: BTreeMap<CredentialId, Vec<String>> = BTreeMap::new();
+        for (id, point) in door::wanted_points_between(self.db, self.name, &after, last).await? {
+            wanted.entry(id).or_default().push(point);
+        }
+        let nowhere = inventory.without(&self.connector.access_points());
+        for known in page {
+            let Ok(card) = card_of(&known) else { continue };
+            self.strangers.remove(&card);
+            let want = placement::opening(wanted.remove(&known.id).unwrap_or_default());
+            let seen = inventory.cards.get(&card);
+            if contradicts(seen.unwrap_or(&nowhere), &want) {
+                self.look_at(&card, known.id, seen.is_some(), findings).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks again at a credential that deviates: the inventory took its time, and somebody may be at work on it.
+    /// Only what still deviates, and nobody will look at, is reported.
     async fn look_at(
         &self,
         card: &Card,
-        seen: &ReadBack,
-        known: Credential,
+        id: CredentialId,
+        was_there: bool,
         findings: &mut Findings,
     ) -> Result<(), SweepError> {
-        if !self.deviates(&known, seen).await? {
+        if self.is_at_work(id).await? {
             return Ok(());
         }
-        // The inventory took its time. Only what still deviates is reported.
+        let before = placement::get(self.db, self.name, id).await?;
         let seen = self.connector.read_back(card).await?;
-        let before = placement::get(self.db, self.name, known.id).await?;
-        let Some(known) = credential::get(self.db, known.id).await? else { return Ok(()) };
-        if !self.deviates(&known, &seen).await?
-            || placement::get(self.db, self.name, known.id).await? != before
+        let Some(known) = credential::get(self.db, id).await? else { return Ok(()) };
+        let want = placement::wanted(self.db, self.name, &known).await?;
+        if !contradicts(&seen, &want)
+            || self.is_at_work(id).await?
+            || placement::get(self.db, self.name, id).await? != before
         {
             return Ok(());
         }
-        let deviation = match wanted(before.as_ref(), &known) {
-            Want::Absent => {
-                findings.leavers += 1;
-                Deviation::Leaver
-            }
-            Want::Present(_) => {
-                findings.drifted += 1;
-                Deviation::Drift
-            }
+        let (deviation, count) = match (want, was_there) {
+            (Want::Absent, _) => (Deviation::Leaver, &mut findings.leavers),
+            (Want::Present(_), false) => (Deviation::Ghost, &mut findings.ghosts),
+            (Want::Present(_), true) => (Deviation::Drift, &mut findings.drifted),
         };
+        *count += 1;
         self.report(deviation, &card.to_string(), Some(&known), Some(&seen)).await
     }
 
-    /// Whether a reading contradicts what is wanted, and nobody is at work on it.
-    async fn deviates(&self, known: &Credential, seen: &ReadBack) -> Result<bool, StoreError> {
-        let placement = placement::get(self.db, self.name, known.id).await?;
-        if !contradicts(seen, &wanted(placement.as_ref(), known)) {
-            return Ok(false);
-        }
-        Ok(!self.is_at_work(known).await?)
-    }
-
     /// Whether the reconciler has yet to look at a credential.
-    async fn is_at_work(&self, known: &Credential) -> Result<bool, StoreError> {
+    async fn is_at_work(&self, credential: CredentialId) -> Result<bool, StoreError> {
         let due: Option<(i64,)> = self
             .db
             .opt(
                 sql!("SELECT version FROM delivery WHERE sink = $1 AND subject = $2 AND reconcile AND due_at IS NOT NULL"),
-                (sink_name(self.name), known.id.subject()),
+                (sink_name(self.name), credential.subject()),
             )
             .await?;
         Ok(due.is_some())
     }
 
-    /// A credential that was proven to be there, and that the inventory does not show.
-    async fn look_for(&self, id: CredentialId, findings: &mut Findings) -> Result<(), SweepError> {
-        let Some(known) = credential::get(self.db, id).await? else { return Ok(()) };
-        let seen = self.connector.read_back(&card_of(&known)?).await?;
-        if !self.deviates(&known, &seen).await? {
-            return Ok(());
+    async fn report_orphans(&self, inventory: &Inventory, findings: &mut Findings) -> Result<(), SweepError> {
+        let mut there = BTreeSet::new();
+        for card in &self.strangers {
+            // Somebody may have been given it since the directory was read.
+            if credential_of(self.db, card).await?.is_none() {
+                findings.orphans += 1;
+                there.insert(self.orphan(card).to_string());
+                self.report_orphan(card).await?;
+            }
         }
-        findings.ghosts += 1;
-        self.report(Deviation::Ghost, "", Some(&known), Some(&seen)).await
+        match inventory.unread.is_empty() {
+            true => Ok(self.close_orphans(&there).await?),
+            false => Ok(()),
+        }
     }
 
     fn orphan(&self, card: &Card) -> Subject {
@@ -228,8 +241,8 @@ impl Sweep<'_> {
     /// Closes what was reported before and is not there any more.
     async fn close_orphans(&self, there: &BTreeSet<String>) -> Result<(), StoreError> {
         let ours = Subject::new("card", format!("{}/", self.name)).to_string();
-        for open in alert::open_alerts(self.db).await? {
-            let is_ours = open.kind == alert::ORPHAN && open.subject.starts_with(&ours);
+        for open in alert::open_of_kind(self.db, alert::ORPHAN).await? {
+            let is_ours = open.subject.starts_with(&ours);
             if let (true, false, Ok(subject)) = (is_ours, there.contains(&open.subject), open.subject.parse())
             {
                 alert::close(self.db, alert::ORPHAN, &subject).await?;
@@ -249,11 +262,6 @@ impl Sweep<'_> {
         let found = found(&mut tx, self.name, deviation, card, known, seen).await;
         Ok(tx.end(found).await?)
     }
-}
-
-/// What the last look wanted, unless the directory knows better already.
-fn wanted(placement: Option<&Placement>, known: &Credential) -> Want {
-    placement.filter(|_| known.is_active()).and_then(Placement::want).unwrap_or(Want::Absent)
 }
 
 /// Records a deviation, and has the credential's placement proven anew: at once where something must go.

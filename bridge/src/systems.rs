@@ -19,6 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::card::Card;
+use crate::condition;
 use crate::connector::{
     self, Access, AccessPointAddress, Connector, Descriptor, DesiredCredential, Rights, Version, Want,
 };
@@ -34,6 +35,10 @@ const SWEEP: Duration = Duration::from_secs(300);
 /// How often the list of door systems is compared with what runs.
 const RELOAD: Duration = Duration::from_secs(1);
 
+/// The shortest claim of a lane, and what a claim has beyond its verbs: for the database.
+const SHORTEST_LEASE: Duration = Duration::from_secs(30);
+const LEASE_AIR: Duration = Duration::from_secs(5);
+
 /// How many that wait are tried again at once when a door system is back.
 const BACK: i64 = 1_000;
 
@@ -46,6 +51,8 @@ pub struct Systems {
 struct Open {
     /// Of its configuration.
     version: i64,
+    /// Which connector.
+    kind: String,
     /// `None` when it cannot be opened as it is configured: that is said once.
     connector: Option<Arc<dyn Connector>>,
 }
@@ -93,8 +100,10 @@ impl Systems {
                 changed = stop.changed() => if changed.is_err() { break },
             }
         }
-        for Running { stop, task, .. } in running.into_values() {
-            stop.send_replace(true);
+        for running in running.values() {
+            running.stop.send_replace(true);
+        }
+        for Running { task, .. } in running.into_values() {
             if let Err(error) = task.await {
                 tracing::error!(%error, "a door system did not end well");
             }
@@ -111,7 +120,8 @@ impl Systems {
             if known != Some(system.version) {
                 // Whatever its connector says, its lane collects what is recorded for it.
                 placement::route(db.sinks(), &system.name);
-                let open = Open { version: system.version, connector: opened(db, sealing, &system) };
+                let connector = opened(db, sealing, &system);
+                let open = Open { version: system.version, kind: system.connector, connector };
                 self.write().insert(system.name, open);
             }
         }
@@ -127,12 +137,12 @@ impl Systems {
             }
             !running.task.is_finished()
         });
-        for (name, Open { version, connector }) in open.iter() {
+        for (name, Open { version, connector, .. }) in open.iter() {
             let Some(connector) = connector.as_ref().filter(|_| !running.contains_key(name)) else {
                 continue;
             };
             let (stop, stopped) = watch::channel(false);
-            let task = tokio::spawn(serve(db.clone(), name.clone(), connector.clone(), stopped));
+            let task = tokio::spawn(serve(db.clone(), name.clone(), *version, connector.clone(), stopped));
             running.insert(name.clone(), Running { version: *version, stop, task });
         }
     }
@@ -170,10 +180,17 @@ impl Systems {
         self.read().get(name)?.connector.clone()
     }
 
-    /// What a door system's connector says of itself.
+    /// What a door system's connector says of itself; of one that cannot be opened, what its kind says.
     #[must_use]
     pub fn descriptor(&self, name: &str) -> Option<Descriptor> {
-        self.connector(name).map(|connector| connector.descriptor().clone())
+        let open = self.read();
+        let Open { kind, connector, .. } = open.get(name)?;
+        match connector {
+            Some(connector) => Some(connector.descriptor().clone()),
+            None => {
+                connector::CONNECTORS.iter().find(|known| known.name == *kind).map(|known| (known.describe)())
+            }
+        }
     }
 
     /// Whether every open door system that has one of these access points can hold this card there.
@@ -202,21 +219,15 @@ impl Systems {
         }
         Ok(())
     }
-
-    /// How every open door system is.
-    pub async fn condition(&self) -> Vec<(String, connector::Health)> {
-        let mut condition = Vec::new();
-        for (name, connector) in self.connectors() {
-            condition.push((name, connector.health().await));
-        }
-        condition
-    }
 }
 
 fn opened(db: &Db, sealing: &SealingKeys, system: &DoorSystem) -> Option<Arc<dyn Connector>> {
     match open_connector(db, sealing, system) {
         Ok(connector) => {
-            tracing::info!(door_system = %system.name, connector = %system.connector, "door system opened");
+            tracing::info!(
+                door_system = %system.name, connector = %system.connector,
+                tested_against = connector.descriptor().tested_against, "door system opened"
+            );
             Some(connector)
         }
         Err(error) => {
@@ -230,27 +241,49 @@ fn opened(db: &Db, sealing: &SealingKeys, system: &DoorSystem) -> Option<Arc<dyn
 }
 
 /// Everything that runs for one door system. Ends when it is stopped, or when a part of it has failed.
-async fn serve(db: Db, name: String, connector: Arc<dyn Connector>, stop: watch::Receiver<bool>) {
+///
+/// The lane finishes what it has claimed, and then it is over: reading events and sweeping may take minutes, and
+/// whoever comes next has revocations that wait. They are dropped where they stand; both begin anew anywhere.
+async fn serve(
+    db: Db,
+    name: String,
+    version: i64,
+    connector: Arc<dyn Connector>,
+    stop: watch::Receiver<bool>,
+) {
     let (look, back) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let door = Door::new(db.clone(), name.clone(), connector.clone()).ringing(look.clone());
+    let door = Door::new(db.clone(), name.clone(), connector.clone());
+    let door = door.as_configured(version).ringing(look.clone());
     let feed = Feed::new(db.clone(), name.clone(), connector.clone()).between(look, back.clone());
-    let lane = Lane::new(sink_name(&name));
+    let lane = Lane { lease: lease(connector.descriptor()), ..Lane::new(sink_name(&name)) };
     let mut parts = JoinSet::new();
-    parts.spawn(lane.run(db.clone(), Arc::new(door), stop.clone()));
     parts.spawn(feed.run(stop.clone()));
-    parts.spawn(look_after(db, name.clone(), connector, back, stop.clone()));
-    while let Some(ended) = parts.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(door_system = %name, %error, "a part of a door system failed; all of it begins anew");
-            return;
-        }
-        if !*stop.borrow() {
-            return;
+    parts.spawn(look_after(db.clone(), name.clone(), connector, back, stop.clone()));
+    let mut lane = std::pin::pin!(lane.run(db, Arc::new(door), stop.clone()));
+    loop {
+        tokio::select! {
+            () = &mut lane => return,
+            Some(ended) = parts.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(door_system = %name, %error, "a part of a door system failed; all of it begins anew");
+                    return;
+                }
+                if !*stop.borrow() {
+                    return;
+                }
+            }
         }
     }
 }
 
-/// Sweeps now and then, and when a part of the door system answers again; then what waited is tried at once.
+/// How long a claim of a door system's lane lasts: longer than the longest attempt, which sends, reads back, and
+/// takes away what could not be put.
+fn lease(descriptor: &Descriptor) -> Duration {
+    (descriptor.verb_limit * 3 + LEASE_AIR).max(SHORTEST_LEASE)
+}
+
+/// Sweeps and asks how it is, now and then, and when a part of the door system answers again; then what waited is
+/// tried at once.
 async fn look_after(
     db: Db,
     name: String,
@@ -274,6 +307,9 @@ async fn look_after(
             }
             Ok(findings) => tracing::warn!(door_system = %name, ?findings, "swept"),
             Err(error) => tracing::warn!(door_system = %name, %error, "a sweep ended early"),
+        }
+        if let Err(error) = condition::tell(&db, &name, &connector.health().await).await {
+            tracing::warn!(door_system = %name, %error, "how it is cannot be told");
         }
     }
 }
@@ -300,4 +336,24 @@ pub async fn try_again(db: &Db, name: &str) -> Result<usize, StoreError> {
     }
     tx.commit().await?;
     Ok(waiting.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A claim that runs out while its attempt is under way is claimed again: two at one door, and no end of it.
+    #[test]
+    fn a_claim_outlasts_the_longest_attempt_that_any_permitted_configuration_makes() {
+        for (timeout_ms, attempts) in [(50, 1), (500, 3), (5_000, 1), (500, 10), (2_500, 2)] {
+            let config = serde_json::json!({
+                "controllers": [{"serial": 7, "address": "10.0.0.5:60000", "doors": {"1": "main"}}],
+                "timeout_ms": timeout_ms, "attempts": attempts,
+            });
+            let connector = connector::open(&Ctx::for_tests(1), "uhppote", &config, None).expect("permitted");
+            let descriptor = connector.descriptor();
+            assert!(lease(descriptor) > descriptor.verb_limit * 3, "{timeout_ms} ms, {attempts} times");
+            assert!(lease(descriptor) <= Duration::from_secs(95), "who dies gives its revocations back");
+        }
+    }
 }

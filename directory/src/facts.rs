@@ -164,16 +164,22 @@ facts! {
     CredentialSuspended = "credential.suspended" revokes true {
         /// Its id.
         credential: CredentialId,
+        /// The person who did it, where a hand did.
+        who: Option<String>,
     }
     /// A suspended credential is valid again.
     CredentialResumed = "credential.resumed" {
         /// Its id.
         credential: CredentialId,
+        /// The person who did it, where a hand did.
+        who: Option<String>,
     }
     /// A credential was taken off every list for good.
     CredentialRevoked = "credential.revoked" revokes true {
         /// Its id.
         credential: CredentialId,
+        /// The person who did it, where a hand did.
+        who: Option<String>,
     }
     /// Policy gives a user an access profile.
     EntitlementGranted = "entitlement.granted" {

@@ -2,6 +2,7 @@
 //!
 //! The environment variable `CARDEA_PYTHON` names a Python that has `uhppoted` 0.9.1.1.
 
+use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,19 +14,10 @@ use tokio::process::Command;
 
 const SERIAL: u32 = 405_419_896;
 
-/// The Python to use; elsewhere than in CI one may do without.
-fn python() -> Option<String> {
-    let python = std::env::var("CARDEA_PYTHON").ok();
-    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(python.is_some() || !in_ci, "CARDEA_PYTHON must name a Python with uhppoted 0.9.1.1");
-    python
-}
-
 #[tokio::test]
 async fn an_independent_client_agrees_with_every_operation() {
-    let Some(python) = python() else {
-        println!("skipped: CARDEA_PYTHON does not name a Python with uhppoted 0.9.1.1");
-        return;
+    let Ok(python) = std::env::var("CARDEA_PYTHON") else {
+        return skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
     };
     let now = date(2026, 3, 2).at(12, 0, 0, 0).in_tz("UTC").unwrap().timestamp();
     let controller = Controller::start(SERIAL, ControllerOptions::new(Arc::new(move || now))).await.unwrap();
@@ -60,4 +52,16 @@ async fn an_independent_client_agrees_with_every_operation() {
     };
     tokio::time::timeout(Duration::from_secs(10), rejected).await.unwrap();
     assert_eq!(controller.rejections(), [Rejection::Opcode(0xa2)]);
+}
+
+/// Says why this test is skipped, on the output and in the file that `CARDEA_TEST_SKIPS` names.
+fn skip(reason: &str) {
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI skips nothing: {reason}");
+    let line = format!("{}: {reason}\n", std::thread::current().name().unwrap_or("a test"));
+    // A reason that cannot be told is no reason to fail.
+    let _ = write!(std::io::stdout(), "SKIP {line}");
+    if let Ok(file) = std::env::var("CARDEA_TEST_SKIPS") {
+        let file = std::fs::OpenOptions::new().append(true).open(file);
+        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
+    }
 }

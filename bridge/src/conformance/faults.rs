@@ -15,6 +15,8 @@ rules![
     nonsense_is_reported_as_such,
     a_refused_write_is_refused,
     a_system_that_lies_is_found_out,
+    a_part_out_of_reach_leaves_the_others_served_and_is_named,
+    a_revocation_never_waits_for_a_grant,
     a_revocation_beats_a_grant_that_is_under_way,
     a_grant_given_up_half_way_does_no_harm,
 ];
@@ -151,6 +153,55 @@ async fn a_system_that_lies_is_found_out(trial: &Trial<'_>) -> Verdict {
     ensure!(!never.meets(&granted.opening(&[0])), "a grant that was forgotten read back as done: {never:?}");
     ensure!(!still.is_absent(), "a revocation that was forgotten read back as done: {still:?}");
     Ok(())
+}
+
+/// A system of one part has none that could be out of reach alone.
+async fn a_part_out_of_reach_leaves_the_others_served_and_is_named(trial: &Trial<'_>) -> Verdict {
+    let units = trial.connector.health().await.units;
+    let [near, .., far] = &units[..] else { return Ok(()) };
+    let (near, far) = (&near.access_points[0], &far.access_points);
+    let (wish, at) = (trial.credential(1), |point| trial.points.iter().position(|known| known == point));
+    let (Some(near), Some(away)) = (at(near), at(&far[0])) else {
+        return Err(super::Because("health names unknown access points".into()));
+    };
+    wish.grant(1, &[near, away]).await?;
+    trial.target.fault_at(&trial.points[away], Fault::Silent).await;
+    let revoked = wish.revoke(2).await;
+    let named = |error: &ConnectorError| error.missing() == *far && error.is_passing();
+    ensure!(revoked.as_ref().is_err_and(named), "revoke gave {revoked:?}");
+    ensure!(!trial.opens(&wish.card, near).await, "the reachable door still opens");
+    ensure!(trial.opens(&wish.card, away).await, "the target's other door does not open: it tries nothing");
+    let seen = wish.read_back().await?;
+    ensure!(seen.unread().collect::<Vec<_>>() == far.iter().collect::<Vec<_>>(), "read back {seen:?}");
+    ensure!(!seen.is_absent(), "absence is claimed for what was not read: {seen:?}");
+    let (listed, events) = (trial.connector.list(None).await?, trial.connector.events(None).await?);
+    ensure!(listed.unread == *far && events.unread == *far, "list {listed:?}, events {events:?}");
+    trial.target.fault(Fault::None).await;
+    wish.revoke(2).await?;
+    wish.is_absent().await
+}
+
+async fn a_revocation_never_waits_for_a_grant(trial: &Trial<'_>) -> Verdict {
+    let [leaver, joiner] = [1, 2].map(|n| trial.credential(n));
+    leaver.grant(1, &[0]).await?;
+    let before = trial.target.requests().await;
+    // The grant waits for a reply that never comes, and then asks again.
+    trial.target.fault(Fault::LoseOneReply).await;
+    let revocation = async {
+        while trial.target.requests().await == before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        leaver.revoke(2).await?;
+        leaver.is_absent().await
+    };
+    let grant = joiner.grant(1, &[0]);
+    tokio::pin!(grant);
+    tokio::select! {
+        biased;
+        revoked = revocation => revoked?,
+        granted = &mut grant => return Err(super::Because(format!("the revocation waited for a grant: {granted:?}"))),
+    }
+    Ok(grant.await?)
 }
 
 async fn a_revocation_beats_a_grant_that_is_under_way(trial: &Trial<'_>) -> Verdict {

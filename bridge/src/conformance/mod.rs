@@ -56,6 +56,9 @@ pub trait ConformanceTarget: Send + Sync {
     /// From now on the system is faulty in this way and no other.
     async fn fault(&self, fault: Fault);
 
+    /// The same at one part of the system only: the one that decides at this access point.
+    async fn fault_at(&self, at: &AccessPointAddress, fault: Fault);
+
     /// How many requests have reached the system so far.
     async fn requests(&self) -> usize;
 }

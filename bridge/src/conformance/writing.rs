@@ -1,11 +1,11 @@
 //! Rules of granting and revoking.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::date;
 
 use super::{Trial, Verdict, ensure, rules};
-use crate::connector::{
-    Access, AccessPointAddress, AckLevel, ConnectorError, DesiredCredential, Rights, Want,
-};
+use crate::connector::{Access, AccessPointAddress, ConnectorError, DesiredCredential, Rights, Want};
 
 rules![
     a_grant_opens_its_doors_and_no_other,
@@ -22,7 +22,7 @@ rules![
     a_card_that_cannot_be_held_is_refused_and_nothing_is_sent,
     an_unknown_access_point_is_refused_and_nothing_is_sent,
     impossible_dates_are_refused_and_nothing_is_sent,
-    no_verb_claims_more_than_acceptance,
+    acceptance_is_what_a_part_said_and_no_more,
 ];
 
 async fn a_grant_opens_its_doors_and_no_other(trial: &Trial<'_>) -> Verdict {
@@ -179,14 +179,22 @@ async fn impossible_dates_are_refused_and_nothing_is_sent(trial: &Trial<'_>) -> 
     is_refused(trial, &trial.credential(1).desired(1, want), "dates").await
 }
 
-async fn no_verb_claims_more_than_acceptance(trial: &Trial<'_>) -> Verdict {
+/// A part that had nothing to do has not said that it did something.
+async fn acceptance_is_what_a_part_said_and_no_more(trial: &Trial<'_>) -> Verdict {
     let wish = trial.credential(1);
+    let points = BTreeSet::from_iter(trial.points.iter().cloned());
     let granted = trial.connector.apply(&wish.desired(1, wish.opening(&[0]))).await?;
+    ensure!(
+        granted.contains(&trial.points[0]) && granted.is_subset(&points),
+        "the grant claimed {granted:?}"
+    );
     let revoked = trial.connector.revoke(&wish.card, Some(wish.version(2))).await?;
     ensure!(
-        granted <= AckLevel::Accepted && revoked <= AckLevel::Accepted,
-        "claimed {granted} and {revoked}"
+        revoked.contains(&trial.points[0]) && revoked.is_subset(&points),
+        "the revocation claimed {revoked:?}"
     );
+    let absent = trial.connector.revoke(&wish.card, Some(wish.version(3))).await?;
+    ensure!(absent.is_empty(), "revoking what is absent claimed {absent:?}");
     Ok(())
 }
 

@@ -39,6 +39,8 @@ pub struct Descriptor {
     pub tested_against: &'static str,
     /// What a customer must know before relying on it, one sentence each.
     pub limits: &'static [&'static str],
+    /// Ways past every list that cannot be asked for, and so stay in every receipt: one noun phrase each.
+    pub bypasses: &'static [&'static str],
     /// The longest that any verb takes.
     #[serde(serialize_with = "millis")]
     pub verb_limit: Duration,
@@ -252,6 +254,17 @@ pub enum Provenance {
     Partner,
     /// A mapping that the customer supplied.
     CustomerSupplied,
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PublicSpec => "a public specification",
+            Self::PublicCode => "public code of others",
+            Self::Partner => "a partner agreement",
+            Self::CustomerSupplied => "a mapping that the customer supplied",
+        })
+    }
 }
 
 #[cfg(test)]

@@ -52,8 +52,9 @@ impl ConnectorError {
         matches!(self, Self::Unreachable { .. } | Self::Protocol { .. })
     }
 
-    /// One error for several parts of a system. A wish that was overtaken is over for all parts; an
-    /// error that passes outranks one that does not, or a part out of reach would never be retried.
+    /// One error for several parts of a system. A wish that was overtaken is over for all parts. A refusal
+    /// outranks silence: somebody must be told, and what the refused wish took away must go; a part out of reach
+    /// must not hide that. It is tried again all the same: who asks for a state never gives up.
     #[must_use]
     pub fn joined(self, other: Self) -> Self {
         let (mut first, second) = if other.rank() > self.rank() { (other, self) } else { (self, other) };
@@ -66,9 +67,9 @@ impl ConnectorError {
     const fn rank(&self) -> u8 {
         match self {
             Self::Superseded { .. } => 3,
-            Self::Unreachable { .. } => 2,
-            Self::Protocol { .. } => 1,
-            Self::Refused(_) => 0,
+            Self::Refused(_) => 2,
+            Self::Unreachable { .. } => 1,
+            Self::Protocol { .. } => 0,
         }
     }
 }
@@ -171,10 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_outranks_what_does_not_and_names_all_that_is_missing() {
+    fn a_refusal_is_not_hidden_by_silence_and_all_that_is_missing_is_named() {
         let refused = ConnectorError::Refused(Refusal::Cursor);
         let protocol = ConnectorError::Protocol { missing: vec!["b".into()], detail: "garbage".into() };
-        assert_eq!(refused.clone().joined(unreachable("a")), unreachable("a"));
+        assert_eq!(refused.clone().joined(unreachable("a")), refused);
+        assert_eq!(unreachable("a").joined(refused.clone()), refused);
         let both = protocol.joined(unreachable("a"));
         assert_eq!(both.missing(), ["a".into(), "b".into()]);
         assert!(both.is_passing() && !refused.is_passing());

@@ -4,6 +4,42 @@ use serde::Serialize;
 
 use super::AccessPointAddress;
 
+impl Finding {
+    /// A stable word for alerts, facts and logs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Clock { .. } | Self::NoClock => "door-clock",
+            Self::StaysUnlocked { .. } => STAYS_UNLOCKED,
+            Self::StaysLocked { .. } => "door-stays-locked",
+            Self::HintsElsewhere { .. } => "door-hints-elsewhere",
+            Self::Fault { .. } => "door-fault",
+        }
+    }
+
+    /// Every word that [`Finding::code`] gives.
+    pub const CODES: [&'static str; 5] =
+        ["door-clock", STAYS_UNLOCKED, "door-stays-locked", "door-hints-elsewhere", "door-fault"];
+
+    /// The door that it is about, if it is about one.
+    #[must_use]
+    pub const fn access_point(&self) -> Option<&AccessPointAddress> {
+        match self {
+            Self::StaysUnlocked { access_point } | Self::StaysLocked { access_point } => Some(access_point),
+            Self::Clock { .. } | Self::NoClock | Self::HintsElsewhere { .. } | Self::Fault { .. } => None,
+        }
+    }
+
+    /// Whether all works as promised in spite of it, only later: no reason to wake anybody.
+    #[must_use]
+    pub const fn is_harmless(&self) -> bool {
+        matches!(self, Self::HintsElsewhere { .. })
+    }
+}
+
+/// The word for a door that opens for everybody.
+pub const STAYS_UNLOCKED: &str = "door-stays-unlocked";
+
 /// How a door system is, part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {

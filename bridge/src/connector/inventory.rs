@@ -43,14 +43,25 @@ pub async fn take_inventory(connector: &dyn Connector) -> Result<Inventory, Conn
 }
 
 impl Inventory {
+    /// What was seen of a card that is not in [`Inventory::cards`], at these access points.
+    #[must_use]
+    pub fn without(&self, points: &[AccessPointAddress]) -> ReadBack {
+        let points = points.iter().map(|point| (point.clone(), self.unlisted(point)));
+        ReadBack { points: points.collect(), ..ReadBack::default() }
+    }
+
+    fn unlisted(&self, point: &AccessPointAddress) -> Reading {
+        match self.unread.contains(point) {
+            true => Reading::Unread("its part could not be swept".into()),
+            false => Reading::Absent,
+        }
+    }
+
     fn completed(mut self, points: &[AccessPointAddress]) -> Self {
+        let unlisted = self.without(points);
         for seen in self.cards.values_mut() {
-            for point in points {
-                seen.points.entry(point.clone()).or_insert_with(|| match self.unread.contains(point) {
-                    true => Reading::Unread("its part could not be swept".into()),
-                    false => Reading::Absent,
-                });
-            }
+            let listed = std::mem::take(seen);
+            *seen = unlisted.clone().merged(listed);
         }
         self
     }

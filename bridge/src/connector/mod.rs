@@ -18,6 +18,7 @@ mod inventory;
 mod registry;
 mod wanted;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use async_trait::async_trait;
@@ -28,7 +29,7 @@ pub use descriptor::{
 pub use error::{ConfigError, ConnectorError, Refusal};
 pub use event::{Alarm, DeniedReason, DoorEvent, EventCursor, EventGap, EventKind, EventPage};
 pub use fence::{Pass, VersionFence};
-pub use health::{Finding, Health, UnitHealth};
+pub use health::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
 pub use inventory::{Inventory, take_inventory};
 pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, open};
 pub use wanted::{
@@ -38,6 +39,19 @@ pub use wanted::{
 
 use crate::card::Card;
 
+/// The access points whose part of the system itself said that it did as asked: [`AckLevel::Accepted`] there, and
+/// nowhere else. A part that says "there was nothing to do" has not said so: only reading back proves.
+pub type Accepted = BTreeSet<AccessPointAddress>;
+
+/// A device that decides at an access point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Which: what the device itself says it is, and the place on it.
+    pub id: String,
+    /// Where it is reached.
+    pub address: String,
+}
+
 /// One door system that we speak to.
 ///
 /// # Rules that every connector keeps, and that the conformance suite tries
@@ -46,8 +60,7 @@ use crate::card::Card;
 ///   then names the access points that are missing.
 /// - Reading verbs name what they could not read, and fail only when nothing could be read.
 /// - A revocation never waits for a grant.
-/// - What a system says about its own success is [`AckLevel::Accepted`] and no more; only
-///   [`Connector::read_back`] proves.
+/// - What a system says about its own success is [`Accepted`] and no more; only [`Connector::read_back`] proves.
 /// - Dropping a verb's future half way is allowed and leaves the rest to the next reconcile.
 #[async_trait]
 pub trait Connector: Send + Sync + fmt::Debug {
@@ -56,6 +69,10 @@ pub trait Connector: Send + Sync + fmt::Debug {
 
     /// Every access point of this system, by address.
     fn access_points(&self) -> Vec<AccessPointAddress>;
+
+    /// Which device decides at each access point, and the way to it: what stands on the list of one is not on the
+    /// list of another. A configuration that names another one leaves the list of the first behind.
+    fn units(&self) -> BTreeMap<AccessPointAddress, Unit>;
 
     /// Whether the system can hold this, without asking it: pure, no IO.
     ///
@@ -68,7 +85,7 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`ConnectorError::Superseded`] when a higher version, or a revocation of the same version, was
     /// asked for before; otherwise as the variants say.
-    async fn apply(&self, desired: &DesiredCredential) -> Result<AckLevel, ConnectorError>;
+    async fn apply(&self, desired: &DesiredCredential) -> Result<Accepted, ConnectorError>;
 
     /// Takes a card off every list, overtaking all else. Absent already is success. When a grant for
     /// the card is under way, it has been settled and undone before this answers.
@@ -78,7 +95,7 @@ pub trait Connector: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// As [`Connector::apply`]; never [`ConnectorError::Refused`].
-    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<AckLevel, ConnectorError>;
+    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<Accepted, ConnectorError>;
 
     /// What the system itself holds for a card: the proof behind [`AckLevel::ReadBack`].
     ///

@@ -7,23 +7,21 @@
 //! noting, a later leaver still finds the row. Before something is *taken off*, nothing is written: the row
 //! is there already, and a revocation does not wait for a disk.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use directory::credential::{self, Credential};
-use directory::door;
+use directory::credential;
 use kernel::Subject;
 use kernel::id::CredentialId;
 use store::{Db, Delivery, Fact, Origin, Settled, Sink, SinkError, StoreError, Tx, sql};
 use tokio::sync::Notify;
 
 use super::wish::{Attempt, Wish};
-use super::{card_of, get, put};
+use super::{card_of, get, get_in, put, wanted};
 use crate::BridgeError;
 use crate::alert;
 use crate::connector::{
-    Access, AccessPointAddress, AckLevel, Connector, ConnectorError, DesiredCredential, Refusal, Rights,
-    Version, Want,
+    Accepted, AccessPointAddress, AckLevel, Connector, ConnectorError, DesiredCredential, Refusal, Version,
+    Want,
 };
 use crate::facts::PlacementProven;
 
@@ -32,6 +30,8 @@ pub struct Door {
     db: Db,
     name: String,
     connector: Arc<dyn Connector>,
+    /// Of the configuration that the connector was opened with.
+    configured: Option<i64>,
     absence_proven: Arc<Notify>,
 }
 
@@ -39,7 +39,15 @@ impl Door {
     /// Over an opened connector.
     #[must_use]
     pub fn new(db: Db, name: impl Into<String>, connector: Arc<dyn Connector>) -> Self {
-        Self { db, name: name.into(), connector, absence_proven: Arc::default() }
+        Self { db, name: name.into(), connector, configured: None, absence_proven: Arc::default() }
+    }
+
+    /// The same; puts nothing on a list any more once the door system is configured otherwise. The list may be one
+    /// that nobody will look at again.
+    #[must_use]
+    pub fn as_configured(mut self, version: i64) -> Self {
+        self.configured = Some(version);
+        self
     }
 
     /// The same; rings whenever an absence has been proven: from now on denials at the doors mean something.
@@ -53,7 +61,7 @@ impl Door {
         let (credential, seen) =
             tokio::try_join!(credential::get(&self.db, id), get(&self.db, &self.name, id))?;
         let Some(credential) = credential else { return Ok(None) };
-        let want = self.want(&credential).await?;
+        let want = wanted(&self.db, &self.name, &credential).await?;
         if want == Want::Absent && seen.is_none() {
             // Never sent there, and nothing to send.
             return Ok(None);
@@ -61,19 +69,6 @@ impl Door {
         let version = Version { credential: id, number: delivery.version };
         let desired = DesiredCredential { version, card: card_of(&credential)?, want };
         Ok(Some(Wish { credential, desired, seen }))
-    }
-
-    async fn want(&self, credential: &Credential) -> Result<Want, StoreError> {
-        if !credential.is_active() {
-            return Ok(Want::Absent);
-        }
-        let points = door::wanted_points(&self.db, credential.user_id, &self.name).await?;
-        let access: BTreeMap<AccessPointAddress, Access> =
-            points.into_iter().map(|(point, _)| (AccessPointAddress(point), Access::Always)).collect();
-        Ok(match access.is_empty() {
-            true => Want::Absent,
-            false => Want::Present(Rights { access, valid_from: None, valid_to: None }),
-        })
     }
 
     async fn reach(&self, delivery: &Delivery, wish: &Wish) -> Result<Settled, SinkError> {
@@ -100,19 +95,39 @@ impl Door {
             return Ok(());
         }
         let mut tx = self.db.write(Origin::system()).await?;
-        let intended = intend(&mut tx, delivery, attempt).await;
+        let intended = self.intend(&mut tx, delivery, attempt).await;
         Ok(tx.end(intended).await?)
+    }
+
+    /// Notes that the credential may be on a list from now on; a conflict, and nothing noted, when the delivery was
+    /// raised or claimed anew: somebody else looks, and may already have found that there is nothing to take off.
+    /// So it is when the door system has been configured otherwise: its new connector will look.
+    async fn intend(&self, tx: &mut Tx, delivery: &Delivery, attempt: &Attempt) -> Result<(), StoreError> {
+        if let Some(version) = self.configured {
+            // INVARIANT: holds the row until the commit. Who configures otherwise takes it first, and then sees what
+            // we note; or we see that they did.
+            let text = sql!("UPDATE door_system SET version = version WHERE name = $1 AND version = $2");
+            tx.run_versioned(text, (&self.name, version)).await?;
+        }
+        put(tx, &attempt.row).await?;
+        // Touches the delivery so that whoever raises it waits for us, or we see that it was raised.
+        let current = tx
+            .run(
+                sql!("UPDATE delivery SET due_at = due_at WHERE id = $1 AND claim = $2 AND version = $3"),
+                (delivery.id, delivery.claim, delivery.version),
+            )
+            .await?;
+        if current == 1 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
     /// Sends and reads back. `Ok` when what is wanted was read at every access point.
     async fn carry_out(&self, wish: &Wish, attempt: &mut Attempt) -> Result<(), ConnectorError> {
-        let missing = match self.send(wish).await {
-            Ok(_) => Vec::new(),
-            // Parts that answered have been served.
-            Err(error) if error.is_passing() && self.is_partial(&error) => error.missing().to_vec(),
+        match self.send(wish).await {
+            Ok(said) => attempt.accepted(self.db.ctx().now(), &said),
+            // Parts that answered have been served, and are read; what they said is not known.
+            Err(error) if error.is_passing() && self.is_partial(&error) => {}
             Err(error) => return Err(error),
-        };
-        attempt.accepted(self.db.ctx().now(), &missing);
+        }
         let seen = self.connector.read_back(wish.card()).await?;
         if attempt.read(self.db.ctx().now(), &seen, wish.want()) {
             return Ok(());
@@ -127,7 +142,7 @@ impl Door {
         })
     }
 
-    async fn send(&self, wish: &Wish) -> Result<AckLevel, ConnectorError> {
+    async fn send(&self, wish: &Wish) -> Result<Accepted, ConnectorError> {
         let desired = &wish.desired;
         match desired.want {
             Want::Absent => self.connector.revoke(&desired.card, Some(desired.version)).await,
@@ -183,7 +198,10 @@ impl Door {
         done: bool,
     ) -> Result<(), StoreError> {
         let (proven, missing) = attempt.proven_and_missing();
-        let row = attempt.row();
+        let mut row = attempt.row();
+        if let Some(noted) = get_in(tx, &self.name, row.credential_id).await? {
+            row.keep_seen(&noted);
+        }
         // A row of a later version says that this work came late: it proves nothing of what is wanted now.
         let noted = put(tx, &row).await?;
         if noted && !proven.is_empty() {
@@ -227,20 +245,6 @@ impl Door {
     fn subject(&self, credential: CredentialId) -> Subject {
         Subject::new("placement", format!("{}/{credential}", self.name))
     }
-}
-
-/// Notes that the credential may be on a list from now on; a conflict, and nothing noted, when the delivery was
-/// raised or claimed anew: somebody else looks, and may already have found that there is nothing to take off.
-async fn intend(tx: &mut Tx, delivery: &Delivery, attempt: &Attempt) -> Result<(), StoreError> {
-    put(tx, &attempt.row).await?;
-    // Touches the delivery so that whoever raises it waits for us, or we see that it was raised.
-    let current = tx
-        .run(
-            sql!("UPDATE delivery SET due_at = due_at WHERE id = $1 AND claim = $2 AND version = $3"),
-            (delivery.id, delivery.claim, delivery.version),
-        )
-        .await?;
-    if current == 1 { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
 impl PlacementProven {

@@ -28,7 +28,7 @@ pub(crate) use wish::contradicts;
 
 use crate::BridgeError;
 use crate::card::{Card, CardError, CardFormat};
-use crate::connector::{AccessPointAddress, AckLevel, ReadBack, Reading, Want};
+use crate::connector::{Access, AccessPointAddress, AckLevel, ReadBack, Reading, Rights, Want};
 
 /// The lane of a door system.
 #[must_use]
@@ -68,6 +68,9 @@ pub struct PointProof {
     /// A2: it was read back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_back_at: Option<Timestamp>,
+    /// When everything had been read that happened here until A2: see [`Placement::watched_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watched_at: Option<Timestamp>,
     /// A4: a denial was seen here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied_at: Option<Timestamp>,
@@ -118,11 +121,11 @@ pub struct Placement {
     pub accepted_at: Option<Timestamp>,
     /// A2, at all access points.
     pub read_back_at: Option<Timestamp>,
-    /// A3.
+    /// A3. Always `None` as yet: no connector's lock confirms, and no descriptor promises that rung.
     pub lock_confirmed_at: Option<Timestamp>,
     /// A4, the first at any access point.
     pub denial_observed_at: Option<Timestamp>,
-    /// When everything that had happened at the doors until A2 had been read ([`crate::feed`]).
+    /// When everything had been read that happened at the doors until A2, at the last of them ([`crate::feed`]).
     pub watched_at: Option<Timestamp>,
     /// How many attempts it took.
     pub attempts: i64,
@@ -168,19 +171,74 @@ impl Placement {
         self.wanted == ABSENT && self.is_proven()
     }
 
+    /// Whether what happens at a door now tells of a card that was proven absent there: everything was read that
+    /// happened before. At an unnamed door only when it was proven everywhere.
+    pub(crate) fn is_watched_at(&self, at: Option<&AccessPointAddress>) -> bool {
+        if self.wanted != ABSENT {
+            return false;
+        }
+        let here = at.and_then(|at| self.points().get(at).copied());
+        match here {
+            Some(proof) => proof.read_back_at.is_some() && proof.watched_at.or(self.watched_at).is_some(),
+            None => self.is_proven() && self.watched_at.is_some(),
+        }
+    }
+
     fn set_points(&mut self, points: &Points) {
         self.points = json(points);
         self.ack = lowest(points) as i64;
+        // A whole reading that fails proves no part of a system to hold it everywhere.
+        if self.read_back_at.is_none() {
+            self.ack = self.ack.min(AckLevel::Accepted as i64);
+        }
+    }
+
+    /// Takes over what the event feed has noted of the same proofs meanwhile.
+    fn keep_seen(&mut self, noted: &Placement) {
+        let is_same = |noted: &Placement| {
+            noted.credential_version == self.credential_version && noted.want() == self.want()
+        };
+        if !is_same(noted) {
+            return;
+        }
+        let (mut points, seen) = (self.points(), noted.points());
+        for (point, proof) in &mut points {
+            let Some(seen) = seen.get(point).filter(|seen| seen.read_back_at == proof.read_back_at) else {
+                continue;
+            };
+            proof.watched_at = proof.watched_at.or(seen.watched_at);
+            proof.denied_at = proof.denied_at.or(seen.denied_at);
+        }
+        self.set_points(&points);
     }
 }
 
-fn json(value: &impl Serialize) -> String {
+pub(crate) fn json(value: &impl Serialize) -> String {
     // Texts, numbers and dates under text keys: always JSON.
     serde_json::to_string(value).unwrap_or_default()
 }
 
 fn lowest(points: &Points) -> AckLevel {
     points.values().map(PointProof::level).min().unwrap_or(AckLevel::Recorded)
+}
+
+/// What the directory wants of a door system for a credential now.
+pub(crate) async fn wanted(db: &Db, door_system: &str, credential: &Credential) -> Result<Want, StoreError> {
+    if !credential.is_active() {
+        return Ok(Want::Absent);
+    }
+    let points = directory::door::wanted_points(db, credential.user_id, door_system).await?;
+    Ok(opening(points.into_iter().map(|(point, _)| point)))
+}
+
+/// To open these access points always; nothing there when there is none.
+pub(crate) fn opening(points: impl IntoIterator<Item = String>) -> Want {
+    let access: BTreeMap<AccessPointAddress, Access> =
+        points.into_iter().map(|point| (AccessPointAddress(point), Access::Always)).collect();
+    match access.is_empty() {
+        true => Want::Absent,
+        false => Want::Present(Rights { access, valid_from: None, valid_to: None }),
+    }
 }
 
 /// The placement of a credential on a door system.
@@ -250,18 +308,25 @@ pub(crate) async fn between(
     .await
 }
 
-/// Credentials that were proven to be on a door system.
-pub async fn proven_present(db: &Db, door_system: &str) -> Result<Vec<CredentialId>, StoreError> {
-    let rows: Vec<(CredentialId,)> = db
+/// How many credentials stand on the list for an access point, or are not proven to be off it.
+pub async fn that_may_stand_at(tx: &mut Tx, door_system: &str, at: &str) -> Result<usize, StoreError> {
+    let rows: Vec<(String, String)> = tx
         .all(
             sql!(
-                "SELECT credential_id FROM placement WHERE door_system = $1 AND wanted = 'present' AND ack >= 2 \
-                 ORDER BY credential_id"
+                "SELECT wanted, points FROM placement \
+                 WHERE door_system = $1 AND (wanted = 'present' OR ack < 2)"
             ),
             (door_system,),
         )
         .await?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
+    let at = AccessPointAddress(at.to_owned());
+    let may_stand = |(wanted, points): &&(String, String)| {
+        let points: Points = serde_json::from_str(points).unwrap_or_default();
+        let is_off = |proof: &PointProof| wanted == ABSENT && proof.level() >= AckLevel::ReadBack;
+        // Of a row that names no point nobody knows where it stands.
+        points.get(&at).map_or(points.is_empty(), |proof| !is_off(proof))
+    };
+    Ok(rows.iter().filter(may_stand).count())
 }
 
 /// Writes the row, unless one of a later version stands there. `false` when it does.
@@ -277,7 +342,9 @@ async fn put(tx: &mut Tx, row: &Placement) -> Result<bool, StoreError> {
                  rights = excluded.rights, points = excluded.points, ack = excluded.ack, cause = excluded.cause, \
                  requested_at = excluded.requested_at, sent_at = excluded.sent_at, \
                  accepted_at = excluded.accepted_at, read_back_at = excluded.read_back_at, \
-                 lock_confirmed_at = NULL, denial_observed_at = NULL, watched_at = NULL, \
+                 lock_confirmed_at = NULL, denial_observed_at = CASE WHEN excluded.sent_at IS NOT NULL \
+                 AND placement.credential_version = excluded.credential_version \
+                 AND placement.rights = excluded.rights THEN placement.denial_observed_at END, watched_at = NULL, \
                  attempts = excluded.attempts WHERE placement.version <= excluded.version"
             ),
             (
@@ -334,6 +401,10 @@ pub(crate) async fn doubt(
     let held = held.filter(|(_, reading)| matches!(reading, Reading::Held(held) if held.access.is_some()));
     let mut points: Points = held.map(|(point, _)| (point.clone(), PointProof::default())).collect();
     let before = get_in(tx, door_system, credential.id).await?;
+    if before.is_none() && points.is_empty() {
+        // Nothing was ever noted there, and nothing stands there: there is no proof to be shaken.
+        return Ok(());
+    }
     points.extend(before.iter().flat_map(Placement::points).map(|(point, _)| (point, PointProof::default())));
     let mut row = before.unwrap_or_else(|| Placement {
         door_system: door_system.into(),
@@ -357,7 +428,8 @@ pub(crate) async fn doubt(
     row.set_points(&points);
     row.cause = Some(cause.to_string());
     row.requested_at = tx.now();
-    (row.sent_at, row.accepted_at, row.read_back_at, row.attempts) = (None, None, None, 0);
+    (row.sent_at, row.accepted_at, row.read_back_at, row.denial_observed_at) = (None, None, None, None);
+    row.attempts = 0;
     put(tx, &row).await.map(drop)
 }
 

@@ -8,7 +8,9 @@ use store::Delivery;
 
 use super::{ABSENT, PRESENT, Placement, PointProof, Points, json};
 use crate::card::Card;
-use crate::connector::{AccessPointAddress, AckLevel, DesiredCredential, ReadBack, Reading, Rights, Want};
+use crate::connector::{
+    Accepted, AccessPointAddress, AckLevel, DesiredCredential, ReadBack, Reading, Rights, Want,
+};
 
 /// A wish, and the row that was there when it was looked for.
 pub(super) struct Wish {
@@ -57,17 +59,19 @@ impl Wish {
         }
     }
 
-    /// The access points this wish is about: those that shall open, and those that may be open still.
+    /// The access points this wish is about: those that shall open, and those that may be open still. A door that
+    /// the wish before gave and this one does not is such a one until it has been read.
     fn about(&self, all: Vec<AccessPointAddress>) -> BTreeSet<AccessPointAddress> {
         let mut about: BTreeSet<AccessPointAddress> = match self.want() {
             Want::Absent => BTreeSet::new(),
             Want::Present(rights) => rights.access.keys().cloned().collect(),
         };
-        if let Some(seen) =
-            self.seen.as_ref().filter(|seen| *self.want() == Want::Absent || !seen.is_proven())
-        {
-            about.extend(seen.points().into_keys());
-        }
+        // Only what was proven absent, and is wanted again, stands nowhere.
+        let may_stand =
+            |seen: &&Placement| *self.want() == Want::Absent || seen.wanted == PRESENT || !seen.is_proven();
+        about.extend(
+            self.seen.as_ref().filter(may_stand).into_iter().flat_map(|seen| seen.points().into_keys()),
+        );
         if about.is_empty() { all.into_iter().collect() } else { about }
     }
 
@@ -102,7 +106,11 @@ impl Wish {
             // A delivery that is raised again begins to count anew.
             attempts: unfinished.map_or(delivery.attempt, |seen| delivery.attempt.max(seen.attempts + 1)),
         };
-        Attempt { row, points, newly: Vec::new(), goes_on: unfinished.is_some() }
+        let opens = match self.want() {
+            Want::Absent => None,
+            Want::Present(rights) => Some(rights.access.keys().cloned().collect()),
+        };
+        Attempt { row, points, opens, newly: Vec::new(), goes_on: unfinished.is_some() }
     }
 }
 
@@ -110,6 +118,8 @@ impl Wish {
 pub(super) struct Attempt {
     pub(super) row: Placement,
     points: Points,
+    /// Those that shall open, where presence is wanted. The other points must be seen not to.
+    opens: Option<BTreeSet<AccessPointAddress>>,
     /// Access points that this attempt has proven.
     newly: Vec<AccessPointAddress>,
     /// Whether one before it was noted.
@@ -121,21 +131,20 @@ impl Attempt {
         self.row.sent_at.get_or_insert(at);
     }
 
-    /// The door system says that it did as asked, but at these access points.
-    pub(super) fn accepted(&mut self, at: Timestamp, but_at: &[AccessPointAddress]) {
-        for (_, proof) in self.points.iter_mut().filter(|(point, _)| !but_at.contains(point)) {
+    /// The door system says that it did as asked, at these access points.
+    pub(super) fn accepted(&mut self, at: Timestamp, said: &Accepted) {
+        for (_, proof) in self.points.iter_mut().filter(|(point, _)| said.contains(point)) {
             proof.accepted_at.get_or_insert(at);
         }
-        if but_at.is_empty() {
-            self.row.accepted_at = Some(at);
-        }
+        self.row.accepted_at = self.points.values().all(|proof| proof.accepted_at.is_some()).then_some(at);
     }
 
     /// What the door system holds, access point by access point. `true` when it is what was wanted everywhere.
     pub(super) fn read(&mut self, at: Timestamp, seen: &ReadBack, want: &Want) -> bool {
         let whole = seen.meets(want);
         for (point, proof) in &mut self.points {
-            if proof.read_back_at.is_none() && (whole || meets_at(seen, want, point)) {
+            // A point that the door system does not have any more was not read.
+            if proof.read_back_at.is_none() && meets_at(seen, want, point) {
                 proof.read_back_at = Some(at);
                 self.newly.push(point.clone());
             }
@@ -154,19 +163,21 @@ impl Attempt {
     /// Access points that this attempt has proven, and those that are not proven yet.
     pub(super) fn proven_and_missing(&self) -> (Vec<String>, Vec<String>) {
         let open = self.points.iter().filter(|(_, proof)| proof.level() < AckLevel::ReadBack);
-        (
-            self.newly.iter().map(ToString::to_string).collect(),
-            open.map(|(point, _)| point.to_string()).collect(),
-        )
+        let proven = self.newly.iter().filter(|point| self.is_wanted_at(point));
+        (proven.map(ToString::to_string).collect(), open.map(|(point, _)| point.to_string()).collect())
     }
 
-    /// The row to be noted.
+    /// Whether what the row wants is wanted at this point, as opposed to a door that it takes away.
+    fn is_wanted_at(&self, point: &AccessPointAddress) -> bool {
+        self.opens.as_ref().is_none_or(|opens| opens.contains(point))
+    }
+
+    /// The row to be noted. Doors that were taken away leave it once every part was read to have let go.
     pub(super) fn row(mut self) -> Placement {
-        self.row.set_points(&self.points);
-        // A whole reading that fails proves no part of a system to hold it everywhere.
-        if self.row.read_back_at.is_none() {
-            self.row.ack = self.row.ack.min(AckLevel::Accepted as i64);
+        if let (Some(opens), Some(_)) = (&self.opens, self.row.read_back_at) {
+            self.points.retain(|point, _| opens.is_empty() || opens.contains(point));
         }
+        self.row.set_points(&self.points);
         self.row
     }
 }

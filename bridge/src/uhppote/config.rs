@@ -109,9 +109,19 @@ impl Written {
         if !(1..=10).contains(&self.attempts) {
             return Err(ConfigError::new("attempts", "expected 1 to 10"));
         }
+        if self.timeout_ms * u64::from(self.attempts) > LONGEST_REQUEST_MS {
+            let problem = format!(
+                "timeout_ms times attempts is how long one controller may stay silent: at most {LONGEST_REQUEST_MS} ms"
+            );
+            return Err(ConfigError::new("attempts", problem));
+        }
         Ok(Patience { reply: Duration::from_millis(self.timeout_ms), attempts: self.attempts })
     }
 }
+
+/// The longest that one request may take, all attempts together. A silent controller holds a place of the lane for
+/// some of these, and a process that dies holds its revocations back for as long as they may take.
+const LONGEST_REQUEST_MS: u64 = 5_000;
 
 /// Up to this many controllers make one door system; more belong into a second one.
 const CONTROLLERS: usize = 256;
@@ -240,6 +250,16 @@ mod tests {
             ),
             (json!({"controllers": [good()], "timeout_ms": 10}), "timeout_ms", "50 to 10000"),
             (json!({"controllers": [good()], "attempts": 0}), "attempts", "1 to 10"),
+            (
+                json!({"controllers": [good()], "timeout_ms": 10_000, "attempts": 10}),
+                "attempts",
+                "at most 5000 ms",
+            ),
+            (
+                json!({"controllers": [good()], "timeout_ms": 2_501, "attempts": 2}),
+                "attempts",
+                "at most 5000 ms",
+            ),
             (json!({"controllers": [good()], "time_zone": "Mars/Olympus"}), "time_zone", "IANA"),
             (json!({"controllers": [good()], "listen": "0.0.0.0:60001"}), "listen", "this machine's own"),
             (json!({"controllers": [good()], "listen": "[::1]:60001"}), "uhppote", "IPv4"),

@@ -13,7 +13,7 @@ use super::transport::{Lane, Unanswered, Wire};
 use crate::connector::{AccessPointAddress, Alarm, DeniedReason, DoorEvent, EventGap, EventKind};
 
 /// How many events of one controller a page brings at most.
-const PAGE: u32 = 64;
+const PAGE: usize = 64;
 
 /// How far one controller's events have been read.
 ///
@@ -23,6 +23,14 @@ const PAGE: u32 = 64;
 pub(super) struct Position {
     pub(super) index: u32,
     pub(super) at: Option<DateTime>,
+    /// There was nothing under that number, with events behind it: what was read last was a hole.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) hole: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What one controller has told since a position.
@@ -46,30 +54,39 @@ pub(super) async fn read(wire: &Wire, position: Option<Position>) -> Result<Told
         }
     };
     let Some(first) = told.first(wire, newest.index).await? else { return Ok(told) };
-    let until = Instant::now() + wire.patience().request();
-    for index in first..=newest.index.min(first.saturating_add(PAGE - 1)) {
+    let (start, until) = (told.position, Instant::now() + wire.patience().request());
+    for index in first..=newest.index {
         match wire.ask(Lane::Grants, &GetEvent(index)).await {
             Ok(Kept::Event(event)) => told.hear(event),
-            Ok(Kept::Nothing) => told.miss(wire, index, index),
+            Ok(Kept::Nothing) => told.pass_over(wire, index),
             // Pushed out since we looked: the next page names the gap.
             Ok(Kept::Overwritten) => break,
             // What was read is not lost, what was not is still there.
-            Err(_) if !told.events.is_empty() => break,
+            Err(_) if told.has_moved(start) => break,
             Err(unanswered) => return Err(unanswered),
         }
         // A slow controller gives a shorter page, so that the verb ends in time.
-        if Instant::now() >= until {
+        if told.events.len() >= PAGE || Instant::now() >= until {
             break;
         }
     }
     let is_behind = told.position.is_some_and(|position| position.index < newest.index);
-    told.more = is_behind && !told.events.is_empty();
+    told.more = is_behind && told.has_moved(start);
     Ok(told)
 }
 
 impl Position {
     fn of(event: &EventRecord) -> Self {
-        Self { index: event.index, at: event.at }
+        Self { index: event.index, at: event.at, hole: false }
+    }
+
+    /// Whether what stands under its number is what was read.
+    fn holds(self, kept: &Kept) -> bool {
+        match kept {
+            Kept::Event(event) => self == Self::of(event),
+            Kept::Nothing => self.hole,
+            Kept::Overwritten => false,
+        }
     }
 }
 
@@ -83,9 +100,7 @@ impl Told {
             _ => Kept::Nothing,
         };
         let next = self.position.map(|position| position.index.saturating_add(1));
-        if let Kept::Event(event) = kept
-            && self.position == Some(Position::of(&event))
-        {
+        if self.position.is_some_and(|position| position.holds(&kept)) {
             return Ok(next);
         }
         let Kept::Event(oldest) = wire.ask(Lane::Grants, &GetEvent(OLDEST)).await? else { return Ok(None) };
@@ -112,9 +127,23 @@ impl Told {
         }
     }
 
+    /// Numbers that follow each other are one gap.
     fn miss(&mut self, wire: &Wire, from: u32, to: u32) {
-        let (from, to) = (u64::from(from), Some(u64::from(to)));
-        self.gaps.push(EventGap { unit: wire.serial().to_string(), from, to });
+        let (unit, from, to) = (wire.serial().to_string(), u64::from(from), u64::from(to));
+        match self.gaps.last_mut() {
+            Some(last) if last.to == Some(from.saturating_sub(1)) => last.to = Some(to),
+            _ => self.gaps.push(EventGap { unit, from, to: Some(to) }),
+        }
+    }
+
+    /// Nothing under a number with others behind it: it was lost, and the next read goes on behind it.
+    fn pass_over(&mut self, wire: &Wire, index: u32) {
+        self.miss(wire, index, index);
+        self.position = Some(Position { index, at: None, hole: true });
+    }
+
+    fn has_moved(&self, from: Option<Position>) -> bool {
+        self.position != from
     }
 
     fn hear(&mut self, event: EventRecord) {
@@ -272,5 +301,61 @@ mod tests {
         for local in [date(2026, 3, 29).at(3, 30, 0, 0), date(2026, 10, 25).at(3, 30, 0, 0)] {
             assert!(normal(&EventRecord { at: Some(local), ..event(1, true) }).at.is_some(), "{local}");
         }
+    }
+
+    /// A controller that lost events 4 to 199 of 200, and holds nothing under their numbers.
+    async fn with_a_hole() -> Wire {
+        use super::super::message::Ask as _;
+        use super::super::packet::Packet;
+        use super::super::transport::Patience;
+        const SERIAL: u32 = 405_419_896;
+        let socket = tokio::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let std::net::SocketAddr::V4(address) = socket.local_addr().unwrap() else { unreachable!() };
+        tokio::spawn(async move {
+            let mut request = [0; 64];
+            while let Ok((_, from)) = socket.recv_from(&mut request).await {
+                let asked = u32::from_le_bytes([request[8], request[9], request[10], request[11]]);
+                let index = match asked {
+                    OLDEST => 1,
+                    NEWEST => 200,
+                    asked => asked,
+                };
+                let mut packet = Packet::new(GetEvent(0).encode(SERIAL).operation(), SERIAL);
+                packet.put_u32(8, index);
+                packet.put_u8(12, u8::from(matches!(index, 1..=3 | 200)));
+                let _ = socket.send_to(packet.as_bytes(), from).await;
+            }
+        });
+        let patience = Patience { reply: std::time::Duration::from_millis(500), attempts: 2 };
+        Wire::new(SERIAL, address, patience)
+    }
+
+    #[tokio::test]
+    async fn a_hole_in_the_numbering_is_one_gap_named_once_and_does_not_hold_up_what_follows() {
+        let wire = with_a_hole().await;
+        let (mut position, mut heard, mut gaps) = (None, Vec::new(), Vec::new());
+        for _ in 0..8 {
+            let told = read(&wire, position).await.unwrap();
+            heard.extend(told.events.iter().map(|event| event.index));
+            gaps.extend(told.gaps.iter().map(|gap| (gap.from, gap.to)));
+            position = told.position;
+        }
+        assert_eq!(heard, [1, 2, 3, 200]);
+        let missed: u64 = gaps.iter().map(|(from, to)| to.unwrap() - from + 1).sum();
+        assert_eq!((missed, gaps[0].0), (196, 4), "{gaps:?}");
+        assert!(gaps.len() <= 3, "as few as a busy machine allows: {gaps:?}");
+    }
+
+    #[tokio::test]
+    async fn a_position_in_a_hole_goes_on_behind_it() {
+        let wire = with_a_hole().await;
+        let in_it = Position { index: 100, at: None, hole: true };
+        let told = read(&wire, Some(in_it)).await.unwrap();
+        assert!(
+            told.gaps.iter().all(|gap| gap.to.is_some()),
+            "the numbering has not begun anew: {:?}",
+            told.gaps
+        );
+        assert_eq!(told.gaps[0].from, 101);
     }
 }

@@ -39,10 +39,10 @@ use self::push::Ear;
 use self::transport::Patience;
 use crate::card::{Card, CardFormat};
 use crate::connector::{
-    AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError, ConnectorKind,
+    Accepted, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError, ConnectorKind,
     CredentialKind, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage, Health, ListCursor,
-    ListPage, Provenance, ReadBack, Refusal, RevocationClass, Rights, Verb, Version, VersionFence, Want,
-    WorstCase,
+    ListPage, Provenance, ReadBack, Refusal, RevocationClass, Rights, Unit, Verb, Version, VersionFence,
+    Want, WorstCase,
 };
 
 /// The line in the registry.
@@ -96,6 +96,7 @@ fn describe(patience: Patience, push: bool) -> Descriptor {
             "A door set to normally open stays unlocked whatever the list says: health reports it.",
             "Whether a time profile exists on a controller is not checked: a card with an unknown profile opens nothing.",
         ],
+        bypasses: &["a supervisor passcode"],
         verb_limit: patience.verb(),
     }
 }
@@ -113,16 +114,19 @@ impl Uhppote {
         }
     }
 
-    /// The same with every controller at once; all that can be done is done before an error is given.
-    async fn everywhere<'a, F>(&'a self, act: impl Fn(&'a Panel) -> F) -> Result<(), ConnectorError>
+    /// The same with every controller at once; all that can be done is done before an error is given. The doors
+    /// of those that said that they did it.
+    async fn everywhere<'a, F>(&'a self, act: impl Fn(&'a Panel) -> F) -> Result<Accepted, ConnectorError>
     where
-        F: Future<Output = Result<(), ConnectorError>>,
+        F: Future<Output = Result<bool, ConnectorError>>,
     {
-        let failed = join_all(self.panels.iter().map(act)).await.into_iter().filter_map(Result::err);
-        failed.reduce(ConnectorError::joined).map_or(Ok(()), Err)
+        let acted = join_all(self.panels.iter().map(act)).await;
+        let said = self.panels.iter().zip(&acted).filter(|(_, acted)| matches!(acted, Ok(true)));
+        let said = said.flat_map(|(panel, _)| panel.points()).cloned().collect();
+        acted.into_iter().filter_map(Result::err).reduce(ConnectorError::joined).map_or(Ok(said), Err)
     }
 
-    async fn grant(&self, desired: &DesiredCredential, rights: &Rights) -> Result<AckLevel, ConnectorError> {
+    async fn grant(&self, desired: &DesiredCredential, rights: &Rights) -> Result<Accepted, ConnectorError> {
         self.check(desired)?;
         let number = number_of(&desired.card)?;
         let pass = self.fence.admit_grant(desired.version)?;
@@ -130,7 +134,7 @@ impl Uhppote {
         let done = self.everywhere(|panel| panel.grant(&desired.card, number, rights, &stands)).await;
         // Overtaken while we spoke: whatever else happened no longer matters.
         pass.confirm()?;
-        done.map(|()| AckLevel::Accepted)
+        done
     }
 
     fn every_point(&self) -> impl Iterator<Item = &AccessPointAddress> {
@@ -148,6 +152,10 @@ impl Connector for Uhppote {
         self.every_point().cloned().collect()
     }
 
+    fn units(&self) -> BTreeMap<AccessPointAddress, Unit> {
+        self.panels.iter().flat_map(Panel::units).collect()
+    }
+
     fn check(&self, desired: &DesiredCredential) -> Result<(), Refusal> {
         let Want::Present(rights) = &desired.want else { return Ok(()) };
         if desired.card.format() == CardFormat::Native {
@@ -162,21 +170,21 @@ impl Connector for Uhppote {
         panel::check(rights)
     }
 
-    async fn apply(&self, desired: &DesiredCredential) -> Result<AckLevel, ConnectorError> {
+    async fn apply(&self, desired: &DesiredCredential) -> Result<Accepted, ConnectorError> {
         match &desired.want {
             Want::Absent => self.revoke(&desired.card, Some(desired.version)).await,
             Want::Present(rights) => self.grant(desired, rights).await,
         }
     }
 
-    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<AckLevel, ConnectorError> {
+    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<Accepted, ConnectorError> {
         let pass = version.map(|version| self.fence.admit_revocation(version)).transpose()?;
-        let Ok(number) = number::of_card(card) else { return Ok(AckLevel::Accepted) };
+        let Ok(number) = number::of_card(card) else { return Ok(Accepted::new()) };
         // A newer wish may come while we speak: what it puts must not be taken away.
         let stands = || pass.is_none_or(|pass| pass.stands());
         let done = self.everywhere(|panel| panel.revoke(number, &stands)).await;
         pass.map_or(Ok(()), |pass| pass.confirm())?;
-        done.map(|()| AckLevel::Accepted)
+        done
     }
 
     async fn read_back(&self, card: &Card) -> Result<ReadBack, ConnectorError> {

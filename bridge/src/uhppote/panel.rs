@@ -19,7 +19,7 @@ use super::transport::{Lane, Patience, Stands, Unanswered, Wire};
 use crate::card::Card;
 use crate::connector::{
     Access, AccessPointAddress, ConnectorError, Deviation, DoorEvent, Finding, Held, Listed, ReadBack,
-    Reading, Refusal, Rights, UnitHealth,
+    Reading, Refusal, Rights, Unit, UnitHealth,
 };
 
 /// The days that stand for "no limit": a controller refuses a card without dates.
@@ -101,23 +101,31 @@ impl Panel {
         self.doors.values()
     }
 
-    /// Makes the list show the rights at this controller's doors, as long as `stands`.
+    /// This controller at each of its doors.
+    pub(super) fn units(&self) -> impl Iterator<Item = (AccessPointAddress, Unit)> {
+        self.doors.iter().map(|(door, point)| {
+            let (id, address) = (format!("{} door {door}", self.serial()), self.wire.address().to_string());
+            (point.clone(), Unit { id, address })
+        })
+    }
+
+    /// Makes the list show the rights at this controller's doors, as long as `stands`. Whether it said so.
     pub(super) async fn grant(
         &self,
         card: &Card,
         number: u32,
         rights: &Rights,
         stands: Stands<'_>,
-    ) -> Result<(), ConnectorError> {
+    ) -> Result<bool, ConnectorError> {
         let put = self.record(number, rights);
         if put.doors == [0; 4] {
             return self.revoke(number, stands).await;
         }
         match self.put(&put, stands).await {
-            Ok(true) => Ok(()),
+            Ok(true) => Ok(true),
             // The flag is not the truth: some firmware may answer 0 to what it holds already.
             Ok(false) => match self.wire.ask(Lane::Grants, &GetCard(number)).await {
-                Ok(Some(held)) if shows(&held, &put) => Ok(()),
+                Ok(Some(held)) if shows(&held, &put) => Ok(false),
                 Ok(_) => {
                     let unit = format!("controller {}", self.serial());
                     Err(Refusal::NotStored { unit, card: *card }.into())
@@ -129,8 +137,9 @@ impl Panel {
     }
 
     /// Takes the card off the list at once. If a grant of it is under way, waits until that is over and
-    /// takes it off again: the two may pass each other on the network.
-    pub(super) async fn revoke(&self, number: u32, stands: Stands<'_>) -> Result<(), ConnectorError> {
+    /// takes it off again: the two may pass each other on the network. Whether it said that it did: an absent
+    /// card is none that it took off.
+    pub(super) async fn revoke(&self, number: u32, stands: Stands<'_>) -> Result<bool, ConnectorError> {
         let first = self.delete(number, stands).await;
         let mut putting = self.putting.subscribe();
         if *putting.borrow() != Some(number) {
@@ -139,17 +148,18 @@ impl Panel {
         // Bounded by the grant's own patience; when that is over the grant is, too.
         let _ = timeout(self.wire.patience().request(), putting.wait_for(|putting| *putting != Some(number)))
             .await;
-        self.delete(number, stands).await
+        let again = self.delete(number, stands).await?;
+        Ok(again || first.unwrap_or(false))
     }
 
-    async fn delete(&self, number: u32, stands: Stands<'_>) -> Result<(), ConnectorError> {
+    async fn delete(&self, number: u32, stands: Stands<'_>) -> Result<bool, ConnectorError> {
         let deleted = match self.wire.turn(Lane::Revocations).await {
             Ok(turn) => turn.ask_while(&DeleteCard(number), stands).await,
             Err(unanswered) => Err(unanswered),
         };
         match deleted {
             // 0 is what a card that was absent answers.
-            Ok(_) => Ok(()),
+            Ok(said) => Ok(said),
             Err(unanswered) => self.served(unanswered),
         }
     }
@@ -315,9 +325,9 @@ impl Panel {
     }
 
     /// What is withdrawn was overtaken, and whoever overtook it serves this controller.
-    fn served(&self, unanswered: Unanswered) -> Result<(), ConnectorError> {
+    fn served(&self, unanswered: Unanswered) -> Result<bool, ConnectorError> {
         match unanswered {
-            Unanswered::Withdrawn => Ok(()),
+            Unanswered::Withdrawn => Ok(false),
             unanswered => Err(self.missing(unanswered)),
         }
     }

@@ -11,6 +11,8 @@ on_every_engine! {
     a_door_system_that_cannot_be_opened_keeps_what_is_recorded_for_it,
     a_door_system_that_is_new_is_filled_with_those_who_are_entitled,
     what_was_changed_by_hand_while_nobody_worked_is_found_at_the_start,
+    a_door_system_that_is_deleted_leaves_nothing_due,
+    nothing_is_put_on_the_list_of_a_configuration_that_is_over,
 }
 
 async fn a_door_system_that_changes_goes_on_with_its_new_configuration(mut world: World) {
@@ -91,4 +93,35 @@ async fn what_was_changed_by_hand_while_nobody_worked_is_found_at_the_start(worl
     .await;
     assert_eq!(world.opens(&card), None);
     working.stop().await;
+}
+
+async fn a_door_system_that_is_deleted_leaves_nothing_due(world: World) {
+    let annex = crate::world::panel(909_090, &world.clock).await;
+    let config = json!({
+        "controllers": [{"serial": 909_090, "address": annex.address().to_string(), "doors": {"1": "annex"}}],
+    });
+    world
+        .declare(Item::new(Kind::DoorSystem, "annex", json!({"connector": "uhppote", "config": config})))
+        .await;
+    world.reload().await;
+    world.carded("ada", "Staff").await;
+    let due = store::sql!("SELECT COUNT(*) FROM delivery WHERE sink = 'door:annex'");
+    let (before,): (i64,) = world.one(due).await;
+    assert!(before > 0, "every door system hears of every card");
+    world.undeclare(Kind::DoorSystem, "annex").await;
+    let (after,): (i64,) = world.one(due).await;
+    assert_eq!(after, 0);
+}
+
+/// The lane of the configuration before finishes what it has claimed. What it would put now, nobody would take off.
+async fn nothing_is_put_on_the_list_of_a_configuration_that_is_over(world: World) {
+    world.hire("ada", "Staff").await;
+    world.node.drain_entitlement().await;
+    let systems = directory::door::systems(world.db()).await.unwrap();
+    let connector = world.node.connector();
+    let door =
+        bridge::placement::Door::new(world.db().clone(), HQ, connector).as_configured(systems[0].version);
+    world.declare(door_system(&world.panels, &json!({"attempts": 3}))).await;
+    assert_eq!(world.node.drain(&sink_name(HQ), std::sync::Arc::new(door)).await, 1);
+    assert!(world.panels.iter().all(|panel| panel.requests().is_empty()), "nothing was sent");
 }

@@ -24,6 +24,7 @@ on_every_engine! {
     a_panel_that_was_replaced_tells_of_another_time,
     events_are_facts_with_their_card_and_person_and_each_is_recorded_once,
     a_pushed_denial_leads_to_an_edition_of_the_receipt,
+    a_cursor_that_the_connector_cannot_read_is_dropped_and_what_was_missed_is_told,
 }
 
 /// A leaver whose absence was proven. Nobody has read events yet.
@@ -259,4 +260,20 @@ async fn a_pushed_denial_leads_to_an_edition_of_the_receipt(world: World) {
     })
     .await;
     working.stop().await;
+}
+
+async fn a_cursor_that_the_connector_cannot_read_is_dropped_and_what_was_missed_is_told(world: World) {
+    let (_, card) = left(&world).await;
+    read(&world).await;
+    let foreign = sql!("UPDATE event_cursor SET cursor = 'of another connector'");
+    world.db().change(store::Origin::system(), foreign, (), vec![]).await.unwrap();
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    assert_eq!(read(&world).await, 1, "reading goes on");
+    assert_eq!(levels(&world, &card).await, [AckLevel::ReadBack; 2], "it may be from any time");
+    let lost: Vec<DoorEventsLost> = world.facts().await;
+    assert!(lost.len() == 1 && lost[0].to.is_none(), "{lost:?}");
+    read(&world).await;
+    denied(&world, &card, MAIN, reason::UNKNOWN);
+    read(&world).await;
+    assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial, AckLevel::ReadBack]);
 }

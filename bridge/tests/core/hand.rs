@@ -1,12 +1,13 @@
 //! A connector with a hand on it: it stops where the test wants, so that a process can die there, or be late.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bridge::card::Card;
 use bridge::connector::{
-    AccessPointAddress, AckLevel, Connector, ConnectorError, Descriptor, DesiredCredential, DoorEvent,
-    EventCursor, EventPage, Health, ListCursor, ListPage, ReadBack, Refusal, Version,
+    Accepted, AccessPointAddress, Connector, ConnectorError, Descriptor, DesiredCredential, DoorEvent,
+    EventCursor, EventPage, Health, ListCursor, ListPage, ReadBack, Refusal, Unit, Version,
 };
 use tokio::sync::Notify;
 
@@ -63,17 +64,20 @@ impl Connector for Hand {
     fn access_points(&self) -> Vec<AccessPointAddress> {
         self.inner.access_points()
     }
+    fn units(&self) -> BTreeMap<AccessPointAddress, Unit> {
+        self.inner.units()
+    }
     fn check(&self, desired: &DesiredCredential) -> Result<(), Refusal> {
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(self.pass(Stop::Check)));
         self.inner.check(desired)
     }
-    async fn apply(&self, desired: &DesiredCredential) -> Result<AckLevel, ConnectorError> {
+    async fn apply(&self, desired: &DesiredCredential) -> Result<Accepted, ConnectorError> {
         self.pass(Stop::BeforeApply).await;
         let applied = self.inner.apply(desired).await;
         self.pass(Stop::AfterApply).await;
         applied
     }
-    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<AckLevel, ConnectorError> {
+    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<Accepted, ConnectorError> {
         let revoked = self.inner.revoke(card, version).await;
         self.pass(Stop::AfterRevoke).await;
         revoked

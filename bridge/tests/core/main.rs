@@ -8,14 +8,18 @@ mod world;
 mod hand;
 mod unit;
 
+mod condition;
 mod configuration;
 mod crash;
 mod doors_open;
 mod events;
+mod hand_held;
 mod life;
+mod model;
 mod nodes;
 mod overtaking;
 mod pools;
 mod reach;
 mod receipts;
+mod stopping;
 mod sweeping;

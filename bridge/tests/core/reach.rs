@@ -15,6 +15,9 @@ on_every_engine! {
     the_alert_closes_when_the_revocation_is_proven,
     one_silent_controller_leaves_its_doors_pending_and_the_others_proven,
     doors_that_were_proven_keep_their_time_when_the_rest_follows,
+    a_door_that_a_mover_lost_is_pending_until_it_was_read,
+    a_silent_panel_does_not_hide_that_another_refuses,
+    a_denial_proves_its_door_although_another_panel_is_silent,
     a_panel_that_says_yes_and_does_nothing_proves_nothing,
     a_door_system_that_is_back_is_tried_at_once,
     a_door_system_that_is_gone_alarms_nobody,
@@ -90,7 +93,7 @@ async fn one_silent_controller_leaves_its_doors_pending_and_the_others_proven(wo
         .map(|door| (door.access_point.as_str(), door.level, door.status.as_str()))
         .collect();
     assert_eq!(doors, [("main", AckLevel::ReadBack, "revoked"), ("yard", AckLevel::Recorded, "pending")]);
-    assert_eq!(receipt.exposure.len(), 2);
+    assert_eq!(receipt.exposure.len(), 3);
     assert!(receipt.exposure[1].what.ends_with("at yard (hq)"), "{receipt:?}");
     assert!(!world.placement(&card).await.is_proven_absent(), "the whole is not proven");
     let proven: Vec<PlacementProven> = world.facts().await;
@@ -120,7 +123,7 @@ async fn doors_that_were_proven_keep_their_time_when_the_rest_follows(world: Wor
     assert!(whole.complete && whole.revision == half.revision + 1, "{whole:?}");
     assert_eq!(whole.doors[0].read_back_at, half.doors[0].read_back_at);
     assert!(whole.doors[1].read_back_at > whole.doors[0].read_back_at);
-    assert_eq!(whole.exposure.len(), 1, "only what the commit could not reach");
+    assert_eq!(whole.exposure.len(), 2, "only what no list can reach");
 }
 
 async fn a_panel_that_says_yes_and_does_nothing_proves_nothing(world: World) {
@@ -170,4 +173,60 @@ async fn a_door_system_that_is_gone_alarms_nobody(world: World) {
     world.pass(Duration::from_secs(60));
     watch_revocations(world.db()).await.unwrap();
     assert!(alert::open_alerts(world.db()).await.unwrap().is_empty());
+}
+
+/// The yard's panel is silent when the mover loses it, and still when the mover leaves.
+async fn a_door_that_a_mover_lost_is_pending_until_it_was_read(world: World) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    world.panels[1].misbehave(Misbehaviour::Silent);
+    world.move_to(user, "Staff").await;
+    world.settle().await;
+    let points: Vec<String> = world.placement(&card).await.points().keys().map(ToString::to_string).collect();
+    assert_eq!(points, ["main", "yard"], "it still opens the yard");
+    world.set_active(user, false).await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["yard"]));
+    let receipt = world.receipt(user).await.unwrap();
+    let doors: Vec<_> =
+        receipt.doors.iter().map(|door| (door.access_point.as_str(), door.status.as_str())).collect();
+    assert_eq!((receipt.complete, doors), (false, vec![("main", "revoked"), ("yard", "pending")]));
+    assert!(receipt.exposure.iter().any(|exposure| exposure.what.ends_with("at yard (hq)")), "{receipt:?}");
+    world.panels[1].behave();
+    world.pass(Duration::from_secs(61));
+    world.settle().await;
+    assert_eq!(world.opens(&card), None);
+    let receipt = world.receipt(user).await.unwrap();
+    assert!(receipt.complete && receipt.doors.len() == 2, "{receipt:?}");
+}
+
+async fn a_silent_panel_does_not_hide_that_another_refuses(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.panels[0].misbehave(Misbehaviour::RefusePuts);
+    world.panels[1].misbehave(Misbehaviour::Silent);
+    world.move_to(user, "Research").await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), None, "better no door than the lost one");
+    let open = alert::open_alerts(world.db()).await.unwrap();
+    assert!(open.iter().any(|alert| alert.kind == alert::CANNOT_HOLD), "{open:?}");
+}
+
+async fn a_denial_proves_its_door_although_another_panel_is_silent(world: World) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    world.panels[1].misbehave(Misbehaviour::Silent);
+    world.set_active(user, false).await;
+    world.settle().await;
+    world.node.feed().read().await.unwrap();
+    assert!(!world.panels[0].swipe(number(&card), 1).granted);
+    world.node.feed().read().await.unwrap();
+    world.settle().await;
+    let levels = |receipt: bridge::receipt::Receipt| -> Vec<AckLevel> {
+        receipt.doors.iter().map(|door| door.level).collect()
+    };
+    let half = world.receipt(user).await.unwrap();
+    assert_eq!(levels(half), [AckLevel::ObservedDenial, AckLevel::Recorded]);
+    // What was seen stays when the rest follows.
+    world.panels[1].behave();
+    world.pass(Duration::from_secs(61));
+    world.settle().await;
+    assert_eq!(levels(world.receipt(user).await.unwrap()), [AckLevel::ObservedDenial, AckLevel::ReadBack]);
 }

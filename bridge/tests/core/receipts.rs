@@ -21,6 +21,9 @@ on_every_engine! {
     who_came_back_gets_no_further_edition_of_the_old_end,
     every_end_has_a_receipt_of_its_own,
     every_card_and_every_door_is_named,
+    what_is_not_known_any_more_is_never_signed_as_nothing,
+    a_receipt_says_what_was_tested_although_the_door_system_cannot_be_opened,
+    the_journal_holds_the_digest_of_each_edition,
 }
 
 async fn the_first_edition_says_pending_and_the_next_says_revoked(world: World) {
@@ -44,7 +47,7 @@ async fn the_first_edition_says_pending_and_the_next_says_revoked(world: World) 
         (door.status.as_str(), door.level, door.level_words.as_str()),
         ("revoked", AckLevel::ReadBack, "read back")
     );
-    assert!(door.latency_ms >= Some(0) && second.exposure.len() == 1, "{second:?}");
+    assert!(door.latency_ms >= Some(0) && second.exposure.len() == 2, "token and passcodes: {second:?}");
     let issued: Vec<ReceiptIssued> = world.facts().await;
     let said: Vec<_> =
         issued.iter().map(|fact| (fact.revision, fact.complete, fact.proven, fact.doors)).collect();
@@ -222,4 +225,41 @@ async fn every_card_and_every_door_is_named(world: World) {
         .collect();
     expect.sort();
     assert_eq!(doors, expect);
+}
+
+/// The fact that ended the access was erased before its receipt was signed.
+async fn what_is_not_known_any_more_is_never_signed_as_nothing(world: World) {
+    let (user, _) = world.carded("ada", "Staff").await;
+    world.set_active(user, false).await;
+    let erase = sql!("UPDATE fact SET body = NULL, salt = NULL WHERE kind = 'user.deactivated'");
+    world.db().change(store::Origin::system(), erase, (), vec![]).await.unwrap();
+    world.settle().await;
+    assert!(world.receipt(user).await.is_none());
+    let open = bridge::alert::open_of_kind(world.db(), bridge::alert::NO_RECEIPT).await.unwrap();
+    assert_eq!(
+        open.iter().map(|alert| alert.subject.clone()).collect::<Vec<_>>(),
+        [user.subject().to_string()]
+    );
+}
+
+async fn a_receipt_says_what_was_tested_although_the_door_system_cannot_be_opened(world: World) {
+    let (user, _) = world.carded("ada", "Staff").await;
+    let broken = serde_json::json!({"connector": "uhppote", "config": {"controllers": []}});
+    world.declare(directory::declared::Item::new(directory::declared::Kind::DoorSystem, "hq", broken)).await;
+    world.reload().await;
+    world.set_active(user, false).await;
+    world.node.drain_receipts().await;
+    let receipt = world.receipt(user).await.unwrap();
+    assert!(receipt.doors[0].tested_against.ends_with("not device-tested"), "{receipt:?}");
+}
+
+async fn the_journal_holds_the_digest_of_each_edition(world: World) {
+    use base64::Engine as _;
+    let (user, _) = world.carded("ada", "Staff").await;
+    world.set_active(user, false).await;
+    world.settle().await;
+    let document = bridge::receipt::latest(world.db(), user).await.unwrap().unwrap().document;
+    let digest = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(kernel::sha256(document.as_bytes()));
+    let issued: Vec<ReceiptIssued> = world.facts().await;
+    assert_eq!(issued.last().unwrap().digest, digest);
 }

@@ -17,6 +17,8 @@ on_every_engine! {
     a_strangers_card_is_reported_once_and_closed_when_it_is_gone,
     what_cannot_be_read_is_neither_a_ghost_nor_a_drift,
     what_the_reconciler_has_yet_to_look_at_is_left_to_it,
+    a_mover_whose_hint_was_lost_is_found_and_put_right,
+    a_joiner_whose_hint_was_lost_is_found_and_put_there,
 }
 
 fn found(leavers: usize, orphans: usize, ghosts: usize, drifted: usize) -> [usize; 4] {
@@ -146,4 +148,32 @@ async fn what_the_reconciler_has_yet_to_look_at_is_left_to_it(world: World) {
     world.set_active(user, false).await;
     assert_eq!(counts(&world.sweep().await), found(0, 0, 0, 0), "a leaver on the list, and the lane knows");
     assert!(reported(&world).await.is_empty());
+}
+
+/// As after a backup: the directory knows, and nobody at the doors was told.
+async fn lose_hints(world: &World) {
+    world.node.drain_entitlement().await;
+    let lost = store::sql!("UPDATE delivery SET due_at = NULL WHERE sink = 'door:hq'");
+    world.db().change(store::Origin::system(), lost, (), vec![]).await.unwrap();
+}
+
+async fn a_mover_whose_hint_was_lost_is_found_and_put_right(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.move_to(user, "Research").await;
+    lose_hints(&world).await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["main"]), "nobody was told");
+    assert_eq!(counts(&world.sweep().await), found(0, 0, 0, 1));
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["lab"]));
+    assert_eq!(counts(&world.sweep().await), found(0, 0, 0, 0));
+}
+
+async fn a_joiner_whose_hint_was_lost_is_found_and_put_there(world: World) {
+    let user = world.hire("ada", "Staff").await;
+    lose_hints(&world).await;
+    world.settle().await;
+    assert_eq!(counts(&world.sweep().await), found(0, 0, 1, 0));
+    world.settle().await;
+    assert_eq!(world.opens(&world.card(user).await), Some(vec!["main"]));
 }

@@ -42,7 +42,8 @@ async fn what_takes_away_overtakes_at_every_door_it_concerns() {
     let configured = || ConfigurationChanged { change: "changed".into(), fields: Vec::new() };
     for (fact, expect) in [
         (
-            Fact::new(card.subject(), &CredentialSuspended { credential: card }).about(user.subject()),
+            Fact::new(card.subject(), &CredentialSuspended { credential: card, who: None })
+                .about(user.subject()),
             vec![row("door:hq", &card_text, 1)],
         ),
         (

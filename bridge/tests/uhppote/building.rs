@@ -154,26 +154,29 @@ impl ConformanceTarget for Building {
     }
 
     async fn fault(&self, fault: Fault) {
-        for panel in &self.panels {
-            panel.behave();
-            let misbehaviour = match fault {
-                Fault::None => continue,
-                Fault::Silent => Misbehaviour::Silent,
-                Fault::LoseOneReply => Misbehaviour::DropReplies(1),
-                Fault::DoubleReplies => Misbehaviour::DuplicateReplies,
-                Fault::SlowReplies => Misbehaviour::DelayReplies(Duration::from_millis(TIMEOUT_MS / 5)),
-                Fault::LateReplies => {
-                    Misbehaviour::DelayReplies(Duration::from_millis(TIMEOUT_MS * ATTEMPTS + 100))
-                }
-                Fault::Garbage => Misbehaviour::GarbageReplies,
-                Fault::RefuseWrites => Misbehaviour::RefusePuts,
-                Fault::ForgetWrites => Misbehaviour::ForgetWrites,
-            };
-            panel.misbehave(misbehaviour);
-        }
+        self.panels.iter().for_each(|panel| set_fault(panel, fault));
+    }
+
+    async fn fault_at(&self, at: &AccessPointAddress, fault: Fault) {
+        set_fault(&self.panels[place(at).0], fault);
     }
 
     async fn requests(&self) -> usize {
         self.panels.iter().map(|panel| panel.requests().len()).sum()
     }
+}
+
+fn set_fault(panel: &Controller, fault: Fault) {
+    panel.behave();
+    panel.misbehave(match fault {
+        Fault::None => return,
+        Fault::Silent => Misbehaviour::Silent,
+        Fault::LoseOneReply => Misbehaviour::DropReplies(1),
+        Fault::DoubleReplies => Misbehaviour::DuplicateReplies,
+        Fault::SlowReplies => Misbehaviour::DelayReplies(Duration::from_millis(TIMEOUT_MS / 5)),
+        Fault::LateReplies => Misbehaviour::DelayReplies(Duration::from_millis(TIMEOUT_MS * ATTEMPTS + 100)),
+        Fault::Garbage => Misbehaviour::GarbageReplies,
+        Fault::RefuseWrites => Misbehaviour::RefusePuts,
+        Fault::ForgetWrites => Misbehaviour::ForgetWrites,
+    });
 }

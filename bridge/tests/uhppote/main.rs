@@ -4,3 +4,4 @@ mod behaviour;
 mod building;
 mod flaws;
 mod oracle;
+mod skip;

@@ -3,6 +3,7 @@
 //! `golden.txt` is what `oracle.py` printed. Where `CARDEA_PYTHON` names a Python that has
 //! `uhppoted`, the table is made anew and must be the same.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
@@ -79,6 +80,35 @@ impl Line<'_> {
     fn decode<A: Ask>(&self, ask: &A) -> A::Reply {
         ask.decode(SERIAL, &self.bytes).unwrap_or_else(|| panic!("{} is a reply", self.name))
     }
+}
+
+/// A table that was cut short proves nothing of what is not in it.
+#[test]
+fn the_table_names_every_message() {
+    let names = |kind: &str| lines(kind).map(|line| line.name).collect::<BTreeSet<_>>();
+    let requests = BTreeSet::from([
+        "put-card",
+        "delete-card",
+        "count-cards",
+        "get-card",
+        "get-card-at",
+        "set-time",
+        "get-time",
+        "get-status",
+        "get-event",
+        "get-event-index",
+        "set-event-index",
+        "record-special-events",
+        "set-listener",
+        "get-listener",
+        "get-controller",
+        "get-door",
+        "set-door",
+        "set-passcodes",
+    ]);
+    assert_eq!(names("request"), requests);
+    let replies: BTreeSet<_> = requests.into_iter().chain(["pushed-event"]).collect();
+    assert_eq!(names("reply"), replies);
 }
 
 #[test]
@@ -207,9 +237,7 @@ fn door(line: &Line<'_>) -> Door {
 #[test]
 fn the_table_is_what_uhppoted_says_today() {
     let Some(python) = std::env::var_os("CARDEA_PYTHON") else {
-        assert!(std::env::var_os("CI").is_none(), "CARDEA_PYTHON must name a Python with uhppoted 0.9.1.1");
-        println!("skipped: set CARDEA_PYTHON to a Python with uhppoted 0.9.1.1 to make the table anew");
-        return;
+        return crate::skip::skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/uhppote/oracle.py");
     let made = Command::new(python).arg(script).output().expect("CARDEA_PYTHON runs");

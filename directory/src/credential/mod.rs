@@ -1,4 +1,9 @@
 //! What a person carries to a door, and the pools its numbers come from.
+//!
+//! A credential is suspended by its account's end, and then comes back with the account; or by hand, because it is
+//! mislaid or its holder is to stay out, and then only a hand brings it back, whatever HR says meanwhile. While a
+//! card is suspended by hand its holder gets no other one: a sanction that hands out a new card is none. Who has
+//! lost a card for good has it revoked, and policy gives the next one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -49,6 +54,26 @@ impl FromStr for State {
     }
 }
 
+/// Who took a credential off its lists for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SuspendedBy {
+    /// The end of its account: it comes back with the account.
+    Account,
+    /// A person: only a person brings it back.
+    Hand,
+}
+
+impl SuspendedBy {
+    /// As stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            SuspendedBy::Account => "account",
+            SuspendedBy::Hand => "hand",
+        }
+    }
+}
+
 /// A card as the directory holds it.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct Credential {
@@ -68,6 +93,8 @@ pub struct Credential {
     pub number: i64,
     /// `active`, `suspended`, `revoked`.
     pub state: String,
+    /// Of a suspended one: `account` (so is `None`, from before there was another) or `hand`.
+    pub suspended_by: Option<String>,
     /// When it was handed out.
     pub issued_at: Timestamp,
 }
@@ -77,6 +104,17 @@ impl Credential {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.state.parse() == Ok(State::Active)
+    }
+
+    /// Whether, and by whom, it is suspended.
+    #[must_use]
+    pub fn suspended(&self) -> Option<SuspendedBy> {
+        let by = match self.suspended_by.as_deref() {
+            None | Some("account") => SuspendedBy::Account,
+            // What cannot be read comes back by nobody's accident.
+            Some(_) => SuspendedBy::Hand,
+        };
+        (self.state.parse() == Ok(State::Suspended)).then_some(by)
     }
 }
 
@@ -103,7 +141,7 @@ pub struct CardPool {
 pub async fn get(db: &Db, id: CredentialId) -> Result<Option<Credential>, StoreError> {
     db.opt(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, issued_at FROM credential WHERE id = $1"
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential WHERE id = $1"
         ),
         (id,),
     )
@@ -119,7 +157,7 @@ pub async fn by_card(
 ) -> Result<Option<Credential>, StoreError> {
     db.opt(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, issued_at FROM credential \
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
              WHERE format = $1 AND facility = $2 AND number = $3"
         ),
         (format, facility, number),
@@ -131,7 +169,7 @@ pub async fn by_card(
 pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Credential>, StoreError> {
     db.all(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, issued_at FROM credential \
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
              WHERE user_id = $1 ORDER BY issued_at, id"
         ),
         (user,),
@@ -143,7 +181,7 @@ pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Credential>, StoreErro
 pub async fn of_user_in(tx: &mut Tx, user: UserId) -> Result<Vec<Credential>, StoreError> {
     tx.all(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, issued_at FROM credential \
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
              WHERE user_id = $1 ORDER BY issued_at, id"
         ),
         (user,),
@@ -156,7 +194,7 @@ pub async fn page(db: &Db, after: Option<CredentialId>, limit: i64) -> Result<Ve
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     db.all(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, issued_at FROM credential \
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
              WHERE id > $1 ORDER BY id LIMIT $2"
         ),
         (after, limit),
@@ -193,6 +231,7 @@ pub async fn issue(tx: &mut Tx, user: UserId, pool: &str) -> Result<Option<Crede
             facility,
             number,
             state: State::Active.to_string(),
+            suspended_by: None,
             issued_at: tx.now(),
         };
         if insert(tx, &card, pool).await? {
@@ -262,56 +301,89 @@ async fn pass_over(tx: &mut Tx, pool: &str, number: i64) -> Result<(), StoreErro
     .map(drop)
 }
 
-/// Brings a suspended credential back over the version that the caller saw.
+/// Brings a suspended credential back over the version that the caller saw, whoever suspended it.
+///
+/// # Errors
+/// As [`resume_by`].
+pub async fn resume(tx: &mut Tx, seen: &Credential) -> Result<(), DirectoryError> {
+    resume_by(tx, seen, None).await
+}
+
+/// The same; `who` is the person who does it, if one does.
 ///
 /// # Errors
 /// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] when it is not suspended;
 /// [`DirectoryError::NotFound`] when its user is not active (any more).
-pub async fn resume(tx: &mut Tx, seen: &Credential) -> Result<(), DirectoryError> {
-    if seen.state.parse() != Ok(State::Suspended) {
+pub async fn resume_by(tx: &mut Tx, seen: &Credential, who: Option<&str>) -> Result<(), DirectoryError> {
+    if seen.suspended().is_none() {
         return Err(DirectoryError::Invalid(format!("a {} credential cannot be resumed", seen.state)));
     }
     if !user::hold(tx, seen.user_id).await? {
         return Err(DirectoryError::NotFound("active user"));
     }
-    set_state(tx, seen, State::Active).await?;
+    set_state(tx, seen, State::Active, None).await?;
     tx.record(
-        Fact::new(seen.id.subject(), &CredentialResumed { credential: seen.id })
+        Fact::new(seen.id.subject(), &CredentialResumed { credential: seen.id, who: who.map(str::to_owned) })
             .about(seen.user_id.subject()),
     );
     Ok(())
 }
 
-/// Takes a credential off every list: for a while or for good. Nothing is written when it is so already.
+/// Takes a credential off every list by hand: for a while or for good. Nothing is written when it is so already; one
+/// that its account's end has suspended is from now on suspended by hand.
+///
+/// # Errors
+/// As [`end_by`].
+pub async fn end(tx: &mut Tx, seen: &Credential, state: State) -> Result<(), DirectoryError> {
+    end_by(tx, seen, state, None).await
+}
+
+/// The same; `who` is the person whose hand it is, where that is known.
 ///
 /// # Errors
 /// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] for [`State::Active`], and when it was
 /// revoked, which is for good.
-pub async fn end(tx: &mut Tx, seen: &Credential, state: State) -> Result<(), DirectoryError> {
+pub async fn end_by(
+    tx: &mut Tx,
+    seen: &Credential,
+    state: State,
+    who: Option<&str>,
+) -> Result<(), DirectoryError> {
     match (seen.state.parse(), state) {
         (_, State::Active) => {
             return Err(DirectoryError::Invalid("a credential ends suspended or revoked".into()));
         }
-        (Ok(already), wanted) if already == wanted => return Ok(()),
-        (Ok(State::Revoked), _) => {
+        (Ok(State::Revoked), State::Suspended) => {
             return Err(DirectoryError::Invalid("a revoked credential stays revoked".into()));
         }
+        (Ok(State::Revoked), _) => return Ok(()),
+        (_, State::Suspended) if seen.suspended() == Some(SuspendedBy::Hand) => return Ok(()),
         _ => {}
     }
-    set_state(tx, seen, state).await?;
-    record_end(tx, seen.id, seen.user_id, state);
+    let by = (state == State::Suspended).then_some(SuspendedBy::Hand);
+    set_state(tx, seen, state, by).await?;
+    record_end(tx, seen.id, seen.user_id, state, who);
     Ok(())
 }
 
-async fn set_state(tx: &mut Tx, seen: &Credential, state: State) -> Result<(), StoreError> {
+async fn set_state(
+    tx: &mut Tx,
+    seen: &Credential,
+    state: State,
+    by: Option<SuspendedBy>,
+) -> Result<(), StoreError> {
     tx.run_versioned(
-        sql!("UPDATE credential SET state = $3, version = version + 1, updated_at = $4 WHERE id = $1 AND version = $2"),
-        (seen.id, seen.version, state.as_str(), tx.now()),
+        sql!(
+            "UPDATE credential SET state = $3, suspended_by = $5, version = version + 1, updated_at = $4 \
+             WHERE id = $1 AND version = $2"
+        ),
+        (seen.id, seen.version, state.as_str(), tx.now(), by.map(SuspendedBy::as_str)),
     )
     .await
 }
 
-/// Takes all credentials of a user off every list. Answers those that were on one, or could have come back.
+/// Takes all credentials of a user off every list, because the account ends. Answers those that were on one, or could
+/// have come back. What is suspended by hand stays so.
 pub(crate) async fn end_all_of(
     tx: &mut Tx,
     user: UserId,
@@ -321,7 +393,7 @@ pub(crate) async fn end_all_of(
         State::Revoked => {
             tx.all(
                 sql!(
-                    "UPDATE credential SET state = 'revoked', version = version + 1, updated_at = $2 \
+                    "UPDATE credential SET state = 'revoked', suspended_by = NULL, version = version + 1, updated_at = $2 \
                      WHERE user_id = $1 AND state <> 'revoked' RETURNING id"
                 ),
                 (user, tx.now()),
@@ -331,7 +403,8 @@ pub(crate) async fn end_all_of(
         _ => {
             tx.all(
                 sql!(
-                    "UPDATE credential SET state = 'suspended', version = version + 1, updated_at = $2 \
+                    "UPDATE credential SET state = 'suspended', suspended_by = 'account', version = version + 1, \
+                     updated_at = $2 \
                      WHERE user_id = $1 AND state = 'active' RETURNING id"
                 ),
                 (user, tx.now()),
@@ -342,15 +415,16 @@ pub(crate) async fn end_all_of(
     let mut ended: Vec<CredentialId> = ended.into_iter().map(|(id,)| id).collect();
     ended.sort();
     for id in &ended {
-        record_end(tx, *id, user, state);
+        record_end(tx, *id, user, state, None);
     }
     Ok(ended)
 }
 
-fn record_end(tx: &mut Tx, credential: CredentialId, user: UserId, state: State) {
+fn record_end(tx: &mut Tx, credential: CredentialId, user: UserId, state: State, who: Option<&str>) {
+    let who = who.map(str::to_owned);
     let fact = match state {
-        State::Revoked => Fact::new(credential.subject(), &CredentialRevoked { credential }),
-        _ => Fact::new(credential.subject(), &CredentialSuspended { credential }),
+        State::Revoked => Fact::new(credential.subject(), &CredentialRevoked { credential, who }),
+        _ => Fact::new(credential.subject(), &CredentialSuspended { credential, who }),
     };
     tx.record(fact.about(user.subject()));
 }

@@ -4,7 +4,7 @@
 pub mod entitlement;
 
 use kernel::Timestamp;
-use kernel::id::UserId;
+use kernel::id::{CredentialId, UserId};
 use store::{Db, JsonText, StoreError, sql};
 
 /// A vendor's system that we drive.
@@ -91,6 +91,28 @@ pub async fn profile_points(db: &Db) -> Result<Vec<(String, String, String, i64)
              ORDER BY pp.access_profile, pp.access_point"
         ),
         (),
+    )
+    .await
+}
+
+/// Which access points of one door system each active credential shall open, for the credentials whose ids lie
+/// after the first and up to the second: `(credential, access point)`. As [`wanted_points`] says it for one.
+pub async fn wanted_points_between(
+    db: &Db,
+    system: &str,
+    after: &str,
+    up_to: CredentialId,
+) -> Result<Vec<(CredentialId, String)>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT DISTINCT c.id, p.name FROM credential c \
+             JOIN users u ON u.id = c.user_id AND u.active AND u.deleted_at IS NULL \
+             JOIN entitlement e ON e.user_id = c.user_id \
+             JOIN access_profile_point pp ON pp.access_profile = e.access_profile \
+             JOIN access_point p ON p.name = pp.access_point AND p.door_system = $1 \
+             WHERE c.state = 'active' AND c.id > $2 AND c.id <= $3"
+        ),
+        (system, after, up_to),
     )
     .await
 }

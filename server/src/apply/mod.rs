@@ -4,9 +4,11 @@
 //! Everything is checked before anything is written, and written in one transaction.
 
 mod file;
+mod left_behind;
 mod plan;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bridge::systems::{SECRET, Systems};
 use directory::DirectoryError;
@@ -18,6 +20,7 @@ use store::{Db, Origin};
 pub use file::{Declaration, FileError};
 pub use plan::{Change, Plan};
 
+use self::left_behind::Left;
 use crate::policies;
 
 /// Why a declaration was not applied. Nothing of it was.
@@ -63,32 +66,60 @@ impl Sealer for DoorSecrets<'_> {
     }
 }
 
+/// Whether cards may be left behind on a controller that nobody would speak to any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Abandon {
+    /// No: they go first, and that is proven.
+    Nothing,
+    /// Somebody vouches that the controller is gone, or is the same one at another address.
+    Controllers,
+}
+
 /// Compares a declaration with what is there. Changes nothing.
 pub async fn plan(
     db: &Db,
     sealing: &SealingKeys,
     wanted: Vec<Item>,
     prune: bool,
+    abandon: Abandon,
 ) -> Result<Plan, ApplyError> {
     let secrets = DoorSecrets { ctx: db.ctx(), sealing };
     let present = declared::read_all(db, &secrets).await?;
     let plan = Plan::new(wanted, present, prune);
     check(db, sealing, &plan)?;
+    // Asked again when it is carried out; here so that the difference of what cannot be is not shown for agreement.
+    let left = left_behind::by(db, sealing, &plan, abandon)?;
+    if !left.is_empty() {
+        let mut tx = db.write(Origin::of(Actor::Operator)).await?;
+        let refused = left_behind::refuse_cards(&mut tx, &left).await;
+        tx.end(refused).await?;
+    }
     Ok(plan)
 }
 
 /// Carries a plan out, in one transaction.
-pub async fn carry_out(db: &Db, sealing: &SealingKeys, plan: &Plan) -> Result<(), ApplyError> {
+pub async fn carry_out(
+    db: &Db,
+    sealing: &SealingKeys,
+    plan: &Plan,
+    abandon: Abandon,
+) -> Result<(), ApplyError> {
     if plan.is_empty() {
         return Ok(());
     }
     let secrets = DoorSecrets { ctx: db.ctx(), sealing };
+    let left = left_behind::by(db, sealing, plan, abandon)?;
     let mut tx = db.write(Origin::of(Actor::Operator)).await?;
-    let written = write(&mut tx, plan, &secrets).await;
-    Ok(tx.end(written).await?)
+    let written = write(&mut tx, plan, &secrets, &left).await;
+    tx.end(written).await
 }
 
-async fn write(tx: &mut store::Tx, plan: &Plan, secrets: &DoorSecrets<'_>) -> Result<(), DirectoryError> {
+async fn write(
+    tx: &mut store::Tx,
+    plan: &Plan,
+    secrets: &DoorSecrets<'_>,
+    left: &[Left],
+) -> Result<(), ApplyError> {
     for change in plan.changes() {
         match change {
             Change::Create(item) => declared::put(tx, item, None, secrets).await?,
@@ -96,14 +127,16 @@ async fn write(tx: &mut store::Tx, plan: &Plan, secrets: &DoorSecrets<'_>) -> Re
             Change::Delete(item) => declared::delete(tx, item).await?,
         }
     }
-    Ok(())
+    // INVARIANT: after the door systems' rows were taken. Whoever puts a card on a list holds its row until that is
+    // noted: either we see the note, or they see that the door system is configured otherwise.
+    left_behind::refuse_cards(tx, left).await
 }
 
 /// Reads, plans and carries out: for the demo and for tests.
 pub async fn apply(db: &Db, sealing: &SealingKeys, text: &str, folder: &Path) -> Result<Plan, ApplyError> {
     let wanted = Declaration::parse(text)?.items(folder)?;
-    let plan = plan(db, sealing, wanted, false).await?;
-    carry_out(db, sealing, &plan).await?;
+    let plan = plan(db, sealing, wanted, false, Abandon::Nothing).await?;
+    carry_out(db, sealing, &plan, Abandon::Nothing).await?;
     Ok(plan)
 }
 
@@ -127,16 +160,14 @@ fn text(item: &Item, field: &str) -> String {
     item.fields.get(field).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
 }
 
-/// The connector can be opened, and its doors are the declared access points.
-fn check_door_system(
+/// The connector of a declared door system.
+fn open_declared(
     db: &Db,
     sealing: &SealingKeys,
     system: &Item,
-    after: &[Item],
-) -> Result<(), ApplyError> {
-    let wrong = |problem: String| ApplyError::Doors(format!("door system {}: {problem}", system.name));
+) -> Result<Arc<dyn bridge::connector::Connector>, ApplyError> {
     let secrets = DoorSecrets { ctx: db.ctx(), sealing };
-    let opened = bridge::systems::open_connector(
+    bridge::systems::open_connector(
         db,
         sealing,
         &directory::door::DoorSystem {
@@ -147,7 +178,18 @@ fn check_door_system(
             secret_sealed: system.secret.as_ref().map(|secret| secrets.seal(&system.name, secret)),
         },
     )
-    .map_err(wrong)?;
+    .map_err(|problem| ApplyError::Doors(format!("door system {}: {problem}", system.name)))
+}
+
+/// The connector can be opened, and its doors are the declared access points.
+fn check_door_system(
+    db: &Db,
+    sealing: &SealingKeys,
+    system: &Item,
+    after: &[Item],
+) -> Result<(), ApplyError> {
+    let wrong = |problem: String| ApplyError::Doors(format!("door system {}: {problem}", system.name));
+    let opened = open_declared(db, sealing, system)?;
     let on_the_wire: Vec<String> = opened.access_points().into_iter().map(|point| point.0).collect();
     let declared = after
         .iter()
@@ -162,6 +204,21 @@ fn check_door_system(
         }
     }
     Ok(())
+}
+
+/// Each door system that a plan makes or changes, with what its connector was tested against.
+#[must_use]
+pub fn tested(plan: &Plan) -> Vec<(String, &'static str)> {
+    let items = plan.changes().iter().filter_map(|change| match change {
+        Change::Create(item) | Change::Change { after: item, .. } => Some(item),
+        Change::Delete(_) => None,
+    });
+    let systems = items.filter(|item| item.kind == Kind::DoorSystem).filter_map(|system| {
+        let connector = text(system, "connector");
+        let kind = bridge::connector::CONNECTORS.iter().find(|kind| kind.name == connector)?;
+        Some((system.name.clone(), (kind.describe)().tested_against))
+    });
+    systems.collect()
 }
 
 /// Every pool's cards exist in their format.

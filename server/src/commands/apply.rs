@@ -8,7 +8,7 @@ use keys::SealingKeys;
 use store::Db;
 
 use super::{Failure, Outcome, say};
-use crate::apply::{Declaration, carry_out, open_doors, plan};
+use crate::apply::{Abandon, Declaration, Plan, carry_out, open_doors, plan, tested};
 use crate::config::Config;
 use crate::house;
 
@@ -19,6 +19,10 @@ pub(super) struct Apply {
     /// Delete what is there and not declared.
     #[arg(long)]
     prune: bool,
+    /// Change a door system although cards may stand on a controller that would not be spoken to any more: it is
+    /// gone for good, or it is the same one at another address. What is not proven there stays pending in receipts.
+    #[arg(long)]
+    abandon: bool,
     /// Show the difference and stop.
     #[arg(long)]
     dry_run: bool,
@@ -39,8 +43,10 @@ impl Apply {
         let db = Db::open(&config.database()?, ctx, house::sinks()).await?;
         // So that what is recorded here reaches the doors of this deployment.
         open_doors(&db, &sealing).await?;
-        let plan = plan(&db, &sealing, wanted, self.prune).await?;
+        let abandon = if self.abandon { Abandon::Controllers } else { Abandon::Nothing };
+        let plan = plan(&db, &sealing, wanted, self.prune, abandon).await?;
         say(plan.to_string().trim_end());
+        say_tested(&plan);
         if plan.is_empty() || self.dry_run {
             return Ok(());
         }
@@ -48,9 +54,16 @@ impl Apply {
             say("Nothing was changed.");
             return Ok(());
         }
-        carry_out(&db, &sealing, &plan).await?;
+        carry_out(&db, &sealing, &plan, abandon).await?;
         say("Applied.");
         Ok(())
+    }
+}
+
+/// What each connector that doors will depend on was tested against.
+fn say_tested(plan: &Plan) {
+    for (system, tested) in tested(plan) {
+        say(format_args!("  door_system {system}: {tested}"));
     }
 }
 

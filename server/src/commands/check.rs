@@ -1,5 +1,6 @@
 //! `cardea check`: a line a part, and what is wrong with it.
 
+use bridge::connector::Descriptor;
 use bridge::systems::open_connector;
 use kernel::Ctx;
 use keys::{KeyRing, SealingKeys};
@@ -96,21 +97,46 @@ async fn check_contents(report: &mut Report, db: &Db, sealing: Option<&SealingKe
         }
     };
     for system in systems {
-        let part = format!("door system {}", system.name);
-        let Some(connector) =
-            report.part(&part, open_connector(db, sealing, &system).map(|it| (it, "configured".to_owned())))
-        else {
-            continue;
+        check_door_system(report, db, sealing, &system).await;
+    }
+}
+
+async fn check_door_system(
+    report: &mut Report,
+    db: &Db,
+    sealing: &SealingKeys,
+    system: &directory::door::DoorSystem,
+) {
+    let part = format!("door system {}", system.name);
+    let opened = open_connector(db, sealing, system).map(|it| (it, "configured".to_owned()));
+    let Some(connector) = report.part(&part, opened) else { return };
+    say_described(&part, connector.descriptor());
+    for unit in connector.health().await.units {
+        let part = format!("{part}, {}", unit.unit);
+        let outcome = match &unit.unreachable {
+            Some(why) => Err(why.clone()),
+            None => fine(described_unit(&unit)),
         };
-        let described = connector.descriptor();
-        say(format_args!("       {part}: {} ({})", described.kind, described.tested_against));
-        for unit in connector.health().await.units {
-            let outcome = match &unit.unreachable {
-                Some(why) => Err(why.clone()),
-                None => fine(described_unit(&unit)),
-            };
-            report.part(&format!("{part}, {}", unit.unit), outcome);
+        report.part(&part, outcome);
+        for finding in &unit.findings {
+            if finding.is_harmless() {
+                say(format_args!("       {part}: {finding}"));
+            } else {
+                report.part::<(), _>(&part, Err(finding));
+            }
         }
+    }
+}
+
+/// What may be relied on: with what it was tested and with what not, and where it has limits.
+fn say_described(part: &str, described: &Descriptor) {
+    let Descriptor { kind, tested_against, versions, provenance, revocation, worst_case, limits, .. } =
+        described;
+    say(format_args!("       {part}: {kind} ({tested_against})"));
+    say(format_args!("       {part}: versions {versions}; interface known from {provenance}"));
+    say(format_args!("       {part}: revocation class {revocation:?}, at worst {worst_case}"));
+    for limit in *limits {
+        say(format_args!("       {part}: limit: {limit}"));
     }
 }
 
@@ -121,6 +147,5 @@ fn described_unit(unit: &bridge::connector::UnitHealth) -> String {
     parts.extend(
         unit.clock_drift_seconds.filter(|drift| *drift != 0).map(|drift| format!("clock {drift} s off")),
     );
-    parts.extend(unit.findings.iter().map(|finding| format!("{finding:?}")));
     parts.join(", ")
 }

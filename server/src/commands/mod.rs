@@ -3,6 +3,7 @@
 mod apply;
 mod audit;
 mod check;
+mod credential;
 #[cfg(feature = "demo")]
 mod demo;
 mod init;
@@ -50,6 +51,9 @@ enum Command {
     Apply(apply::Apply),
     /// Make a single-use link with which a person sets a first password.
     Invite(invite::Invite),
+    /// Suspend, revoke or bring back a card by hand.
+    #[command(subcommand)]
+    Credential(credential::Credentials),
     /// Look into the journal.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -130,6 +134,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Check => check::run(config()?, ctx).await,
         Command::Apply(apply) => apply.run(quiet(config()?), ctx).await,
         Command::Invite(invite) => invite.run(quiet(config()?), ctx).await,
+        Command::Credential(credential) => credential.run(quiet(config()?), ctx).await,
         Command::Audit(audit) => audit.run(quiet(config()?), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
         #[cfg(feature = "demo")]

@@ -85,6 +85,15 @@ async fn check_says_ok_for_each_part_and_wrong_for_a_door_that_is_silent() {
     ] {
         assert!(said.contains(&format!("ok     {part}")), "{part} in:\n{said}");
     }
+    for what in ["not device-tested", "versions ", "public code", "limit: A supervisor passcode"] {
+        assert!(said.contains(what), "{what} in:\n{said}");
+    }
+    set_door(&house, 1).await;
+    let said = house.cardea(&["check"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let open = "door `control-room-door` is set to stay unlocked";
+    assert!(said.out.lines().any(|line| line.starts_with("WRONG") && line.contains(open)), "{said:?}");
+    set_door(&house, 3).await;
     house.controller.misbehave(sim::uhppote::Misbehaviour::Silent);
     let said = house.cardea(&["check"]).await;
     assert_eq!(said.code, Some(1), "{said:?}");
@@ -148,6 +157,17 @@ async fn receipts_and_the_journal_are_verified_by_their_exit_codes() {
     assert_eq!(bad.code, Some(1), "{bad:?}");
     let lines: Vec<&str> = bad.out.lines().filter(|line| line.starts_with("CHANGED")).collect();
     assert!(matches!(lines[..], [line] if line.contains("fact 3 (") && line.contains("body")), "{bad:?}");
+}
+
+/// Sets door 1 as an installer would: 1 stays unlocked, 3 obeys the list.
+async fn set_door(house: &Served, mode: u8) {
+    let mut packet = [0_u8; 64];
+    packet[..2].copy_from_slice(&[0x17, 0x80]);
+    packet[4..8].copy_from_slice(&house.controller.serial().to_le_bytes());
+    packet[8..11].copy_from_slice(&[1, mode, 5]);
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.send_to(&packet, house.controller.address()).await.unwrap();
+    socket.recv(&mut packet).await.unwrap();
 }
 
 /// The same receipt with one character of what it says changed.

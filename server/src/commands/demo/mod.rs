@@ -3,6 +3,7 @@
 //! The example is an energy company, an essential entity under NIS2: a control room behind a door, an app
 //! called Grid Console, an HR system that speaks SCIM in Entra ID's shapes.
 
+mod evidence;
 mod person;
 mod script;
 mod timeline;
@@ -14,6 +15,10 @@ use super::Outcome;
 use crate::config::{Log, LogFormat};
 use crate::logging;
 use crate::stage::{Stage, StageOptions};
+
+/// What everybody who sees the demo must know of it.
+const ABOUT: &str = "The example is an energy company, an essential entity under NIS2. The door connector is\n\
+                     contract-tested, not device-tested: no vendor's device has been behind it yet.";
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {

@@ -20,6 +20,7 @@ const WORDS: &str = "\x20 hire       HR hires Mira Holt; policy gives her a card
 pub(super) async fn attend(stage: &Stage) -> Outcome {
     let issuer = stage.house.issuer.as_str();
     say("Cardea runs: the real server, and simulators of HR, an app and a door controller.");
+    say(super::ABOUT);
     say("");
     say(format_args!("  identity provider  {issuer}"));
     say(format_args!("  an app to sign in  {}", stage.app.home()));
@@ -27,7 +28,7 @@ pub(super) async fn attend(stage: &Stage) -> Outcome {
     say("");
     say("Type:");
     say(WORDS);
-    let mut play = Play { stage, person: person(), id: None };
+    let mut play = Play { stage, person: person(), id: None, card: None };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut stop = std::pin::pin!(asked_to_stop());
     loop {
@@ -56,6 +57,8 @@ struct Play<'a> {
     stage: &'a Stage,
     person: Person,
     id: Option<String>,
+    /// The person keeps the card in hand, whatever the controller thinks of it.
+    card: Option<u32>,
 }
 
 impl Play<'_> {
@@ -87,6 +90,7 @@ impl Play<'_> {
             None => self.id = Some(self.stage.hr.hire(&self.person).await?),
         }
         let card = until("a card on the controller", || self.stage.only_card()).await?;
+        self.card = Some(card);
         let link = self.stage.invite(&self.person.user_name).await?;
         say(format_args!("{} is hired; the door holds card {card}.", self.person.display_name()));
         say(format_args!("Set a password:  {link}"));
@@ -95,8 +99,8 @@ impl Play<'_> {
     }
 
     fn swipe(&self) -> Outcome {
-        // The person keeps the card in hand, whatever the controller thinks of it.
-        let swipe = self.stage.controller.swipe(FIRST_CARD, CONTROL_ROOM);
+        let card = self.card.ok_or_else(|| Failure::new("Nobody has a card yet: type hire."))?;
+        let swipe = self.stage.controller.swipe(card, CONTROL_ROOM);
         say(if swipe.granted { "The door opens." } else { "The door stays shut." });
         Ok(())
     }
@@ -113,6 +117,3 @@ impl Play<'_> {
         Ok(())
     }
 }
-
-/// The first card of the pool as the controller numbers it: facility 123, number 1000.
-const FIRST_CARD: u32 = 12_301_000;

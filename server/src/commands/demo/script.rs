@@ -6,9 +6,17 @@ use sim::browser::Browser;
 use sim::hr::Person;
 use sim::relying_party::Session;
 
+use super::evidence;
 use super::timeline::{Timeline, prove, until};
 use crate::commands::{Failure, Outcome, say};
 use crate::stage::{CONTROL_ROOM, DEPARTMENT, DOMAIN, Stage, TRANSFORMER_HALL, payload};
+
+/// The rights that the declaration gives the department: door 1, always.
+const CONTROL_ROOM_ONLY: [u8; 4] = [1, 0, 0, 0];
+/// The controller's operations on one card: put, delete, read.
+const PUT: u8 = 0x50;
+const DELETE: u8 = 0x52;
+const READ: u8 = 0x5a;
 
 /// What the employee chooses.
 const PASSWORD: &str = "nine ducks on a cold river";
@@ -16,13 +24,21 @@ const PASSWORD: &str = "nine ducks on a cold river";
 pub(super) async fn play(stage: &Stage) -> Outcome {
     say(format_args!("Cardea runs at {} on an empty database.", stage.house.issuer.as_str()));
     say("It is the real server; HR, the app and the door controller are simulators behind real sockets.");
+    say(super::ABOUT);
     say("");
     let timeline = Timeline::begin();
     let person = person();
     let (id, card) = join(stage, &timeline, &person).await?;
     let (mut browser, session) = work(stage, &timeline, &person, card).await?;
-    leave(stage, &timeline, &id, card).await?;
-    look_again(stage, &timeline, &mut browser, &session).await?;
+    leave(stage, &timeline, &id).await?;
+    // The app is asked at once: what died at the commit waits for no door.
+    let (app, door) = tokio::join!(
+        biased;
+        look_again(stage, &timeline, &mut browser, &session),
+        door_forgets(stage, &timeline, card)
+    );
+    app?;
+    door?;
     receipt(stage, &timeline, &id, card).await?;
     journal(stage, &timeline).await?;
     say("");
@@ -42,10 +58,29 @@ async fn join(stage: &Stage, timeline: &Timeline, person: &Person) -> Result<(St
     stage.hr.test_connection().await?;
     let id = stage.hr.hire(person).await?;
     timeline.step("HR", format_args!("hires {} for {DEPARTMENT} (SCIM POST, 201)", person.display_name()));
-    let card = until("a card on the controller", || stage.only_card()).await?;
-    timeline.step("policy", "gives the access profile \"Grid operators\", because: operators");
-    timeline.step("door", format_args!("the controller's list holds card {card}"));
+    let held = until("a card on the controller", || stage.controller.cards().into_iter().next()).await?;
+    let (card, doors) = (held.number, held.doors);
+    prove(doors == CONTROL_ROOM_ONLY, format_args!("the card opens the control room only, not {doors:?}"))?;
+    timeline.step(
+        "door",
+        format_args!("policy's card {card} is on the controller's list for the control room only"),
+    );
+    until("our own reading back of the card", || was_read_after(stage, PUT, card).then_some(())).await?;
+    timeline.step("door", "the controller was asked afterwards what it holds, and showed the card");
     Ok((id, card))
+}
+
+/// Whether the controller was asked for a card after the last operation on it.
+fn was_read_after(stage: &Stage, operation: u8, card: u32) -> bool {
+    let about: Vec<u8> = stage
+        .controller
+        .requests()
+        .iter()
+        .filter(|seen| seen.card == Some(card))
+        .map(|seen| seen.operation)
+        .collect();
+    let done = about.iter().rposition(|seen| *seen == operation);
+    done.is_some_and(|done| about[done..].contains(&READ))
 }
 
 /// The employee sets a password, signs in, and walks through the door.
@@ -69,6 +104,9 @@ async fn work(
     prove(session.claims["acr"] == "aal1", "a low app asks for one factor")?;
     timeline.step("app", "the employee is signed in (code + PKCE, ID token verified, acr aal1)");
     prove(stage.app.introspect(&session.access_token).await?["active"] == true, "the token is active")?;
+    let silent = stage.app.sign_in_silently(&mut browser).await;
+    prove(silent.is_ok(), format_args!("the browser's session signs in silently: {:?}", silent.err()))?;
+    timeline.step("app", "the browser's session signs in without a question (prompt=none)");
     prove(stage.controller.swipe(card, CONTROL_ROOM).granted, "the swipe at the control room is granted")?;
     timeline.step("door", "the employee's swipe at the control room is granted");
     prove(!stage.controller.swipe(card, TRANSFORMER_HALL).granted, "the transformer hall stays shut")?;
@@ -76,17 +114,25 @@ async fn work(
     Ok((browser, session))
 }
 
-/// HR ends the employment; the door forgets the card.
-async fn leave(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Outcome {
+/// HR ends the employment.
+async fn leave(stage: &Stage, timeline: &Timeline, id: &str) -> Outcome {
     stage.hr.end_employment(id).await?;
     timeline.step("HR", "ends the employment (SCIM PATCH, \"op\":\"Replace\", \"value\":\"False\")");
-    let holds = |number: u32| stage.controller.cards().iter().any(|card| card.number == number);
-    until("the card absent from the controller", || (!holds(card)).then_some(())).await?;
-    timeline.step("door", format_args!("the controller's list does not hold card {card} any more"));
     Ok(())
 }
 
-/// The session is gone, the token is dead, the next swipe is denied.
+/// The controller's list loses the card, and is read.
+async fn door_forgets(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome {
+    let holds = |number: u32| stage.controller.cards().iter().any(|card| card.number == number);
+    until("the card absent from the controller", || (!holds(card)).then_some(())).await?;
+    timeline.step("door", format_args!("the controller's list does not hold card {card} any more"));
+    until("our own reading back of the absence", || was_read_after(stage, DELETE, card).then_some(()))
+        .await?;
+    timeline.step("door", "the controller was asked afterwards, and shows no such card");
+    Ok(())
+}
+
+/// The token is dead, the session is gone.
 async fn look_again(stage: &Stage, timeline: &Timeline, browser: &mut Browser, session: &Session) -> Outcome {
     let introspected = stage.app.introspect(&session.access_token).await?;
     prove(introspected["active"] == false, "introspection says inactive")?;
@@ -106,19 +152,25 @@ async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Out
     prove(!stage.controller.swipe(card, CONTROL_ROOM).granted, "the next swipe is denied")?;
     timeline.step("door", "the next swipe at the control room is denied");
     let (signed, receipt) = complete_receipt(stage, id, card).await?;
+    evidence::check(&receipt, id, &stage.controller.events(), card)?;
     let level = |field: &str| receipt["doors"][0][field].as_str().unwrap_or_default().to_owned();
     timeline.step(
         "receipt",
         format_args!("the denial came back as an event: {} {}", level("level"), level("level_words")),
     );
     let (file, keys) = (stage.folder.path().join("receipt.jws"), stage.folder.path().join("evidence.jwks"));
-    std::fs::write(&file, &signed)?;
     let url = stage.house.issuer.url("/jwks/evidence");
     std::fs::write(&keys, reqwest::get(url).await?.error_for_status()?.bytes().await?)?;
-    let (file, keys) = (file.display().to_string(), keys.display().to_string());
-    let (code, said) = stage.cardea(&["receipt", "verify", &file, "--keys", &keys]).await?;
-    prove(code == Some(0), format_args!("cardea receipt verify agrees: {said}"))?;
-    timeline.step("receipt", "cardea receipt verify: good");
+    let (name, keys) = (file.display().to_string(), keys.display().to_string());
+    for (document, expected) in [(evidence::tampered(&signed), 1), (signed, 0)] {
+        std::fs::write(&file, document)?;
+        let (code, said) = stage.cardea(&["receipt", "verify", &name, "--keys", &keys]).await?;
+        prove(
+            code == Some(expected),
+            format_args!("cardea receipt verify ends with {expected}, not {code:?}: {said}"),
+        )?;
+    }
+    timeline.step("receipt", "cardea receipt verify: good; with one character changed: refused");
     show(&receipt);
     Ok(())
 }
@@ -153,7 +205,8 @@ fn show(receipt: &Value) {
     ));
     for door in receipt["doors"].as_array().into_iter().flatten() {
         let text = |field: &str| door[field].as_str().unwrap_or("-").to_owned();
-        say(format_args!("    {}  {} ({})", text("door_system"), text("status"), text("tested_against")));
+        let (at, system) = (text("access_point"), text("door_system"));
+        say(format_args!("    {at} ({system})  {}  ({})", text("status"), text("tested_against")));
         say(format_args!("      A0 recorded         {}", text("requested_at")));
         say(format_args!("      A1 accepted         {}", text("accepted_at")));
         say(format_args!("      A2 read back absent {}  ({} ms)", text("read_back_at"), door["latency_ms"]));

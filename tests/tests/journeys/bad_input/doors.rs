@@ -15,6 +15,7 @@ journeys!(
     a_pool_beyond_its_format_is_refused_and_nothing_is_written,
     a_card_that_the_panel_cannot_hold_is_not_handed_out_and_somebody_is_told,
     an_unreachable_controller_keeps_the_revocation_and_somebody_is_told,
+    a_controller_that_may_hold_a_card_is_not_left_behind,
 );
 
 async fn apply_with(stage: &Stage, from: &str, to: &str) -> Result<(), String> {
@@ -137,4 +138,55 @@ async fn an_unreachable_controller_keeps_the_revocation_and_somebody_is_told(sce
     until("a line in the log", async || logged("alert closed").then_some(())).await;
     let proven = receipt(stage, &mira.id, |receipt| receipt["complete"] == true).await;
     assert_eq!(proven["doors"][0]["status"], "revoked");
+}
+
+/// Prunes, as an administrator would who takes the door out of the file.
+async fn drop_control_room(stage: &Stage) -> Result<(), String> {
+    let house = &stage.house;
+    let declared = std::fs::read_to_string(stage.folder.path().join("grid.toml")).unwrap();
+    let dropped = declared
+        .replace("1 = \"control-room-door\", ", "")
+        .replace("control-room-door = \"control-room\"\n", "")
+        .replace("[\"control-room-door\"]", "[]");
+    let wanted = server::apply::Declaration::parse(&dropped).unwrap().items(stage.folder.path()).unwrap();
+    let nothing = server::apply::Abandon::Nothing;
+    let plan = server::apply::plan(&house.db, &house.sealing, wanted, true, nothing).await;
+    let plan = plan.map_err(|error| error.to_string())?;
+    let done = server::apply::carry_out(&house.db, &house.sealing, &plan, nothing).await;
+    done.map_err(|error| error.to_string())
+}
+
+async fn a_controller_that_may_hold_a_card_is_not_left_behind(scene: &Scene) {
+    let stage = &scene.stage;
+    let mira = hire(stage, "Mira").await;
+    let address = stage.controller.address().to_string();
+    for (from, to, says) in [
+        (
+            "serial = 405419896",
+            "serial = 405419897",
+            "405419897 door 1 would take the place of 405419896 door 1",
+        ),
+        (address.as_str(), "127.0.0.1:9", "405419896 door 1 would be looked for at 127.0.0.1:9"),
+    ] {
+        let error = apply_with(stage, from, to).await.unwrap_err();
+        assert!(error.contains(says) && error.contains("First take \"control-room-door\" off"), "{error}");
+    }
+    let error = drop_control_room(stage).await.unwrap_err();
+    assert!(error.contains("1 card(s) may stand on the list"), "{error}");
+    assert!(holds(&stage.controller, mira.card), "the controller is still ours to speak to");
+
+    // Silence proves nothing.
+    stage.controller.misbehave(Misbehaviour::Silent);
+    stage.hr.end_employment(&mira.id).await.unwrap();
+    receipt(stage, &mira.id, |receipt| receipt["complete"] == false).await;
+    assert!(drop_control_room(stage).await.is_err());
+    stage.controller.behave();
+    let moved = async || {
+        scene.clock.advance(Duration::from_secs(5));
+        (!holds(&stage.controller, mira.card)).then_some(())
+    };
+    until("the card absent from the controller", moved).await;
+    receipt(stage, &mira.id, |receipt| receipt["complete"] == true).await;
+    drop_control_room(stage).await.unwrap();
+    assert!(!holds(&stage.controller, mira.card));
 }

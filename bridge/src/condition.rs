@@ -1,0 +1,62 @@
+//! How door systems are, as alerts: what weakens the promise of a list is told when it is found, and closed when it
+//! is gone.
+//!
+//! A door that is set to stay unlocked opens for everybody, whatever was revoked and proven. So its alert is about
+//! the access point, and receipts name it ([`crate::receipt`]).
+//!
+//! What it is not: it says nothing about parts that do not answer. Who waits for them is told by
+//! [`crate::alert::watch_revocations`].
+
+use std::collections::BTreeSet;
+
+use kernel::Subject;
+use store::{Db, StoreError};
+
+use crate::alert;
+use crate::connector::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
+
+/// Opens an alert for each finding that is new, and closes those of parts that answered and do not show it any more.
+/// Answers how many findings there are.
+pub async fn tell(db: &Db, door_system: &str, health: &Health) -> Result<usize, StoreError> {
+    let mut found = BTreeSet::new();
+    let mut asked = BTreeSet::new();
+    for unit in health.units.iter().filter(|unit| unit.unreachable.is_none()) {
+        asked.extend(subjects(door_system, unit));
+        for finding in unit.findings.iter().filter(|finding| !finding.is_harmless()) {
+            let subject = subject(door_system, unit, finding);
+            let detail = format!("{door_system}, {}: {finding}", unit.unit);
+            alert::open(db, finding.code(), &subject, &detail).await?;
+            found.insert((finding.code(), subject.to_string()));
+        }
+    }
+    for code in Finding::CODES {
+        for open in alert::open_of_kind(db, code).await? {
+            let is_over = asked.contains(&open.subject) && !found.contains(&(code, open.subject.clone()));
+            if let (true, Ok(subject)) = (is_over, open.subject.parse()) {
+                alert::close(db, code, &subject).await?;
+            }
+        }
+    }
+    Ok(found.len())
+}
+
+/// The access points that are known to open for everybody.
+pub async fn unlocked(db: &Db) -> Result<BTreeSet<String>, StoreError> {
+    let open = alert::open_of_kind(db, STAYS_UNLOCKED).await?;
+    let points = open.iter().filter_map(|open| open.subject.strip_prefix("access_point:"));
+    Ok(points.map(str::to_owned).collect())
+}
+
+fn subject(door_system: &str, unit: &UnitHealth, finding: &Finding) -> Subject {
+    match finding.access_point() {
+        Some(point) => Subject::new("access_point", point),
+        None => Subject::new("door_unit", format!("{door_system}/{}", unit.unit)),
+    }
+}
+
+/// All that a unit's findings can be about.
+fn subjects(door_system: &str, unit: &UnitHealth) -> impl Iterator<Item = String> {
+    let points = unit.access_points.iter().map(|point| Subject::new("access_point", point).to_string());
+    let itself = Subject::new("door_unit", format!("{door_system}/{}", unit.unit)).to_string();
+    points.chain([itself])
+}

@@ -1,0 +1,83 @@
+//! What weakens our promise at a door is told, and receipts name it.
+
+use bridge::alert;
+use bridge::condition::tell;
+use bridge::connector::STAYS_UNLOCKED;
+use bridge::facts::AlertOpened;
+use sim::uhppote::Misbehaviour;
+
+use crate::world::{HQ, World, until};
+
+on_every_engine! {
+    a_door_that_stays_unlocked_is_told_and_closed_when_it_is_set_right,
+    a_receipt_names_a_door_that_stays_unlocked_and_the_passcodes_that_nobody_can_read,
+    a_part_that_does_not_answer_closes_nothing,
+    a_running_house_looks_by_itself,
+}
+
+/// Sets door 1 of the first panel, as an installer would.
+async fn set_main(world: &World, mode: u8) {
+    let mut packet = [0_u8; 64];
+    packet[..2].copy_from_slice(&[0x17, 0x80]);
+    packet[4..8].copy_from_slice(&world.panels[0].serial().to_le_bytes());
+    packet[8..11].copy_from_slice(&[1, mode, 5]);
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.send_to(&packet, world.panels[0].address()).await.unwrap();
+    socket.recv(&mut packet).await.unwrap();
+}
+
+const UNLOCKED: u8 = 1;
+const CONTROLLED: u8 = 3;
+
+async fn look(world: &World) -> usize {
+    tell(world.db(), HQ, &world.node.connector().health().await).await.unwrap()
+}
+
+async fn open(world: &World) -> Vec<(String, String)> {
+    let open = alert::open_alerts(world.db()).await.unwrap();
+    open.into_iter().map(|alert| (alert.kind, alert.subject)).collect()
+}
+
+async fn a_door_that_stays_unlocked_is_told_and_closed_when_it_is_set_right(world: World) {
+    assert_eq!(look(&world).await, 0);
+    set_main(&world, UNLOCKED).await;
+    for _ in 0..2 {
+        assert_eq!(look(&world).await, 1);
+    }
+    assert_eq!(open(&world).await, [(STAYS_UNLOCKED.to_owned(), "access_point:main".to_owned())]);
+    let told: Vec<AlertOpened> = world.facts().await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0].detail.contains("set to stay unlocked: no revocation shuts it"), "{told:?}");
+    set_main(&world, CONTROLLED).await;
+    look(&world).await;
+    assert_eq!(open(&world).await, []);
+}
+
+async fn a_receipt_names_a_door_that_stays_unlocked_and_the_passcodes_that_nobody_can_read(world: World) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    set_main(&world, UNLOCKED).await;
+    look(&world).await;
+    world.set_active(user, false).await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), None);
+    let exposure: Vec<String> =
+        world.receipt(user).await.unwrap().exposure.into_iter().map(|exposure| exposure.what).collect();
+    assert_eq!(exposure.len(), 3, "{exposure:?}");
+    assert_eq!(exposure[1], "main (hq) is set to stay unlocked: it opens for everybody");
+    assert!(exposure[2].starts_with("a supervisor passcode that was set at a door of hq"), "{exposure:?}");
+}
+
+async fn a_part_that_does_not_answer_closes_nothing(world: World) {
+    set_main(&world, UNLOCKED).await;
+    look(&world).await;
+    world.panels[0].misbehave(Misbehaviour::Silent);
+    look(&world).await;
+    assert_eq!(open(&world).await.len(), 1);
+}
+
+async fn a_running_house_looks_by_itself(world: World) {
+    set_main(&world, UNLOCKED).await;
+    let working = world.node.run();
+    until("an alert", || async { (!open(&world).await.is_empty()).then_some(()) }).await;
+    working.stop().await;
+}
