@@ -42,7 +42,7 @@ pub(crate) async fn judge(
 
 /// A user as policies see one.
 async fn principal(idp: &Idp, user: &User) -> Result<policy::User, IdpError> {
-    let groups = user::groups(&idp.db, user.id).await?;
+    let groups = user::all_groups(&idp.db, user.id).await?;
     Ok(policy::User {
         id: user.id.to_string(),
         active: user.active,

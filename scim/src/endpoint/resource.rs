@@ -17,31 +17,31 @@ use crate::{Scim, ScimError, patch as operations};
 type Answer = Result<HttpResponse, ScimError>;
 
 /// `GET /Users`
-pub(super) async fn list<N: Noun>(room: Data<Scim>, _: Caller, request: HttpRequest) -> Answer {
-    let page = room.list::<N>(&query(&request)?).await?;
+pub(super) async fn list<N: Noun>(room: Data<Scim>, caller: Caller, request: HttpRequest) -> Answer {
+    let page = room.list::<N>(&caller.origin.actor, &query(&request)?).await?;
     Ok(answer::json(&mut HttpResponse::Ok(), &page))
 }
 
 /// `POST /Users/.search`
 pub(super) async fn search<N: Noun>(
     room: Data<Scim>,
-    _: Caller,
+    caller: Caller,
     request: HttpRequest,
     body: Result<Body, BodyError>,
 ) -> Answer {
     let query = search_query(&json(&request, body)?)?;
-    Ok(answer::json(&mut HttpResponse::Ok(), &room.list::<N>(&query).await?))
+    Ok(answer::json(&mut HttpResponse::Ok(), &room.list::<N>(&caller.origin.actor, &query).await?))
 }
 
 /// `POST /.search`
 pub(super) async fn search_everything(
     room: Data<Scim>,
-    _: Caller,
+    caller: Caller,
     request: HttpRequest,
     body: Result<Body, BodyError>,
 ) -> Answer {
     let query = search_query(&json(&request, body)?)?;
-    Ok(answer::json(&mut HttpResponse::Ok(), &room.list_everything(&query).await?))
+    Ok(answer::json(&mut HttpResponse::Ok(), &room.list_everything(&caller.origin.actor, &query).await?))
 }
 
 /// `GET /Users/{id}`
@@ -109,6 +109,11 @@ pub(super) async fn patch<N: Noun>(
 pub(super) async fn delete<N: Noun>(room: Data<Scim>, caller: Caller, request: HttpRequest) -> Answer {
     room.delete::<N>(&caller.origin, id(&request), &condition(&request)).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// `/Me` (RFC 7644, section 3.11): a connection is nobody's.
+pub(super) async fn me(_: Caller) -> Answer {
+    Err(ScimError::plain(501, "this connection stands for no user: ask /Users for one by userName"))
 }
 
 async fn changed<N: Noun>(room: &Scim, caller: &Caller, done: &Done<N>, projection: &Projection) -> Answer {

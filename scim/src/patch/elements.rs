@@ -186,6 +186,7 @@ impl List<'_> {
             self.clear_part(chosen, sub);
             return Ok(());
         };
+        reader.spend_copying(&value, chosen.len())?;
         for at in chosen {
             if let Value::Complex(object) = &mut self.elements[*at] {
                 object.set(sub.name.clone(), value.clone());
@@ -198,6 +199,7 @@ impl List<'_> {
     /// Adds parts to the chosen elements.
     fn complete(&mut self, reader: &mut Reader, chosen: &[usize], json: &Json) -> Result<(), ScimError> {
         let json = only_element(json);
+        reader.spend_merging(json, chosen.len())?;
         for at in chosen {
             match &mut self.elements[*at] {
                 Value::Complex(object) => reader.merge(self.attribute, object, json)?,
@@ -227,6 +229,7 @@ impl List<'_> {
             }
             (element, new) => *element = new,
         }
+        reader.spend_copying(&element, chosen.len())?;
         chosen.iter().for_each(|at| self.elements[*at] = element.clone());
         self.touched.extend(chosen);
         Ok(())

@@ -3,8 +3,8 @@
 //!
 //! [`apply`] and [`replace`] answer with the new tree and a [`Delta`]: the attributes that differ, and for
 //! members of a group what to add and remove. Members are never read here, so a change to a group of any
-//! size costs what the request says, and two changes at once cannot undo each other. An empty delta is a
-//! request that changes nothing: version and lastModified stay.
+//! size costs what the request says, and two changes at once cannot undo each other. A delta without changes is
+//! of a request that changes nothing: version and lastModified stay.
 //!
 //! Where the RFC and the clients disagree, the clients are understood (see [`Interop`]): a value path that
 //! matches nothing creates its element, a filtered removal that matches nothing is no error, and a path may

@@ -93,9 +93,9 @@ impl Budget {
         Self(usize::MAX)
     }
 
-    /// How many are left.
-    pub(super) fn left(&self) -> usize {
-        self.0
+    /// How many to read at most: one more than are left, which shows that there are too many.
+    pub(super) fn limit(&self) -> i64 {
+        i64::try_from(self.0.saturating_add(1)).unwrap_or(i64::MAX)
     }
 
     /// Takes some away.
@@ -105,8 +105,8 @@ impl Budget {
     pub(super) fn spend(&mut self, rows: usize) -> Result<(), ScimError> {
         let left = self.0.checked_sub(rows);
         self.0 = left.ok_or_else(|| {
-            let why = "too many resources to look through: ask for userName, externalId, id, displayName of \
-                       groups or members with eq, perhaps together with others by and";
+            let why = "too many resources to look through: ask for userName, externalId, id, emails, groups, \
+                       displayName of groups or members with eq, perhaps together with others by and";
             ScimError::new(ScimType::TooMany, why)
         })?;
         Ok(())

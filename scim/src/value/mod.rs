@@ -9,6 +9,7 @@
 //! password: see [`Body`].
 
 mod object;
+mod once;
 mod read;
 mod reader;
 mod write;

@@ -3,14 +3,15 @@
 use kernel::Secret;
 use serde_json::Value as Json;
 
+use super::once::Once;
 use super::reader::refuse_doubles;
 use super::{MAX_TREE_BYTES, Object, Reader, Tree, Value};
 use crate::Interop;
 use crate::error::{ScimError, ScimType};
 use crate::schema::{Attribute, Extension, Mutability, Name, ResourceType, attribute_path};
 
-/// Most bytes of a request body.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of a request body: some ten thousand members.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Deepest nesting of a request body. A PATCH with a whole extension needs eight.
 const MAX_DEPTH: usize = 16;
 
@@ -56,13 +57,13 @@ pub struct Body {
 /// Parses a request body within [`MAX_BODY_BYTES`] and a depth of 16.
 ///
 /// # Errors
-/// 413 when too long, `invalidSyntax` when it is not JSON or too deep.
+/// 413 when too long, `invalidSyntax` when it is not JSON, too deep, or says a name twice in one object.
 pub fn parse(bytes: &[u8]) -> Result<Json, ScimError> {
     if bytes.len() > MAX_BODY_BYTES {
         return Err(ScimError::plain(413, format!("a body has at most {MAX_BODY_BYTES} bytes")));
     }
-    let json: Json = serde_json::from_slice(bytes)
-        .map_err(|why| ScimError::new(ScimType::InvalidSyntax, format!("the body is not JSON: {why}")))?;
+    let Once(json) = serde_json::from_slice(bytes)
+        .map_err(|why| ScimError::new(ScimType::InvalidSyntax, format!("the body is no good JSON: {why}")))?;
     if depth_exceeds(&json, MAX_DEPTH) {
         let why = format!("the body nests deeper than {MAX_DEPTH}");
         return Err(ScimError::new(ScimType::InvalidSyntax, why));

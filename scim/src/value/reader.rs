@@ -10,6 +10,10 @@ use crate::schema::{Attribute, Extension, ResourceType, Type};
 
 /// Most comparisons that one request may cost; some tenths of a second.
 const MAX_EFFORT: usize = 2_000_000;
+/// How many comparisons it costs to read one name or item of JSON.
+const EFFORT_PER_NODE: usize = 8;
+/// How many bytes of text are copied at the cost of a comparison.
+const BYTES_PER_EFFORT: usize = 64;
 /// Most unknown names that are reported; a client that sends more is told of these.
 const MAX_IGNORED: usize = 32;
 /// Longest unknown name that is reported, in characters.
@@ -45,6 +49,16 @@ impl Reader {
             return Err(ScimError::plain(413, "the request takes too many comparisons: send it in parts"));
         }
         Ok(())
+    }
+
+    /// Counts what it costs to merge the JSON into so many elements.
+    pub(crate) fn spend_merging(&mut self, json: &Json, elements: usize) -> Result<(), ScimError> {
+        self.spend(effort(json).saturating_mul(elements))
+    }
+
+    /// Counts what it costs to copy the value into so many elements.
+    pub(crate) fn spend_copying(&mut self, value: &Value, elements: usize) -> Result<(), ScimError> {
+        self.spend((1 + value.weight() / BYTES_PER_EFFORT).saturating_mul(elements))
     }
 
     /// Something the registry does not know: reported when lenient, refused when strict.
@@ -218,6 +232,19 @@ impl Reader {
         });
         Value::Complex(read.collect())
     }
+}
+
+/// What it costs to read the JSON once.
+fn effort(json: &Json) -> usize {
+    let inside: usize = match json {
+        Json::String(text) => text.len() / BYTES_PER_EFFORT,
+        Json::Array(items) => items.iter().map(effort).sum(),
+        Json::Object(entries) => {
+            entries.iter().map(|(name, json)| name.len() / BYTES_PER_EFFORT + effort(json)).sum()
+        }
+        _ => 0,
+    };
+    inside.saturating_add(EFFORT_PER_NODE)
 }
 
 /// Two spellings of one name would leave open which counts.

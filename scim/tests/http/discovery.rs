@@ -27,7 +27,9 @@ async fn discovery_cannot_be_filtered(house: &House) {
         for filter in ["name%20eq%20%22User%22", "nonsense("] {
             house.get(&format!("{path}?filter={filter}")).await.refused(403, "");
         }
-        house.get(&format!("{path}?startIndex=1&x=y")).await.expect(200);
+        for other in ["startIndex=1&x=y", "count=abc", "sortBy=a%20b", "filter="] {
+            house.get(&format!("{path}?{other}")).await.expect(200);
+        }
     }
 }
 
