@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use directory::fold;
 use kernel::Timestamp;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
@@ -11,7 +12,7 @@ use url::form_urlencoded;
 use crate::error::{ScimError, ScimType};
 use crate::filter::Filter;
 use crate::schema::{AttrPath, Resolved, ResourceType};
-use crate::value::{Projection, Tree, Value, fold, is_primary};
+use crate::value::{Projection, Tree, Value, is_primary};
 
 /// URN of the list message.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";

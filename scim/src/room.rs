@@ -5,13 +5,9 @@ use std::sync::Arc;
 use store::{Db, Ephemeral};
 use web::Issuer;
 
-use crate::Interop;
 use crate::discovery::Discovery;
 use crate::endpoint::ROOT;
 use crate::schema::{Registry, ResourceType};
-
-/// How every connection is read. Strict reading is for a setting of the connection, when it has one.
-pub(crate) const INTEROP: Interop = Interop::Lenient;
 
 /// The SCIM server over one directory. Cheap to clone; handlers find it as `actix_web::web::Data<Scim>`.
 #[derive(Clone)]

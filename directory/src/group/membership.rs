@@ -95,7 +95,7 @@ pub async fn below(db: &Db, group: GroupId) -> Result<Vec<GroupId>, StoreError> 
     Ok(found.into_iter().map(|(id,)| id).collect())
 }
 
-/// The users of a group and of every group below it, in the order they were made, `limit` at most.
+/// The users of a group and of every group below it, with when they were made, in no order, `limit` at most.
 pub async fn users_within(
     db: &Db,
     group: GroupId,
@@ -105,7 +105,7 @@ pub async fn users_within(
         "WITH RECURSIVE below (id) AS (SELECT id FROM groups WHERE id = $1 UNION \
          SELECT g.id FROM below b JOIN membership m ON m.group_id = b.id JOIN groups g ON g.id = m.member_id) \
          SELECT DISTINCT u.created_at, u.id FROM below b JOIN membership m ON m.group_id = b.id \
-         JOIN users u ON u.id = m.member_id AND u.deleted_at IS NULL ORDER BY u.created_at, u.id LIMIT $2"
+         JOIN users u ON u.id = m.member_id AND u.deleted_at IS NULL LIMIT $2"
     );
     db.all(text, (group, limit)).await
 }

@@ -10,7 +10,6 @@ use super::caller::Caller;
 use super::request::{condition, has, id, json, query, search as search_query};
 use crate::answer::{self, IGNORED};
 use crate::resource::{Done, Edit, Noun, Wanted, tag};
-use crate::room::INTEROP;
 use crate::value::{Projection, read};
 use crate::{Scim, ScimError, patch as operations};
 
@@ -64,7 +63,7 @@ pub(super) async fn create<N: Noun>(
 ) -> Answer {
     let kind = N::kind(&room);
     let projection = query(&request)?.projection(kind);
-    let body = read(kind, &json(&request, body)?, INTEROP)?;
+    let body = read(kind, &json(&request, body)?)?;
     let done: Done<N> = room.create(&caller.origin, body).await?;
     let shown = one(&room, &done.row, &projection).await?;
     let mut answer = HttpResponse::Created();
@@ -81,7 +80,7 @@ pub(super) async fn replace<N: Noun>(
 ) -> Answer {
     let kind = N::kind(&room);
     let projection = query(&request)?.projection(kind);
-    let edit = Edit::Replace(read(kind, &json(&request, body)?, INTEROP)?);
+    let edit = Edit::Replace(read(kind, &json(&request, body)?)?);
     let done = room.change(&caller.origin, id(&request), &edit, &condition(&request)).await?;
     changed::<N>(&room, &caller, &done, &projection).await
 }
@@ -96,7 +95,7 @@ pub(super) async fn patch<N: Noun>(
 ) -> Answer {
     let kind = N::kind(&room);
     let projection = query(&request)?.projection(kind);
-    let edit = Edit::Patch(operations::read(&json(&request, body)?, INTEROP)?);
+    let edit = Edit::Patch(operations::read(&json(&request, body)?)?);
     let done: Done<N> = room.change(&caller.origin, id(&request), &edit, &condition(&request)).await?;
     if done.row.is_small(room.db(), &Wanted::shown(kind, &projection)).await? {
         return changed(&room, &caller, &done, &projection).await;

@@ -137,9 +137,6 @@ impl List<'_> {
             (Edit::Replace(json), None) if is_nothing(json) => self.drop_elements(&chosen),
             (Edit::Replace(json), Some(sub)) if is_nothing(json) => self.clear_part(&chosen, sub),
             (Edit::Add(json) | Edit::Replace(json), _) if chosen.is_empty() => {
-                if matches!(edit, Edit::Replace(_)) && !reader.is_lenient() {
-                    return Err(self.no_target());
-                }
                 self.create(reader, filter, sub, json)?;
             }
             (Edit::Add(json) | Edit::Replace(json), Some(sub)) => {

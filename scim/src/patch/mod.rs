@@ -6,7 +6,7 @@
 //! size costs what the request says, and two changes at once cannot undo each other. A delta without changes is
 //! of a request that changes nothing: version and lastModified stay.
 //!
-//! Where the RFC and the clients disagree, the clients are understood (see [`Interop`]): a value path that
+//! Where the RFC and the clients disagree, the clients are understood: a value path that
 //! matches nothing creates its element, a filtered removal that matches nothing is no error, and a path may
 //! stand as a key in the value.
 //!
@@ -24,7 +24,6 @@ pub use request::{MAX_OPERATIONS, PATCH_URN, PatchOp, Verb, read};
 
 use serde_json::Value as Json;
 
-use crate::Interop;
 use crate::error::ScimError;
 use crate::schema::{Mutability, ResourceType};
 use crate::value::{Body, Tree};
@@ -52,9 +51,8 @@ pub fn apply(
     kind: &ResourceType,
     current: &Tree,
     operations: &[PatchOp],
-    interop: Interop,
 ) -> Result<Outcome, ScimError> {
-    let mut engine = Engine::new(kind, current, interop);
+    let mut engine = Engine::new(kind, current);
     for (at, operation) in operations.iter().enumerate() {
         engine.operation(operation).map_err(|why| why.in_operation(at + 1))?;
     }

@@ -89,27 +89,22 @@ fn member_changes(members: &MemberDelta) -> Json {
     Json::Object(json)
 }
 
-fn patch(kind: &Arc<ResourceType>, current: &Json, operations: &Json, interop: Interop) -> Json {
+fn patch(kind: &Arc<ResourceType>, current: &Json, operations: &Json) -> Json {
     let body = json!({"schemas": [PATCH_URN], "Operations": operations});
     let current_tree = Tree::from_stored(kind, current);
     let outcome =
-        read(&body, interop).and_then(|operations| apply(kind, &current_tree, &operations, interop));
+        read(&body).and_then(|operations| apply(kind, &current_tree, &operations));
     changes(kind, current, outcome)
 }
 
 /// Applies operations to a user: what changes, or the keyword of the refusal.
 fn check(current: Json, operations: Json, want: Json) {
-    assert_eq!(patch(user_type(), &current, &operations, Interop::Lenient), want, "{operations}");
+    assert_eq!(patch(user_type(), &current, &operations), want, "{operations}");
 }
 
 /// The same on a group without members.
 fn check_group(operations: Json, want: Json) {
-    assert_eq!(patch(group_type(), &group(), &operations, Interop::Lenient), want, "{operations}");
-}
-
-/// The same on a strict connection.
-fn check_strict(operations: Json, want: Json) {
-    assert_eq!(patch(user_type(), &kim(), &operations, Interop::Strict), want, "{operations}");
+    assert_eq!(patch(group_type(), &group(), &operations), want, "{operations}");
 }
 
 #[test]
@@ -132,22 +127,20 @@ fn a_body_must_have_the_form_of_a_patch() {
         (json!({"Operations": [{"op": "remove", "path": "emails[x"}]}), Some("invalidFilter")),
     ] {
         let got =
-            read(&body, Interop::Lenient).err().and_then(|why| why.scim_type).map(|keyword| json!(keyword));
+            read(&body).err().and_then(|why| why.scim_type).map(|keyword| json!(keyword));
         assert_eq!(got, want.map(|keyword| json!(keyword)));
     }
-    let unnamed = json!({"Operations": [{"op": "remove", "path": "title"}]});
-    assert!(read(&unnamed, Interop::Strict).is_err(), "a strict connection wants the URN");
 }
 
 #[test]
 fn errors_name_the_operation() {
     let operations = json!([{"op": "add", "path": "title", "value": "x"}, {"op": "add", "path": "emails.primary", "value": 7}]);
     let body = json!({"schemas": [PATCH_URN], "Operations": operations});
-    let operations = read(&body, Interop::Lenient).unwrap();
-    let why = apply(user_type(), &stored_user(&bare()), &operations, Interop::Lenient).unwrap_err();
+    let operations = read(&body).unwrap();
+    let why = apply(user_type(), &stored_user(&bare()), &operations).unwrap_err();
     assert_eq!(why.detail, "operation 2: emails.primary: expected true or false");
     let body = json!({"Operations": [{"op": "remove", "path": "title"}, {"op": "add", "path": "]"}]});
-    let why = read(&body, Interop::Lenient).unwrap_err();
+    let why = read(&body).unwrap_err();
     assert_eq!(why.detail, "operation 2: expected an attribute at character 1, found \"]\"");
 }
 

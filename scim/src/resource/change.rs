@@ -12,7 +12,6 @@ use super::version::Condition;
 use super::wanted::{Budget, Wanted};
 use super::group;
 use crate::patch::{self, Change, Outcome, PatchOp};
-use crate::room::INTEROP;
 use crate::schema::Name;
 use crate::value::{Body, Tree};
 use crate::{Scim, ScimError};
@@ -148,7 +147,7 @@ impl Scim {
     fn outcome<N: Noun>(&self, current: &Tree, edit: &Edit) -> Result<Outcome, ScimError> {
         match edit {
             Edit::Replace(body) => patch::replace(N::kind(self), current, body.clone()),
-            Edit::Patch(operations) => patch::apply(N::kind(self), current, operations, INTEROP),
+            Edit::Patch(operations) => patch::apply(N::kind(self), current, operations),
         }
     }
 

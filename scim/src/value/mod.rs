@@ -14,9 +14,6 @@ mod read;
 mod reader;
 mod write;
 
-/// How texts are compared when case does not matter: by the rule that fills the `…_key` columns, so that a
-/// filter finds in memory what it finds in the database.
-pub use directory::fold;
 pub use object::{Object, Tree};
 pub(crate) use read::missing;
 pub use read::{Body, MAX_BODY_BYTES, Member, parse, read};

@@ -6,7 +6,6 @@ use serde_json::Value as Json;
 use super::once::Once;
 use super::reader::refuse_doubles;
 use super::{MAX_TREE_BYTES, Object, Reader, Tree, Value};
-use crate::Interop;
 use crate::error::{ScimError, ScimType};
 use crate::schema::{Attribute, Extension, Mutability, Name, ResourceType, attribute_path};
 
@@ -84,12 +83,12 @@ fn depth_exceeds(json: &Json, left: usize) -> bool {
 ///
 /// # Errors
 /// `invalidSyntax` for a wrong form or wrong `schemas`, `invalidValue` for a wrong or missing value.
-pub fn read(kind: &ResourceType, json: &Json, interop: Interop) -> Result<Body, ScimError> {
+pub fn read(kind: &ResourceType, json: &Json) -> Result<Body, ScimError> {
     let given = json
         .as_object()
         .ok_or_else(|| ScimError::new(ScimType::InvalidSyntax, "the body must be a JSON object"))?;
     refuse_doubles(given)?;
-    let mut reader = Reader::new(interop);
+    let mut reader = Reader::new();
     let mut body = Body::default();
     check_schemas(kind, &mut reader, json)?;
     for (key, json) in given {
@@ -98,7 +97,7 @@ pub fn read(kind: &ResourceType, json: &Json, interop: Interop) -> Result<Body, 
         } else if let Some(extension) = kind.extension(key) {
             take_extension(&mut reader, &mut body, extension, json)?;
         } else {
-            reader.unknown(key, ScimType::InvalidSyntax)?;
+            reader.unknown(key);
         }
     }
     if let Some(path) = missing(kind, &body.tree).first() {
@@ -155,7 +154,7 @@ fn take_extension(
     for (key, json) in given {
         match extension.schema.attribute(key) {
             Some(attribute) => take(reader, body, Some(urn), attribute, json)?,
-            None => reader.unknown(&format!("{urn}:{key}"), ScimType::InvalidSyntax)?,
+            None => reader.unknown(&format!("{urn}:{key}")),
         }
     }
     Ok(())
@@ -170,16 +169,16 @@ fn check_schemas(kind: &ResourceType, reader: &mut Reader, json: &Json) -> Resul
     };
     let entries = json.as_object().into_iter().flatten();
     let Some((_, listed)) = entries.into_iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")) else {
-        return if reader.is_lenient() { Ok(()) } else { Err(wrong()) };
+        return Ok(());
     };
     let urns: Option<Vec<&str>> =
         listed.as_array().map(|urns| urns.iter().filter_map(Json::as_str).collect());
     let urns = urns.ok_or_else(wrong)?;
-    if !urns.iter().any(|urn| kind.schema().id.is(urn)) && (!urns.is_empty() || !reader.is_lenient()) {
+    if !urns.iter().any(|urn| kind.schema().id.is(urn)) && !urns.is_empty() {
         return Err(wrong());
     }
     for urn in urns.into_iter().filter(|urn| !kind.schema().id.is(urn) && kind.extension(urn).is_none()) {
-        reader.unknown(urn, ScimType::InvalidSyntax)?;
+        reader.unknown(urn);
     }
     Ok(())
 }
