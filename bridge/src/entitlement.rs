@@ -231,7 +231,8 @@ async fn hold(tx: &mut Tx, seen: &User) -> Result<(), StoreError> {
 
 /// A user as policies see one.
 async fn principal(db: &Db, user: &User) -> Result<policy::User, BridgeError> {
-    let groups = user::all_groups(db, user.id).await?.into_iter().map(|(_, display_name)| display_name).collect();
+    let groups =
+        user::all_groups(db, user.id).await?.into_iter().map(|(_, display_name)| display_name).collect();
     Ok(policy::User {
         id: user.id.to_string(),
         active: user.active,

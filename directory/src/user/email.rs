@@ -131,9 +131,10 @@ mod tests {
         };
         check("{}", &[]);
         check("[", &[]);
-        check(r#"{"emails":[{"value":"Ada@Example.org"},{"value":"ada@example.ORG","type":"work"}]}"#, &[
-            "ada@example.org",
-        ]);
+        check(
+            r#"{"emails":[{"value":"Ada@Example.org"},{"value":"ada@example.ORG","type":"work"}]}"#,
+            &["ada@example.org"],
+        );
         check(r#"{"emails":[{"type":"work"},{"value":" b@x "}]}"#, &["b@x"]);
         let long = "é".repeat(KEY_LENGTH + 1);
         check(&format!(r#"{{"emails":[{{"value":"{long}"}}]}}"#), &[&"é".repeat(KEY_LENGTH)]);

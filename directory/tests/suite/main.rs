@@ -11,8 +11,8 @@ mod people;
 
 mod credentials;
 mod declarations;
-mod ending;
 mod emails;
+mod ending;
 mod facts;
 mod groups;
 mod model;

@@ -88,7 +88,11 @@ async fn few_are_looked_at_in_the_change_itself_and_many_behind_it(house: House)
         let at_once = due(&house, ENTITLEMENT_SINK).await.len();
         assert_eq!(at_once, if count == AT_ONCE { AT_ONCE } else { 0 });
         hand_on(&house).await;
-        assert_eq!(due(&house, ENTITLEMENT_SINK).await, all(&ids[..count], 1), "policies know a group by name");
+        assert_eq!(
+            due(&house, ENTITLEMENT_SINK).await,
+            all(&ids[..count], 1),
+            "policies know a group by name"
+        );
         assert_eq!(due(&house, SINK).await, BTreeSet::new());
         delete(db, &group).await;
         hand_on(&house).await;

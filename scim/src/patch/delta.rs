@@ -149,7 +149,8 @@ fn check_weight(kind: &ResourceType, current: &Tree, tree: &Tree) -> Result<(), 
 }
 
 fn weight(kind: &ResourceType, tree: &Tree) -> usize {
-    let is_set_by_clients = |name: &str| kind.attribute(name).is_none_or(|attribute| !attribute.is_read_only());
+    let is_set_by_clients =
+        |name: &str| kind.attribute(name).is_none_or(|attribute| !attribute.is_read_only());
     let entries = tree.entries().iter().filter(|(name, _)| is_set_by_clients(name));
     entries.map(|(name, value)| name.len() + value.weight()).sum()
 }

@@ -41,7 +41,7 @@ pub(super) fn edit(
         (None, None) => list.whole(reader, edit)?,
         (None, Some(sub)) => list.part_of_all(reader, sub, edit)?,
         (Some(filter), sub) => {
-            reader.spend(filter.terms().saturating_mul(list.elements.len()))?;
+            reader.spend(filter.terms().saturating_mul(list.effort()))?;
             list.selected(reader, filter, sub, edit)?;
         }
     }
@@ -50,6 +50,11 @@ pub(super) fn edit(
 }
 
 impl List<'_> {
+    /// What it costs to compare something with every element.
+    fn effort(&self) -> usize {
+        self.elements.iter().map(Value::effort).sum()
+    }
+
     fn whole(&mut self, reader: &mut Reader, edit: Edit<'_>) -> Result<(), ScimError> {
         match edit {
             Edit::Remove(None) => self.elements.clear(),
@@ -57,7 +62,7 @@ impl List<'_> {
             Edit::Replace(json) => self.elements = reader.elements(self.attribute, json)?,
             Edit::Add(json) => {
                 for element in reader.elements(self.attribute, json)? {
-                    reader.spend(self.elements.len())?;
+                    reader.spend(self.effort() + self.elements.len() * element.effort())?;
                     self.add(element);
                 }
             }
@@ -86,8 +91,8 @@ impl List<'_> {
     /// Entra ID removes by a list of values: those go, no others.
     fn remove_listed(&mut self, reader: &mut Reader, json: &Json) -> Result<(), ScimError> {
         for item in items(json) {
-            reader.spend(self.elements.len())?;
             if let Some(wanted) = reader.single(self.attribute, item)? {
+                reader.spend(self.effort() + self.elements.len() * wanted.effort())?;
                 self.elements.retain(|known| !is_same(self.attribute, known, &wanted));
             }
         }

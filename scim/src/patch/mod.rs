@@ -47,11 +47,7 @@ enum Edit<'j> {
 /// # Errors
 /// The first that an operation meets, with its number in the detail: `invalidPath`, `invalidFilter`,
 /// `noTarget`, `mutability`, `invalidValue`, `invalidSyntax`; 413 when it takes too much work.
-pub fn apply(
-    kind: &ResourceType,
-    current: &Tree,
-    operations: &[PatchOp],
-) -> Result<Outcome, ScimError> {
+pub fn apply(kind: &ResourceType, current: &Tree, operations: &[PatchOp]) -> Result<Outcome, ScimError> {
     let mut engine = Engine::new(kind, current);
     for (at, operation) in operations.iter().enumerate() {
         engine.operation(operation).map_err(|why| why.in_operation(at + 1))?;

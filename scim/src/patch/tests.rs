@@ -92,8 +92,7 @@ fn member_changes(members: &MemberDelta) -> Json {
 fn patch(kind: &Arc<ResourceType>, current: &Json, operations: &Json) -> Json {
     let body = json!({"schemas": [PATCH_URN], "Operations": operations});
     let current_tree = Tree::from_stored(kind, current);
-    let outcome =
-        read(&body).and_then(|operations| apply(kind, &current_tree, &operations));
+    let outcome = read(&body).and_then(|operations| apply(kind, &current_tree, &operations));
     changes(kind, current, outcome)
 }
 
@@ -126,8 +125,7 @@ fn a_body_must_have_the_form_of_a_patch() {
         (json!({"Operations": [{"op": "remove", "path": "a b"}]}), Some("invalidPath")),
         (json!({"Operations": [{"op": "remove", "path": "emails[x"}]}), Some("invalidFilter")),
     ] {
-        let got =
-            read(&body).err().and_then(|why| why.scim_type).map(|keyword| json!(keyword));
+        let got = read(&body).err().and_then(|why| why.scim_type).map(|keyword| json!(keyword));
         assert_eq!(got, want.map(|keyword| json!(keyword)));
     }
 }
@@ -163,7 +161,8 @@ fn no_patch_of_legal_size_takes_long() {
     check(current.clone(), json!(vec![merge; 1000]), json!(413));
     let long = json!({"op": "replace", "path": "roles[value sw \"x\"].display", "value": "y".repeat(60_000)});
     check(current.clone(), json!(vec![long; 1000]), json!(413));
-    let exchange = json!({"op": "replace", "path": "roles[value sw \"x\"]", "value": {"value": "x".repeat(60_000)}});
+    let exchange =
+        json!({"op": "replace", "path": "roles[value sw \"x\"]", "value": {"value": "x".repeat(60_000)}});
     check(current, json!(vec![exchange; 1000]), json!(413));
 }
 
@@ -171,9 +170,14 @@ fn no_patch_of_legal_size_takes_long() {
 fn a_user_at_the_limit_can_be_changed_and_only_not_grow() {
     let title = "x".repeat(crate::value::MAX_TEXT_BYTES);
     let roles: Vec<Json> = (0..8).map(|n| json!({"value": format!("{n}{}", &title[1..])})).collect();
-    let groups: Vec<Json> = (0..9_000).map(|n| json!({"value": format!("g{n:060}"), "type": "direct"})).collect();
+    let groups: Vec<Json> =
+        (0..9_000).map(|n| json!({"value": format!("g{n:060}"), "type": "direct"})).collect();
     let current = json!({"id": "u1", "userName": "kim", "active": true, "roles": roles, "groups": groups});
-    check(current.clone(), json!([{"op": "replace", "path": "active", "value": false}]), json!({"active": false}));
+    check(
+        current.clone(),
+        json!([{"op": "replace", "path": "active", "value": false}]),
+        json!({"active": false}),
+    );
     check(current.clone(), json!([{"op": "replace", "path": "title", "value": "y"}]), json!(413));
     check(current, json!([{"op": "replace", "path": "userName", "value": "al"}]), json!({"userName": "al"}));
 }

@@ -7,10 +7,10 @@ use directory::DirectoryError;
 use directory::group::MemberChange;
 use store::{Origin, Tx};
 
+use super::group;
 use super::noun::{Draft, Noun};
 use super::version::Condition;
 use super::wanted::{Budget, Wanted};
-use super::group;
 use crate::patch::{self, Change, Outcome, PatchOp};
 use crate::schema::Name;
 use crate::value::{Body, Tree};
@@ -85,7 +85,7 @@ impl Scim {
         let members = seen.members_changed(self, members).await?;
         let work = async |tx: &mut Tx| {
             let held = self.lock::<N>(tx, id, condition).await?;
-            let mut tree = self.tree(&held)?;
+            let mut tree = self.tree(&held, &Wanted::default())?;
             tree.put(None, &Name::from("groups"), current.get("groups").cloned());
             let (draft, ignored) = draft(&held, self.outcome::<N>(&tree, edit)?, members);
             let row = match draft {

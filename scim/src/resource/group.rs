@@ -45,7 +45,7 @@ impl Noun for Group {
 
     fn begin(_: &mut Tree) {}
 
-    fn restore(&self, _: &mut Tree) {}
+    fn restore(&self, _: &mut Tree, _: &Wanted) {}
 
     fn settle(_: &mut Tree) {}
 

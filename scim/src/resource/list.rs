@@ -57,7 +57,11 @@ impl Scim {
     /// # Errors
     /// `invalidFilter`, `invalidValue` for an unknown `sortBy`, `tooMany` when no index answers and the
     /// directory is big.
-    pub(crate) async fn list<N: Noun>(&self, caller: &Actor, query: &Query) -> Result<ListResponse, ScimError> {
+    pub(crate) async fn list<N: Noun>(
+        &self,
+        caller: &Actor,
+        query: &Query,
+    ) -> Result<ListResponse, ScimError> {
         let kind = N::kind(self);
         let filter = query.filter.as_ref().map(|filter| filter.bind(kind)).transpose()?;
         let unknown =
@@ -222,11 +226,12 @@ impl Scim {
     /// What can match at all; `None` when no index can say.
     async fn candidates<N: Noun>(&self, filter: Option<&Bound>) -> Result<Option<Candidates<N>>, ScimError> {
         let Some(keys) = filter.and_then(keys::<N>) else { return Ok(None) };
-        let mut candidates = Candidates::new();
+        let (mut candidates, mut budget) = (Candidates::new(), Budget::of_a_search());
         for key in keys {
-            match N::find(self.db(), &key, Budget::of_a_search().limit()).await? {
+            match N::find(self.db(), &key, budget.limit()).await? {
                 Found::Rows(rows) => candidates.extend(rows.into_iter().map(|row| (row.place(), Some(row)))),
                 Found::Places(places) => {
+                    budget.spend(places.len())?;
                     for place in places {
                         candidates.entry(place).or_insert(None);
                     }

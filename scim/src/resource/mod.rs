@@ -77,14 +77,14 @@ impl Scim {
         wanted: &Wanted,
         budget: &mut Budget,
     ) -> Result<Vec<Tree>, ScimError> {
-        let trees: Result<Vec<Tree>, StoreError> = rows.iter().map(|row| self.tree(row)).collect();
+        let trees: Result<Vec<Tree>, StoreError> = rows.iter().map(|row| self.tree(row, wanted)).collect();
         let mut trees = trees?;
         N::derive(self, rows, &mut trees, wanted, budget).await?;
         Ok(trees)
     }
 
     /// A resource without what is derived from other rows.
-    fn tree<N: Noun>(&self, row: &N) -> Result<Tree, StoreError> {
+    fn tree<N: Noun>(&self, row: &N, wanted: &Wanted) -> Result<Tree, StoreError> {
         let kind = N::kind(self);
         let document: Json = serde_json::from_str(row.document())
             .map_err(|why| StoreError::Inconsistent(format!("document of {}: {why}", row.id())))?;
@@ -93,7 +93,7 @@ impl Scim {
         for (name, value) in Tree::from_stored(kind, &document).entries().iter() {
             tree.set(name.clone(), value.clone());
         }
-        row.restore(&mut tree);
+        row.restore(&mut tree, wanted);
         tree.set("meta", self.meta(kind, row));
         Ok(tree)
     }

@@ -59,8 +59,9 @@ pub(crate) trait Noun: Sized + 'static {
 
     /// Sets what a new one has when the client is silent.
     fn begin(tree: &mut Tree);
-    /// Sets what a column says better than the document, so that it is seen and found.
-    fn restore(&self, tree: &mut Tree);
+    /// Sets what a column says better than the document: what must be seen whatever a client took away, and for
+    /// comparing everything.
+    fn restore(&self, tree: &mut Tree, wanted: &Wanted);
     /// Drops what is worked out anew at each answer.
     fn settle(tree: &mut Tree);
     /// Sets again what silence must not change.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use directory::{DirectoryError, fold};
 use directory::group::{MemberChange, membership};
 use directory::user::{self, Profile, User};
+use directory::{DirectoryError, fold};
 use kernel::Timestamp;
 use kernel::id::UserId;
 use store::{Db, StoreError, Tx};
@@ -48,8 +48,11 @@ impl Noun for User {
         }
     }
 
-    fn restore(&self, tree: &mut Tree) {
-        tree.set("active", Value::Boolean(self.active));
+    /// A client may take `active` away, which then counts as true. Whoever is disabled is shown as that.
+    fn restore(&self, tree: &mut Tree, wanted: &Wanted) {
+        if wanted.active || !self.active {
+            tree.set("active", Value::Boolean(self.active));
+        }
     }
 
     fn settle(tree: &mut Tree) {
@@ -63,7 +66,7 @@ impl Noun for User {
     /// enable anybody.
     fn keep(&self, tree: &mut Tree) {
         if tree.get("active").is_none() {
-            self.restore(tree);
+            self.restore(tree, &Wanted::default());
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) enum Members {
 /// What of other rows a tree shall hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
+    /// Of a user: whether it is active, also when a client took the attribute away.
+    pub(crate) active: bool,
     /// Of a user: the groups.
     pub(crate) groups: bool,
     /// Of a user: name and address of the manager.
@@ -35,7 +37,7 @@ impl Wanted {
     /// What an answer shows.
     pub(crate) fn shown(kind: &ResourceType, projection: &Projection) -> Self {
         let members = if projection.shows(kind, "members") { Members::All } else { Members::None };
-        Self { groups: projection.shows(kind, "groups"), manager: true, members }
+        Self { active: false, groups: projection.shows(kind, "groups"), manager: true, members }
     }
 
     /// What a filter and an order look at.
@@ -65,6 +67,7 @@ impl Wanted {
     /// `named`: the one element that it is about, when it is about one.
     fn add(&mut self, at: &Resolved, named: Option<&str>) {
         match &*at.attribute.name {
+            "active" => self.active = true,
             "groups" => self.groups = true,
             "manager" => self.manager = true,
             "members" => match (named, &mut self.members) {

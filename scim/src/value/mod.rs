@@ -156,6 +156,18 @@ impl Value {
         }
     }
 
+    /// What it costs to compare all texts in it by their folded form, in comparisons of short ones.
+    pub(crate) fn effort(&self) -> usize {
+        let of_text = |text: &str| if text.is_ascii() { text.len() / 64 } else { text.len() / 4 };
+        1 + match self {
+            Self::String(text) | Self::Reference(text) | Self::Binary(text) => of_text(text),
+            Self::Complex(object) => {
+                object.iter().filter_map(|(_, value)| value.as_text()).map(of_text).sum()
+            }
+            _ => 0,
+        }
+    }
+
     /// Roughly how many bytes it takes.
     pub(crate) fn weight(&self) -> usize {
         match self {

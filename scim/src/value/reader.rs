@@ -165,13 +165,7 @@ impl Reader {
         Ok(())
     }
 
-    fn unknown_part(
-        &mut self,
-        attribute: &Attribute,
-        object: &mut Object,
-        key: &str,
-        json: &Json,
-    ) {
+    fn unknown_part(&mut self, attribute: &Attribute, object: &mut Object, key: &str, json: &Json) {
         match self.stored {
             true => object.set(key, Value::Opaque(json.clone())),
             false => self.unknown(&format!("{}.{key}", attribute.name)),

@@ -82,7 +82,8 @@ async fn what_is_not_json_is_refused_as_syntax(house: &House) {
     for (method, path) in
         [("POST", "Users"), ("PUT", one.as_str()), ("PATCH", one.as_str()), ("POST", "Users/.search")]
     {
-        let twice = r#"{"schemas": [], "userName": "ada", "active": true, "active": false, "Operations": []}"#;
+        let twice =
+            r#"{"schemas": [], "userName": "ada", "active": true, "active": false, "Operations": []}"#;
         house.ask(house.request(method, path).set_payload(twice)).await.refused(400, "invalidSyntax");
         for body in
             ["", "{", "nonsense", "{\"userName\": \"\\ud800\"}", "[]", "\"text\"", "7", "\u{0}", &deep]
