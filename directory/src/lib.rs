@@ -4,8 +4,8 @@
 //! What it is not: it speaks no protocol. SCIM, OpenID Connect and door systems are rooms of their own, which
 //! meet only here and through the facts of [`facts`].
 //!
-//! A **rule** is what is true at a commit, without IO: `user::deactivate` ends sessions, grants, codes and
-//! takes credentials off every list, in the transaction of the deactivation. Whatever must leave the house is
+//! A **rule** is what is true at a commit, without IO: when `active` falls, `user::update` ends sessions,
+//! grants, codes and takes credentials off every list, in its own transaction. Whatever must leave the house is
 //! a sink's work and begins with the fact.
 //!
 //! To add a noun: a folder here, a migration, its facts in [`facts`].

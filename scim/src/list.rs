@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use directory::fold;
+use kernel::Timestamp;
 use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
@@ -10,7 +12,7 @@ use url::form_urlencoded;
 use crate::error::{ScimError, ScimType};
 use crate::filter::Filter;
 use crate::schema::{AttrPath, Resolved, ResourceType};
-use crate::value::{Projection, Tree, Value, fold, is_primary};
+use crate::value::{Projection, Tree, Value, is_primary};
 
 /// URN of the list message.
 pub const LIST_URN: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
@@ -97,16 +99,44 @@ fn paths(value: &str) -> Vec<AttrPath> {
     value.split(',').filter_map(|name| AttrPath::parse(name.trim())).collect()
 }
 
-/// How two resources stand in an ordered list (RFC 7644, section 3.4.2.3): by the primary or first value
-/// of a list, without case unless the attribute minds it, and what has no value comes last when ascending.
-#[must_use]
-pub fn compare(by: &Resolved, descending: bool, a: &Tree, b: &Tree) -> Ordering {
-    let compared = by.sub.as_ref().or_else(|| by.attribute.sub("value")).unwrap_or(&by.attribute);
-    let ascending = match (sort_value(by, a), sort_value(by, b)) {
-        (Some(a), Some(b)) => compare_values(compared.case_exact, a, b),
-        (a, b) => b.is_some().cmp(&a.is_some()),
-    };
-    if descending { ascending.reverse() } else { ascending }
+/// Where a resource stands in an ordered list (RFC 7644, section 3.4.2.3): by the primary or first value of a
+/// list, without case unless the attribute minds it, and what has no value comes last when ascending.
+///
+/// Made once for each resource: folding a text costs far more than comparing it.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(crate) enum SortKey {
+    Boolean(bool),
+    Integer(i64),
+    Decimal(f64),
+    At(Timestamp),
+    /// Folded, unless case matters.
+    Text(String),
+    Nowhere,
+}
+
+impl SortKey {
+    pub(crate) fn of(by: &Resolved, tree: &Tree) -> Self {
+        let compared = by.sub.as_ref().or_else(|| by.attribute.sub("value")).unwrap_or(&by.attribute);
+        match sort_value(by, tree) {
+            Some(Value::Boolean(truth)) => Self::Boolean(*truth),
+            Some(Value::Integer(number)) => Self::Integer(*number),
+            Some(Value::Decimal(number)) => Self::Decimal(*number),
+            Some(Value::DateTime(time)) => Self::At(time.at()),
+            Some(other) => match other.as_text() {
+                Some(text) if compared.case_exact => Self::Text(text.into()),
+                Some(text) => Self::Text(fold(text)),
+                None => Self::Nowhere,
+            },
+            None => Self::Nowhere,
+        }
+    }
+
+    /// How it stands to another of the same attribute.
+    pub(crate) fn order(&self, other: &Self, descending: bool) -> Ordering {
+        // Stored decimals are finite, so there always is an order.
+        let ascending = self.partial_cmp(other).unwrap_or(Ordering::Equal);
+        if descending { ascending.reverse() } else { ascending }
+    }
 }
 
 fn sort_value<'v>(by: &Resolved, tree: &'v Tree) -> Option<&'v Value> {
@@ -116,20 +146,6 @@ fn sort_value<'v>(by: &Resolved, tree: &'v Tree) -> Option<&'v Value> {
     match element {
         Value::Complex(parts) => parts.get(name),
         simple => Some(simple),
-    }
-}
-
-fn compare_values(case_exact: bool, a: &Value, b: &Value) -> Ordering {
-    match (a, b) {
-        (Value::Boolean(a), Value::Boolean(b)) => a.cmp(b),
-        (Value::Integer(a), Value::Integer(b)) => a.cmp(b),
-        (Value::Decimal(a), Value::Decimal(b)) => a.total_cmp(b),
-        (Value::DateTime(a), Value::DateTime(b)) => a.at().cmp(&b.at()),
-        _ => match (a.as_text(), b.as_text()) {
-            (Some(a), Some(b)) if case_exact => a.cmp(b),
-            (Some(a), Some(b)) => fold(a).cmp(&fold(b)),
-            _ => Ordering::Equal,
-        },
     }
 }
 

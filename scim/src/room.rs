@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use store::Db;
+use store::{Db, Ephemeral};
 use web::Issuer;
 
-use crate::Interop;
 use crate::discovery::Discovery;
 use crate::endpoint::ROOT;
 use crate::schema::{Registry, ResourceType};
-
-/// How every connection is read. Strict reading is for a setting of the connection, when it has one.
-pub(crate) const INTEROP: Interop = Interop::Lenient;
 
 /// The SCIM server over one directory. Cheap to clone; handlers find it as `actix_web::web::Data<Scim>`.
 #[derive(Clone)]
@@ -19,6 +15,7 @@ pub struct Scim(Arc<Room>);
 
 struct Room {
     db: Db,
+    ephemeral: Ephemeral,
     user: Arc<ResourceType>,
     group: Arc<ResourceType>,
     base: String,
@@ -26,19 +23,23 @@ struct Room {
 }
 
 impl Scim {
-    /// Serves the directory in this database. Addresses in answers begin with the issuer's.
+    /// Serves the directory in this database; `ephemeral` remembers where clients are in a list. Addresses in answers begin with the issuer's.
     #[must_use]
-    pub fn new(db: Db, issuer: Issuer) -> Self {
+    pub fn new(db: Db, ephemeral: Ephemeral, issuer: Issuer) -> Self {
         let registry = Registry::standard();
         let kind = |name| registry.resource_type(name).expect("the standard has users and groups").clone();
         let (user, group) = (kind("User"), kind("Group"));
         let base = issuer.url(ROOT);
         let discovery = Discovery::new(&registry, &base);
-        Self(Arc::new(Room { db, user, group, base, discovery }))
+        Self(Arc::new(Room { db, ephemeral, user, group, base, discovery }))
     }
 
     pub(crate) fn db(&self) -> &Db {
         &self.0.db
+    }
+
+    pub(crate) fn ephemeral(&self) -> &Ephemeral {
+        &self.0.ephemeral
     }
 
     pub(crate) fn user_type(&self) -> &ResourceType {

@@ -5,7 +5,6 @@ use std::sync::{Arc, LazyLock};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use crate::Interop;
 use crate::schema::{Registry, ResourceType};
 use crate::value::{Tree, read};
 
@@ -63,7 +62,7 @@ pub(crate) fn stored_user(json: &Json) -> Tree {
 
 /// A user as a client would create it.
 pub(crate) fn created_user(json: &Json) -> Tree {
-    read(user_type(), json, Interop::Strict).unwrap().tree
+    read(user_type(), json).unwrap().tree
 }
 
 /// Any JSON, with names that mean something among others.

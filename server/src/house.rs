@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher};
+use directory::group::ripple;
 use kernel::Ctx;
 use kernel::id::NodeId;
 use keys::{KeyRing, KeysError, RotationPolicy, SealingKeys};
@@ -178,11 +179,13 @@ impl House {
             self.issuer.as_str().to_owned(),
         );
         let configuration = bridge::configuration::Configuration::new(db());
+        let ripple = ripple::Ripple::new(db());
         let lane = |name: &str, workers: usize| Lane { workers, ..Lane::new(name) };
         work.spawn(self.systems.clone().run(db(), self.sealing.clone(), stop.clone()));
         work.spawn(lane(bridge::entitlement::SINK, 2).run(db(), Arc::new(entitlement), stop.clone()));
         work.spawn(lane(bridge::receipt::SINK, 2).run(db(), Arc::new(receipts), stop.clone()));
         work.spawn(lane(bridge::configuration::SINK, 1).run(db(), Arc::new(configuration), stop.clone()));
+        work.spawn(lane(ripple::SINK, 1).run(db(), Arc::new(ripple), stop.clone()));
         work.spawn(self.policies.clone().follow(stop.clone()));
         let node = NodeId::new(self.db.ctx());
         work.spawn(audit::follow(db(), self.keys.clone(), node, stop.clone()));
@@ -195,6 +198,11 @@ impl House {
         work.spawn(every(Duration::from_secs(60), "old sessions", stop.clone(), move || {
             let (db, lease) = (sessions.clone(), lease.clone());
             async move { sweep_sessions(&db, &lease).await.map_err(|error| error.to_string()) }
+        }));
+        let people = db();
+        work.spawn(every(Duration::from_secs(60), "mail addresses", stop.clone(), move || {
+            let db = people.clone();
+            async move { directory::user::email::fill(&db).await.map_err(|error| error.to_string()) }
         }));
         work.spawn(every(Duration::from_secs(60), "signing keys", stop.clone(), move || {
             let keys = keys.clone();

@@ -96,7 +96,11 @@ impl Rooms {
                 house.issuer.clone(),
                 house.config.idp()?,
             )),
-            scim: web::Data::new(scim::Scim::new(house.db.clone(), house.issuer.clone())),
+            scim: web::Data::new(scim::Scim::new(
+                house.db.clone(),
+                house.ephemeral.clone(),
+                house.issuer.clone(),
+            )),
         })
     }
 }

@@ -6,7 +6,8 @@ use kernel::id::{GroupId, UserId};
 use kernel::{Subject, Timestamp};
 use store::{Db, Fact, Sql, StoreError, Tx, Value, sql};
 
-use super::{Group, MEMBER_CHANGES, MemberChange, concerning};
+use super::ripple::{self, Concerned};
+use super::{Group, MEMBER_CHANGES, Member, MemberChange};
 use crate::facts::GroupChanged;
 use crate::{DirectoryError, name};
 
@@ -19,24 +20,8 @@ pub struct Belonging {
     pub group_id: GroupId,
     /// The group's name.
     pub group_name: String,
-}
-
-/// Groups in the order they were made, after `(created_at, id)`.
-pub async fn page(
-    db: &Db,
-    after: Option<(Timestamp, GroupId)>,
-    limit: i64,
-) -> Result<Vec<Group>, StoreError> {
-    let (at, id) =
-        after.map_or((Timestamp::from_millis(i64::MIN), String::new()), |(at, id)| (at, id.to_string()));
-    db.all(
-        sql!(
-            "SELECT id, version, display_name, external_id, document, created_at, updated_at FROM groups \
-             WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3"
-        ),
-        (at, id, limit),
-    )
-    .await
+    /// Whether the group itself names the user, and not only through another group.
+    pub direct: bool,
 }
 
 /// Groups that name this id as a direct member.
@@ -52,19 +37,148 @@ pub async fn containing(db: &Db, member: &str) -> Result<Vec<Group>, StoreError>
     .await
 }
 
-/// The groups of these users, by their names. As many parameters as users: at most some thousands.
+/// What a statement says of `belonging`: every group of these members, direct or through other groups. Pairs that
+/// are there already are not followed again, so groups that contain each other come to an end.
+fn belonging(members: usize) -> String {
+    format!(
+        "WITH RECURSIVE belonging (user_id, group_id) AS ( \
+         SELECT member_id, group_id FROM membership WHERE member_id IN ({}) UNION \
+         SELECT b.user_id, m.group_id FROM belonging b JOIN membership m ON m.member_id = b.group_id) ",
+        places(1, members)
+    )
+}
+
+/// `$first, …`, so many.
+fn places(first: usize, count: usize) -> String {
+    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// The groups of these users by their names, direct and through other groups. As many parameters as users: at most
+/// some thousands.
 pub async fn of_users(db: &Db, users: &[UserId]) -> Result<Vec<Belonging>, StoreError> {
+    of_users_up_to(db, users, i64::MAX).await
+}
+
+/// The same, `limit` at most.
+pub async fn of_users_up_to(db: &Db, users: &[UserId], limit: i64) -> Result<Vec<Belonging>, StoreError> {
     if users.is_empty() {
         return Ok(Vec::new());
     }
-    let places: Vec<String> = (1..=users.len()).map(|n| format!("${n}")).collect();
     let text = format!(
-        "SELECT m.member_id AS user_id, g.id AS group_id, g.display_name AS group_name FROM membership m \
-         JOIN groups g ON g.id = m.group_id WHERE m.member_id IN ({}) ORDER BY g.display_name_key",
-        places.join(", ")
+        "{}SELECT b.user_id, g.id AS group_id, g.display_name AS group_name, EXISTS (SELECT 1 FROM membership d \
+         WHERE d.group_id = b.group_id AND d.member_id = b.user_id) AS direct \
+         FROM belonging b JOIN groups g ON g.id = b.group_id ORDER BY g.display_name_key LIMIT ${}",
+        belonging(users.len()),
+        users.len() + 1
     );
-    let ids: Vec<Value> = users.iter().map(Value::from).collect();
-    db.all(Sql::assembled(text), ids).await
+    let values: Vec<Value> = users.iter().map(Value::from).chain([Value::from(limit)]).collect();
+    db.all(Sql::assembled(text), values).await
+}
+
+/// In how many groups each of these users is, direct and through other groups; those in none are left out.
+pub async fn counts_of_users(db: &Db, users: &[UserId]) -> Result<Vec<(UserId, i64)>, StoreError> {
+    if users.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = format!("{}SELECT user_id, COUNT(*) FROM belonging GROUP BY user_id", belonging(users.len()));
+    db.all(Sql::assembled(text), users.iter().map(Value::from).collect::<Vec<_>>()).await
+}
+
+/// A group and every group below it, as long as it exists.
+pub async fn below(db: &Db, group: GroupId) -> Result<Vec<GroupId>, StoreError> {
+    let text = sql!(
+        "WITH RECURSIVE below (id) AS (SELECT id FROM groups WHERE id = $1 UNION \
+         SELECT g.id FROM below b JOIN membership m ON m.group_id = b.id JOIN groups g ON g.id = m.member_id) \
+         SELECT id FROM below ORDER BY id"
+    );
+    let found: Vec<(GroupId,)> = db.all(text, (group,)).await?;
+    Ok(found.into_iter().map(|(id,)| id).collect())
+}
+
+/// The users of a group and of every group below it, with when they were made, in no order, `limit` at most.
+pub async fn users_within(
+    db: &Db,
+    group: GroupId,
+    limit: i64,
+) -> Result<Vec<(Timestamp, UserId)>, StoreError> {
+    let text = sql!(
+        "WITH RECURSIVE below (id) AS (SELECT id FROM groups WHERE id = $1 UNION \
+         SELECT g.id FROM below b JOIN membership m ON m.group_id = b.id JOIN groups g ON g.id = m.member_id) \
+         SELECT DISTINCT u.created_at, u.id FROM below b JOIN membership m ON m.group_id = b.id \
+         JOIN users u ON u.id = m.member_id AND u.deleted_at IS NULL LIMIT $2"
+    );
+    db.all(text, (group, limit)).await
+}
+
+/// How many direct members each of these groups has; those that have none are left out.
+pub async fn counts(db: &Db, groups: &[GroupId]) -> Result<Vec<(GroupId, i64)>, StoreError> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = format!(
+        "SELECT group_id, COUNT(*) FROM membership WHERE group_id IN ({}) GROUP BY group_id",
+        places(1, groups.len())
+    );
+    db.all(Sql::assembled(text), groups.iter().map(Value::from).collect::<Vec<_>>()).await
+}
+
+/// Which of these are direct members of which of those groups. As many parameters as both: at most some thousands.
+pub async fn among(
+    db: &Db,
+    groups: &[GroupId],
+    members: impl ExactSizeIterator<Item = &String>,
+) -> Result<Vec<(GroupId, String)>, StoreError> {
+    if groups.is_empty() || members.len() == 0 {
+        return Ok(Vec::new());
+    }
+    let text = format!(
+        "SELECT group_id, member_id FROM membership WHERE group_id IN ({}) AND member_id IN ({}) \
+         ORDER BY group_id, member_id",
+        places(1, groups.len()),
+        places(groups.len() + 1, members.len())
+    );
+    let values: Vec<Value> = groups.iter().map(Value::from).chain(members.map(Value::from)).collect();
+    db.all(Sql::assembled(text), values).await
+}
+
+/// Members of these groups, each group's in the order of their ids, `limit` at most of all.
+pub async fn of_groups(
+    db: &Db,
+    groups: &[GroupId],
+    limit: i64,
+) -> Result<Vec<(GroupId, Member)>, StoreError> {
+    if groups.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = format!(
+        "SELECT m.group_id, m.member_id, COALESCE(u.display_name, u.user_name), g.display_name FROM membership m \
+         LEFT JOIN users u ON u.id = m.member_id AND u.deleted_at IS NULL \
+         LEFT JOIN groups g ON g.id = m.member_id WHERE m.group_id IN ({}) \
+         ORDER BY m.group_id, m.member_id LIMIT ${}",
+        places(1, groups.len()),
+        groups.len() + 1
+    );
+    let values: Vec<Value> = groups.iter().map(Value::from).chain([Value::from(limit)]).collect();
+    let rows: Vec<(GroupId, String, Option<String>, Option<String>)> =
+        db.all(Sql::assembled(text), values).await?;
+    let member = |(group, member_id, user_display, group_display)| {
+        (group, Member { member_id, user_display, group_display })
+    };
+    Ok(rows.into_iter().map(member).collect())
+}
+
+/// Ids of direct members after one of them, `limit` at most.
+pub(super) async fn ids_after(
+    db: &Db,
+    group: GroupId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>, StoreError> {
+    let text = sql!(
+        "SELECT member_id FROM membership WHERE group_id = $1 AND member_id > $2 ORDER BY member_id LIMIT $3"
+    );
+    let page: Vec<(String,)> = db.all(text, (group, after, limit)).await?;
+    Ok(page.into_iter().map(|(id,)| id).collect())
 }
 
 /// Whether it has at least so many members. Counts no further.
@@ -91,26 +205,17 @@ pub async fn update_members(
 ) -> Result<Group, DirectoryError> {
     check(members)?;
     // Changes of one group take turns from here on: two that replace all members would add up otherwise.
-    let held: Option<Group> = tx
-        .opt(
-            sql!(
-                "UPDATE groups SET version = version WHERE id = $1 \
-                 RETURNING id, version, display_name, external_id, document, created_at, updated_at"
-            ),
-            (id,),
-        )
-        .await?;
-    let held = held.ok_or(DirectoryError::NotFound("group"))?;
+    let held = super::lock(tx, id).await?.ok_or(DirectoryError::NotFound("group"))?;
     let (added, removed) = change(tx, id, members).await?;
     if added.is_empty() && removed.is_empty() {
         return Ok(held);
     }
     touch(tx, id).await?;
-    let affected: Vec<String> = added.iter().chain(&removed).cloned().collect();
-    let revokes = !removed.is_empty();
-    let mut fact = Fact::new(id.subject(), &GroupChanged { attributes: Vec::new(), added, removed });
-    fact.revokes = revokes;
-    tx.record(concerning(fact, &affected));
+    let body = GroupChanged { attributes: Vec::new(), added, removed };
+    let mut fact = Fact::new(id.subject(), &body);
+    fact.revokes = !body.removed.is_empty();
+    let concerned = Concerned { joined: &body.added, left: &body.removed, who_stays: false };
+    ripple::record(tx, id, fact, concerned).await?;
     Ok(Group { version: held.version + 1, updated_at: tx.now(), ..held })
 }
 
@@ -152,6 +257,35 @@ pub(super) async fn all(tx: &mut Tx, group: GroupId) -> Result<Vec<String>, Stor
     Ok(members.into_iter().map(|(member,)| member).collect())
 }
 
+/// The first members, by their ids, so many at most.
+pub(super) async fn first(tx: &mut Tx, group: GroupId, limit: usize) -> Result<Vec<String>, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let text = sql!("SELECT member_id FROM membership WHERE group_id = $1 ORDER BY member_id LIMIT $2");
+    let members: Vec<(String,)> = tx.all(text, (group, limit)).await?;
+    Ok(members.into_iter().map(|(member,)| member).collect())
+}
+
+/// The groups that name this member, by their ids.
+pub(super) async fn naming(tx: &mut Tx, member: &str) -> Result<Vec<GroupId>, StoreError> {
+    let groups: Vec<(GroupId,)> = tx
+        .all(sql!("SELECT group_id FROM membership WHERE member_id = $1 ORDER BY group_id"), (member,))
+        .await?;
+    Ok(groups.into_iter().map(|(group,)| group).collect())
+}
+
+/// Remembers those who left until they are looked at again; see [`super::ripple`].
+pub(super) async fn depart(tx: &mut Tx, group: GroupId, members: &[String]) -> Result<(), StoreError> {
+    let tuple = |n: usize| format!("($1, ${})", n + 2);
+    let text = |count: usize| {
+        format!(
+            "INSERT INTO departure (group_id, member_id) VALUES {} \
+             ON CONFLICT (group_id, member_id) DO NOTHING RETURNING member_id",
+            (0..count).map(tuple).collect::<Vec<_>>().join(", ")
+        )
+    };
+    in_batches(tx, members.iter(), vec![group.into()], text).await.map(drop)
+}
+
 /// Raises the version of a group whose members changed.
 pub(super) async fn touch(tx: &mut Tx, group: GroupId) -> Result<(), StoreError> {
     let raise = sql!("UPDATE groups SET version = version + 1, updated_at = $2 WHERE id = $1");
@@ -160,11 +294,8 @@ pub(super) async fn touch(tx: &mut Tx, group: GroupId) -> Result<(), StoreError>
 
 /// Takes a user or group that is going out of every group, which each is another version by it.
 pub(crate) async fn forget(tx: &mut Tx, member: Subject) -> Result<(), StoreError> {
-    let groups: Vec<(GroupId,)> = tx
-        .all(sql!("SELECT group_id FROM membership WHERE member_id = $1 ORDER BY group_id"), (&member.id,))
-        .await?;
     // One after the other in one order: two who leave the same groups at once must not wait for each other.
-    for (group,) in groups {
+    for group in naming(tx, &member.id).await? {
         touch(tx, group).await?;
         tx.run(sql!("DELETE FROM membership WHERE group_id = $1 AND member_id = $2"), (group, &member.id))
             .await?;
@@ -201,10 +332,9 @@ async fn remove<'a>(
     members: impl Iterator<Item = &'a String>,
 ) -> Result<Vec<String>, StoreError> {
     in_batches(tx, members, vec![group.into()], |count| {
-        let places: Vec<String> = (0..count).map(|n| format!("${}", n + 2)).collect();
         format!(
             "DELETE FROM membership WHERE group_id = $1 AND member_id IN ({}) RETURNING member_id",
-            places.join(", ")
+            places(2, count)
         )
     })
     .await

@@ -1,15 +1,18 @@
-//! A set of users. Membership is a table of its own: adding one member never reads the others.
+//! A set of users, and of other groups, whose users it then has, too. Membership is a table of its own: adding one
+//! member never reads the others.
 
 pub mod membership;
+pub mod ripple;
 
 use std::collections::BTreeSet;
 
 use kernel::Timestamp;
-use kernel::id::{GroupId, UserId};
-use store::{Address, Db, Fact, Sql, StoreError, Tx, sql};
+use kernel::id::GroupId;
+use store::{Db, Fact, Sql, StoreError, Tx, sql};
 
 use crate::facts::{GroupChanged, GroupCreated, GroupDeleted};
 use crate::{DirectoryError, fold, name};
+use ripple::Concerned;
 
 /// A group without its members.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -104,7 +107,25 @@ pub async fn by_external_id(db: &Db, external_id: &str) -> Result<Vec<Group>, St
     .await
 }
 
-/// Groups in the order they were made, by position.
+/// Groups in the order they were made, after `(created_at, id)`.
+pub async fn page(
+    db: &Db,
+    after: Option<(Timestamp, GroupId)>,
+    limit: i64,
+) -> Result<Vec<Group>, StoreError> {
+    let (at, id) =
+        after.map_or((Timestamp::from_millis(i64::MIN), String::new()), |(at, id)| (at, id.to_string()));
+    db.all(
+        sql!(
+            "SELECT id, version, display_name, external_id, document, created_at, updated_at FROM groups \
+             WHERE (created_at, id) > ($1, $2) ORDER BY created_at, id LIMIT $3"
+        ),
+        (at, id, limit),
+    )
+    .await
+}
+
+/// Groups in the same order, by position.
 pub async fn page_at(db: &Db, offset: i64, limit: i64) -> Result<Vec<Group>, StoreError> {
     db.all(
         sql!(
@@ -124,30 +145,20 @@ pub async fn count(db: &Db) -> Result<i64, StoreError> {
 
 /// Members in the order of their ids, `limit` at most.
 pub async fn members(db: &Db, id: GroupId, limit: i64) -> Result<Vec<Member>, StoreError> {
-    db.all(
+    let members = membership::of_groups(db, &[id], limit).await?;
+    Ok(members.into_iter().map(|(_, member)| member).collect())
+}
+
+/// The group as it stays until this transaction ends: others who would change it wait.
+pub async fn lock(tx: &mut Tx, id: GroupId) -> Result<Option<Group>, StoreError> {
+    tx.opt(
         sql!(
-            "SELECT m.member_id, COALESCE(u.display_name, u.user_name) AS user_display, \
-             g.display_name AS group_display FROM membership m \
-             LEFT JOIN users u ON u.id = m.member_id AND u.deleted_at IS NULL \
-             LEFT JOIN groups g ON g.id = m.member_id WHERE m.group_id = $1 ORDER BY m.member_id LIMIT $2"
+            "UPDATE groups SET version = version WHERE id = $1 \
+             RETURNING id, version, display_name, external_id, document, created_at, updated_at"
         ),
-        (id, limit),
+        (id,),
     )
     .await
-}
-
-/// How many members it has.
-pub async fn count_members(db: &Db, id: GroupId) -> Result<i64, StoreError> {
-    let (count,): (i64,) = db.one(sql!("SELECT COUNT(*) FROM membership WHERE group_id = $1"), (id,)).await?;
-    Ok(count)
-}
-
-/// Whether it has this direct member.
-pub async fn has_member(db: &Db, id: GroupId, member: &str) -> Result<bool, StoreError> {
-    let found: Option<(String,)> = db
-        .opt(sql!("SELECT member_id FROM membership WHERE group_id = $1 AND member_id = $2"), (id, member))
-        .await?;
-    Ok(found.is_some())
 }
 
 /// Makes a group with its first members.
@@ -189,7 +200,8 @@ pub async fn create(
     .await?;
     let (added, _) = membership::change(tx, group.id, &joining).await?;
     let body = GroupCreated { display_name: group.display_name.clone(), members: added.clone() };
-    tx.record(concerning(Fact::new(group.id.subject(), &body), &added));
+    let concerned = Concerned { joined: &added, ..Concerned::default() };
+    ripple::record(tx, group.id, Fact::new(group.id.subject(), &body), concerned).await?;
     Ok(group)
 }
 
@@ -232,16 +244,13 @@ pub async fn update(
         }
         membership::touch(tx, seen.id).await?;
     }
-    let mut concerned: BTreeSet<String> = added.iter().chain(&removed).cloned().collect();
     // Policies know a group by its name.
     let renamed = group.display_name != seen.display_name;
-    if renamed {
-        concerned.extend(membership::all(tx, seen.id).await?);
-    }
-    let revokes = renamed || !removed.is_empty();
-    let mut fact = Fact::new(seen.id.subject(), &GroupChanged { attributes: changed, added, removed });
-    fact.revokes = revokes;
-    tx.record(concerning(fact, &concerned));
+    let body = GroupChanged { attributes: changed, added, removed };
+    let mut fact = Fact::new(seen.id.subject(), &body);
+    fact.revokes = renamed || !body.removed.is_empty();
+    let concerned = Concerned { joined: &body.added, left: &body.removed, who_stays: renamed };
+    ripple::record(tx, seen.id, fact, concerned).await?;
     Ok(group)
 }
 
@@ -273,23 +282,32 @@ async fn write(tx: &mut Tx, over: i64, group: &Group) -> Result<(), StoreError> 
 /// # Errors
 /// [`DirectoryError::VersionMismatch`].
 pub async fn delete(tx: &mut Tx, seen: &Group) -> Result<(), DirectoryError> {
-    tx.run_versioned(HOLD, (seen.id, seen.version)).await?;
+    hold_with_those_above(tx, seen).await?;
     let members = membership::all(tx, seen.id).await?;
     tx.run(sql!("DELETE FROM membership WHERE group_id = $1"), (seen.id,)).await?;
     membership::forget(tx, seen.id.subject()).await?;
     tx.run(sql!("DELETE FROM groups WHERE id = $1"), (seen.id,)).await?;
-    let fact = Fact::new(seen.id.subject(), &GroupDeleted { members: members.clone() });
-    tx.record(concerning(fact, &members));
+    let body = GroupDeleted { members };
+    let concerned = Concerned { left: &body.members, ..Concerned::default() };
+    ripple::record(tx, seen.id, Fact::new(seen.id.subject(), &body), concerned).await?;
     Ok(())
 }
 
-/// Membership decides entitlement: every user whom the fact concerns is looked at again.
-fn concerning<'a>(mut fact: Fact, members: impl IntoIterator<Item = &'a String>) -> Fact {
-    let revokes = fact.revokes;
-    for user in members.into_iter().filter_map(|member| member.parse::<UserId>().ok()) {
-        fact = fact
-            .about(user.subject())
-            .to(Address::reconcile(ENTITLEMENT_SINK, user.subject()).revoking(revokes));
+/// Takes the rows of a group and of those that name it in the order of their ids, as a user who leaves them does:
+/// otherwise each could wait for the other.
+async fn hold_with_those_above(tx: &mut Tx, seen: &Group) -> Result<(), StoreError> {
+    let id = seen.id.to_string();
+    let above = membership::naming(tx, &id).await?;
+    let rows: BTreeSet<GroupId> = above.iter().copied().chain([seen.id]).collect();
+    for row in rows {
+        match row == seen.id {
+            true => tx.run_versioned(HOLD, (seen.id, seen.version)).await?,
+            false => drop(lock(tx, row).await?),
+        }
     }
-    fact
+    // One more names it by now: it would be taken out of order.
+    match membership::naming(tx, &id).await? == above {
+        true => Ok(()),
+        false => Err(StoreError::Conflict),
+    }
 }

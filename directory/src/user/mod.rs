@@ -1,9 +1,10 @@
 //! A person's account.
 
+pub mod email;
 pub(crate) mod ending;
 mod principal;
 
-use kernel::id::UserId;
+use kernel::id::{GroupId, UserId};
 use kernel::{Ctx, Timestamp};
 use store::{Db, Fact, Sql, StoreError, Tx, Value, sql};
 
@@ -82,12 +83,14 @@ pub async fn get(db: &Db, id: UserId) -> Result<Option<User>, StoreError> {
     .await
 }
 
-/// The same inside a transaction.
-pub async fn get_in(tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
+/// The account as it stays until this transaction ends: others who would change it wait. For whoever was overtaken
+/// too often; costs everybody else their turn.
+pub async fn lock(tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
     tx.opt(
         sql!(
-            "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
-             created_at, updated_at FROM users WHERE id = $1 AND deleted_at IS NULL"
+            "UPDATE users SET version = version WHERE id = $1 AND deleted_at IS NULL \
+             RETURNING id, version, user_name, external_id, display_name, email, department, title, active, \
+             document, created_at, updated_at"
         ),
         (id,),
     )
@@ -116,6 +119,20 @@ pub async fn by_external_id(db: &Db, external_id: &str) -> Result<Option<User>, 
         (external_id,),
     )
     .await
+}
+
+/// The accounts of these ids that are not deleted, in no order. As many parameters: at most some thousands.
+pub async fn of_ids(db: &Db, ids: &[UserId]) -> Result<Vec<User>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let places: Vec<String> = (1..=ids.len()).map(|n| format!("${n}")).collect();
+    let text = format!(
+        "SELECT id, version, user_name, external_id, display_name, email, department, title, active, document, \
+         created_at, updated_at FROM users WHERE deleted_at IS NULL AND id IN ({})",
+        places.join(", ")
+    );
+    db.all(Sql::assembled(text), ids.iter().map(Value::from).collect::<Vec<_>>()).await
 }
 
 /// Accounts in the order they were made, after `(created_at, id)`.
@@ -165,16 +182,11 @@ pub async fn names(db: &Db, ids: &[UserId]) -> Result<Vec<(UserId, String)>, Sto
     db.all(Sql::assembled(text), ids).await
 }
 
-/// Groups that name the user as a direct member: `(id, display name)`.
-pub async fn groups(db: &Db, id: UserId) -> Result<Vec<(String, String)>, StoreError> {
-    db.all(
-        sql!(
-            "SELECT g.id, g.display_name FROM membership m JOIN groups g ON g.id = m.group_id \
-             WHERE m.member_id = $1 ORDER BY g.display_name_key"
-        ),
-        (id,),
-    )
-    .await
+/// The groups that the user belongs to, `(id, display name)`, by name: those that name the user, and those that
+/// name one of these groups, however deep. What policy knows as the user's groups.
+pub async fn all_groups(db: &Db, id: UserId) -> Result<Vec<(GroupId, String)>, StoreError> {
+    let belongings = group::membership::of_users(db, &[id]).await?;
+    Ok(belongings.into_iter().map(|belonging| (belonging.group_id, belonging.group_name)).collect())
 }
 
 /// Makes an account.
@@ -187,8 +199,8 @@ pub async fn create(tx: &mut Tx, profile: &Profile) -> Result<User, DirectoryErr
     tx.run(
         sql!(
             "INSERT INTO users (id, version, user_name, user_name_key, external_id, display_name, email, department, \
-             title, active, document, created_at, updated_at) \
-             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)"
+             title, active, document, created_at, updated_at, emails_kept) \
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, TRUE)"
         ),
         (
             user.id,
@@ -205,6 +217,7 @@ pub async fn create(tx: &mut Tx, profile: &Profile) -> Result<User, DirectoryErr
         ),
     )
     .await?;
+    email::follow(tx, user.id, "", &user.document).await?;
     tx.record(Fact::new(
         user.id.subject(),
         &UserCreated { user_name: user.user_name.clone(), active: user.active },
@@ -293,6 +306,7 @@ pub async fn update(
     }
     let user = User { version: seen.version + 1, updated_at: tx.now(), ..same };
     write(tx, seen.version, &user).await?;
+    email::follow(tx, user.id, &seen.document, &user.document).await?;
     match (seen.active, user.active) {
         (true, false) => {
             let ended = ending::end_everything(tx, user.id, ending::Finality::Suspend).await?;
@@ -353,6 +367,7 @@ pub async fn delete(tx: &mut Tx, seen: &User) -> Result<(), DirectoryError> {
     .await?;
     let ended = ending::end_everything(tx, seen.id, ending::Finality::Revoke).await?;
     tx.run(sql!("DELETE FROM authenticator WHERE user_id = $1"), (seen.id,)).await?;
+    email::forget(tx, seen.id).await?;
     group::membership::forget(tx, seen.id.subject()).await?;
     let credentials = ended.credentials.clone();
     let fact = Fact::new(seen.id.subject(), &UserDeleted { ended });

@@ -10,13 +10,13 @@
 use kernel::Principal;
 use kernel::id::GroupId;
 use serde_json::Value;
-use store::{Db, StoreError, sql};
+use store::{Db, StoreError};
 
 use super::User;
 
 /// The user with everything that policies may ask about.
 pub async fn principal(db: &Db, user: &User) -> Result<Principal, StoreError> {
-    let groups = groups_within(db, user).await?;
+    let groups = super::all_groups(db, user.id).await?;
     let document = document(user);
     Ok(Principal {
         id: user.id.to_string(),
@@ -27,23 +27,6 @@ pub async fn principal(db: &Db, user: &User) -> Result<Principal, StoreError> {
         title: user.title.clone(),
         employee_type: document["userType"].as_str().map(str::to_owned),
     })
-}
-
-/// `(id, display name)` of every group that the user is in, directly or through other groups.
-///
-/// Each group is followed once, so groups that contain each other end it, and it is never longer than there are
-/// groups. No depth is cut off: a policy that forbids must not stop at one.
-async fn groups_within(db: &Db, user: &User) -> Result<Vec<(GroupId, String)>, StoreError> {
-    db.all(
-        sql!(
-            "WITH RECURSIVE containing (group_id) AS ( \
-             SELECT group_id FROM membership WHERE member_id = $1 UNION \
-             SELECT m.group_id FROM containing c JOIN membership m ON m.member_id = c.group_id) \
-             SELECT id, display_name FROM groups WHERE id IN (SELECT group_id FROM containing) ORDER BY id"
-        ),
-        (user.id,),
-    )
-    .await
 }
 
 /// Ids and display names. A display name that reads as an id is left out: nobody takes another group's place

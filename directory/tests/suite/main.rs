@@ -11,6 +11,7 @@ mod people;
 
 mod credentials;
 mod declarations;
+mod emails;
 mod ending;
 mod facts;
 mod groups;
@@ -18,5 +19,6 @@ mod model;
 mod principals;
 mod queries;
 mod races;
+mod ripple;
 mod sessions;
 mod users;

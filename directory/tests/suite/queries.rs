@@ -7,10 +7,9 @@ use store::Sql;
 
 use crate::house::House;
 
-/// Tables that hold a handful of rows, however large the company is.
+/// Tables that hold a handful of rows, however large the company is; `below` is what a recursion has just found.
 const SMALL: [&str; 10] = [
-    // No table: the groups of one user, as a statement finds them.
-    "containing",
+    "below",
     "client",
     "scim_connection",
     "policy",
@@ -23,11 +22,19 @@ const SMALL: [&str; 10] = [
 ];
 
 /// What reads much because it answers much, each with the reason why that is no harm.
-const KNOWN: [(&str, &str); 4] = [
+const KNOWN: [(&str, &str); 6] = [
     ("SELECT COUNT(*) FROM users WHERE deleted_at IS NULL", "a list's totalResults, from the index alone"),
     ("SELECT COUNT(*) FROM groups", "a list's totalResults, from the index alone"),
     ("FROM users WHERE deleted_at IS NULL ORDER BY created_at, id LIMIT $1 OFFSET $2", "SCIM's startIndex"),
     ("FROM groups ORDER BY created_at, id LIMIT $1 OFFSET $2", "SCIM's startIndex"),
+    (
+        "SELECT id FROM users WHERE NOT emails_kept AND deleted_at IS NULL LIMIT 1",
+        "an index of those still to do, and one of them",
+    ),
+    (
+        "WHERE NOT emails_kept AND deleted_at IS NULL ORDER BY id LIMIT $1) RETURNING id, document",
+        "an index of those still to do, a page of them",
+    ),
 ];
 
 on_both_engines! {

@@ -42,8 +42,8 @@ async fn an_account_reads_back_as_it_was_written(house: House) {
     assert_eq!(user::get(db, user.id).await.unwrap().as_ref(), Some(&user));
     assert_eq!(user::by_user_name(db, "zoË").await.unwrap().as_ref(), Some(&user));
     assert_eq!(user::by_external_id(db, "E-1").await.unwrap().as_ref(), Some(&user));
-    let inside = change::<_, DirectoryError>(db, async |tx| Ok(user::get_in(tx, user.id).await?)).await;
-    assert_eq!(inside.unwrap().as_ref(), Some(&user));
+    let locked = change::<_, DirectoryError>(db, async |tx| Ok(user::lock(tx, user.id).await?)).await;
+    assert_eq!(locked.unwrap().as_ref(), Some(&user));
     assert_eq!(user.roles(), ["dispatcher"]);
 
     house.advance(std::time::Duration::from_secs(1));
@@ -221,6 +221,7 @@ async fn roles_come_from_the_document_whatever_it_is(house: House) {
         ("{}", vec![]),
         (r#"{"roles":[{"value":"a"},{"value":"b","primary":true}]}"#, vec!["a", "b"]),
         (r#"{"roles":[{"display":"no value"}]}"#, vec![]),
+        (r#"{"roles":[{"value":"a"},{"display":"no value"},{"value":null},{"value":"b"}]}"#, vec!["a", "b"]),
         (r#"{"roles":"x"}"#, vec![]),
         ("[", vec![]),
     ]

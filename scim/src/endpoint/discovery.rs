@@ -4,7 +4,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use web::Prebuilt;
 
-use super::request::{id, query};
+use super::request::{has_filter, id};
 use crate::resource::not_found;
 use crate::{Scim, ScimError};
 
@@ -33,7 +33,7 @@ pub(super) async fn schema(room: Data<Scim>, request: HttpRequest) -> Result<Htt
 
 /// Other parameters are ignored here; a filter must be refused, since ignoring it would answer wrongly.
 fn answer(request: &HttpRequest, document: Option<&Prebuilt>) -> Result<HttpResponse, ScimError> {
-    if query(request).map_or(true, |query| query.filter.is_some()) {
+    if has_filter(request) {
         return Err(ScimError::plain(403, "discovery cannot be filtered: read it whole"));
     }
     let document = document.ok_or_else(|| not_found("document"))?;

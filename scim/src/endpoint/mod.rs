@@ -17,11 +17,10 @@ use web::{Method, Route, Visibility};
 
 use crate::answer::refuse;
 use crate::resource::Noun;
+use crate::value::MAX_BODY_BYTES;
 
 /// Where everything is.
 pub(crate) const ROOT: &str = "/scim/v2";
-/// Most bytes of a request body: some ten thousand members.
-const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 /// The rows of the route table. Handlers want `actix_web::web::Data<Scim>`.
 #[must_use]
@@ -34,6 +33,8 @@ pub fn routes() -> Vec<Route> {
         public("/scim/v2/Schemas/{id}", || to(discovery::schema)),
         with_body(Method::Post, "/scim/v2/.search", || to(resource::search_everything)),
     ];
+    let methods = [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete];
+    routes.extend(methods.map(|method| closed(method, "/scim/v2/Me", || to(resource::me))));
     routes.extend(of::<User>("/scim/v2/Users", "/scim/v2/Users/.search", "/scim/v2/Users/{id}"));
     routes.extend(of::<Group>("/scim/v2/Groups", "/scim/v2/Groups/.search", "/scim/v2/Groups/{id}"));
     routes

@@ -25,6 +25,12 @@ pub(super) fn query(request: &HttpRequest) -> Result<Query, ScimError> {
     Query::parse(request.query_string())
 }
 
+/// Whether the address holds a filter, in whatever form.
+pub(super) fn has_filter(request: &HttpRequest) -> bool {
+    let mut parameters = form_urlencoded::parse(request.query_string().as_bytes());
+    parameters.any(|(name, value)| name.eq_ignore_ascii_case("filter") && !value.is_empty())
+}
+
 /// The query in the body of a search (RFC 7644, section 3.4.3).
 pub(super) fn search(body: &Json) -> Result<Query, ScimError> {
     let entries = body

@@ -10,38 +10,37 @@ use super::caller::Caller;
 use super::request::{condition, has, id, json, query, search as search_query};
 use crate::answer::{self, IGNORED};
 use crate::resource::{Done, Edit, Noun, Wanted, tag};
-use crate::room::INTEROP;
 use crate::value::{Projection, read};
 use crate::{Scim, ScimError, patch as operations};
 
 type Answer = Result<HttpResponse, ScimError>;
 
 /// `GET /Users`
-pub(super) async fn list<N: Noun>(room: Data<Scim>, _: Caller, request: HttpRequest) -> Answer {
-    let page = room.list::<N>(&query(&request)?).await?;
+pub(super) async fn list<N: Noun>(room: Data<Scim>, caller: Caller, request: HttpRequest) -> Answer {
+    let page = room.list::<N>(&caller.origin.actor, &query(&request)?).await?;
     Ok(answer::json(&mut HttpResponse::Ok(), &page))
 }
 
 /// `POST /Users/.search`
 pub(super) async fn search<N: Noun>(
     room: Data<Scim>,
-    _: Caller,
+    caller: Caller,
     request: HttpRequest,
     body: Result<Body, BodyError>,
 ) -> Answer {
     let query = search_query(&json(&request, body)?)?;
-    Ok(answer::json(&mut HttpResponse::Ok(), &room.list::<N>(&query).await?))
+    Ok(answer::json(&mut HttpResponse::Ok(), &room.list::<N>(&caller.origin.actor, &query).await?))
 }
 
 /// `POST /.search`
 pub(super) async fn search_everything(
     room: Data<Scim>,
-    _: Caller,
+    caller: Caller,
     request: HttpRequest,
     body: Result<Body, BodyError>,
 ) -> Answer {
     let query = search_query(&json(&request, body)?)?;
-    Ok(answer::json(&mut HttpResponse::Ok(), &room.list_everything(&query).await?))
+    Ok(answer::json(&mut HttpResponse::Ok(), &room.list_everything(&caller.origin.actor, &query).await?))
 }
 
 /// `GET /Users/{id}`
@@ -64,7 +63,7 @@ pub(super) async fn create<N: Noun>(
 ) -> Answer {
     let kind = N::kind(&room);
     let projection = query(&request)?.projection(kind);
-    let body = read(kind, &json(&request, body)?, INTEROP)?;
+    let body = read(kind, &json(&request, body)?)?;
     let done: Done<N> = room.create(&caller.origin, body).await?;
     let shown = one(&room, &done.row, &projection).await?;
     let mut answer = HttpResponse::Created();
@@ -81,7 +80,7 @@ pub(super) async fn replace<N: Noun>(
 ) -> Answer {
     let kind = N::kind(&room);
     let projection = query(&request)?.projection(kind);
-    let edit = Edit::Replace(read(kind, &json(&request, body)?, INTEROP)?);
+    let edit = Edit::Replace(read(kind, &json(&request, body)?)?);
     let done = room.change(&caller.origin, id(&request), &edit, &condition(&request)).await?;
     changed::<N>(&room, &caller, &done, &projection).await
 }
@@ -96,7 +95,7 @@ pub(super) async fn patch<N: Noun>(
 ) -> Answer {
     let kind = N::kind(&room);
     let projection = query(&request)?.projection(kind);
-    let edit = Edit::Patch(operations::read(&json(&request, body)?, INTEROP)?);
+    let edit = Edit::Patch(operations::read(&json(&request, body)?)?);
     let done: Done<N> = room.change(&caller.origin, id(&request), &edit, &condition(&request)).await?;
     if done.row.is_small(room.db(), &Wanted::shown(kind, &projection)).await? {
         return changed(&room, &caller, &done, &projection).await;
@@ -109,6 +108,11 @@ pub(super) async fn patch<N: Noun>(
 pub(super) async fn delete<N: Noun>(room: Data<Scim>, caller: Caller, request: HttpRequest) -> Answer {
     room.delete::<N>(&caller.origin, id(&request), &condition(&request)).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// `/Me` (RFC 7644, section 3.11): a connection is nobody's.
+pub(super) async fn me(_: Caller) -> Answer {
+    Err(ScimError::plain(501, "this connection stands for no user: ask /Users for one by userName"))
 }
 
 async fn changed<N: Noun>(room: &Scim, caller: &Caller, done: &Done<N>, projection: &Projection) -> Answer {

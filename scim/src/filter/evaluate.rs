@@ -3,9 +3,11 @@
 use std::cell::LazyCell;
 use std::cmp::Ordering;
 
+use directory::fold;
+
 use super::{Bound, Filter, Literal, Op};
 use crate::schema::{Resolved, ResourceType};
-use crate::value::{Tree, Value, fold};
+use crate::value::{Tree, Value};
 
 impl Bound {
     /// Whether the resource matches. What is not in the tree, as members are not, counts as absent;

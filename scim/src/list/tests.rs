@@ -95,7 +95,8 @@ fn sorting_minds_case_primary_and_absence_as_rfc_7644_section_3_4_2_3_says() {
     ] {
         let by_path = user_type().resolve_attribute(&AttrPath::parse(by).unwrap()).unwrap();
         let mut trees: Vec<Tree> = users.iter().map(stored_user).collect();
-        trees.sort_by(|a, b| compare(&by_path, descending, a, b));
+        let key = |tree: &Tree| SortKey::of(&by_path, tree);
+        trees.sort_by(|a, b| key(a).order(&key(b), descending));
         let names: Vec<&str> = trees.iter().map(|tree| tree.text("userName").unwrap()).collect();
         assert_eq!(names.join(" "), want, "{by}");
     }

@@ -31,22 +31,6 @@ pub struct Delta {
     pub secrets: Vec<SecretChange>,
 }
 
-impl Delta {
-    /// Whether nothing is to be done. Members that are added twice or removed in vain are only known to the
-    /// store, which must not move the version for them either.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        let members = self.members.as_ref().is_none_or(MemberDelta::is_empty);
-        self.changes.is_empty() && self.secrets.is_empty() && members
-    }
-
-    /// The change of an attribute by its canonical path: `active`, `urn:…:User:department`.
-    #[must_use]
-    pub fn change(&self, path: &str) -> Option<&Change> {
-        self.changes.iter().find(|change| change.path() == path)
-    }
-}
-
 /// An attribute that differs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
@@ -150,10 +134,25 @@ pub(super) fn conclude(
         });
     }
     check_required(kind, current, tree)?;
-    if tree.entries().weight() > MAX_TREE_BYTES && !outcome.delta.changes.is_empty() {
+    check_weight(kind, current, tree)?;
+    Ok(outcome)
+}
+
+/// Only what this request adds is refused: somebody who is at the limit must remain changeable, and above all
+/// be deactivated. What clients may not set (`meta`, the groups of a user) weighs nothing.
+fn check_weight(kind: &ResourceType, current: &Tree, tree: &Tree) -> Result<(), ScimError> {
+    let after = weight(kind, tree);
+    if after > MAX_TREE_BYTES && after > weight(kind, current) {
         return Err(ScimError::plain(413, format!("a resource has at most {MAX_TREE_BYTES} bytes")));
     }
-    Ok(outcome)
+    Ok(())
+}
+
+fn weight(kind: &ResourceType, tree: &Tree) -> usize {
+    let is_set_by_clients =
+        |name: &str| kind.attribute(name).is_none_or(|attribute| !attribute.is_read_only());
+    let entries = tree.entries().iter().filter(|(name, _)| is_set_by_clients(name));
+    entries.map(|(name, value)| name.len() + value.weight()).sum()
 }
 
 fn check_change(

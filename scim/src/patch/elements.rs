@@ -41,7 +41,7 @@ pub(super) fn edit(
         (None, None) => list.whole(reader, edit)?,
         (None, Some(sub)) => list.part_of_all(reader, sub, edit)?,
         (Some(filter), sub) => {
-            reader.spend(filter.terms().saturating_mul(list.elements.len()))?;
+            reader.spend(filter.terms().saturating_mul(list.effort()))?;
             list.selected(reader, filter, sub, edit)?;
         }
     }
@@ -50,6 +50,11 @@ pub(super) fn edit(
 }
 
 impl List<'_> {
+    /// What it costs to compare something with every element.
+    fn effort(&self) -> usize {
+        self.elements.iter().map(Value::effort).sum()
+    }
+
     fn whole(&mut self, reader: &mut Reader, edit: Edit<'_>) -> Result<(), ScimError> {
         match edit {
             Edit::Remove(None) => self.elements.clear(),
@@ -57,7 +62,7 @@ impl List<'_> {
             Edit::Replace(json) => self.elements = reader.elements(self.attribute, json)?,
             Edit::Add(json) => {
                 for element in reader.elements(self.attribute, json)? {
-                    reader.spend(self.elements.len())?;
+                    reader.spend(self.effort() + self.elements.len() * element.effort())?;
                     self.add(element);
                 }
             }
@@ -86,8 +91,8 @@ impl List<'_> {
     /// Entra ID removes by a list of values: those go, no others.
     fn remove_listed(&mut self, reader: &mut Reader, json: &Json) -> Result<(), ScimError> {
         for item in items(json) {
-            reader.spend(self.elements.len())?;
             if let Some(wanted) = reader.single(self.attribute, item)? {
+                reader.spend(self.effort() + self.elements.len() * wanted.effort())?;
                 self.elements.retain(|known| !is_same(self.attribute, known, &wanted));
             }
         }
@@ -137,9 +142,6 @@ impl List<'_> {
             (Edit::Replace(json), None) if is_nothing(json) => self.drop_elements(&chosen),
             (Edit::Replace(json), Some(sub)) if is_nothing(json) => self.clear_part(&chosen, sub),
             (Edit::Add(json) | Edit::Replace(json), _) if chosen.is_empty() => {
-                if matches!(edit, Edit::Replace(_)) && !reader.is_lenient() {
-                    return Err(self.no_target());
-                }
                 self.create(reader, filter, sub, json)?;
             }
             (Edit::Add(json) | Edit::Replace(json), Some(sub)) => {
@@ -186,6 +188,7 @@ impl List<'_> {
             self.clear_part(chosen, sub);
             return Ok(());
         };
+        reader.spend_copying(&value, chosen.len())?;
         for at in chosen {
             if let Value::Complex(object) = &mut self.elements[*at] {
                 object.set(sub.name.clone(), value.clone());
@@ -198,6 +201,7 @@ impl List<'_> {
     /// Adds parts to the chosen elements.
     fn complete(&mut self, reader: &mut Reader, chosen: &[usize], json: &Json) -> Result<(), ScimError> {
         let json = only_element(json);
+        reader.spend_merging(json, chosen.len())?;
         for at in chosen {
             match &mut self.elements[*at] {
                 Value::Complex(object) => reader.merge(self.attribute, object, json)?,
@@ -227,6 +231,7 @@ impl List<'_> {
             }
             (element, new) => *element = new,
         }
+        reader.spend_copying(&element, chosen.len())?;
         chosen.iter().for_each(|at| self.elements[*at] = element.clone());
         self.touched.extend(chosen);
         Ok(())

@@ -4,7 +4,6 @@ use serde_json::Value as Json;
 
 use super::delta::conclude;
 use super::{Delta, Edit, MemberDelta, Outcome, PatchOp, SecretChange, Verb, elements, members, single};
-use crate::Interop;
 use crate::error::{ScimError, ScimType};
 use crate::path::{AttributeTarget, PatchPath, Target};
 use crate::schema::{AttrPath, Extension, Mutability, Place, Resolved, ResourceType};
@@ -22,8 +21,8 @@ pub(super) struct Engine<'a> {
 }
 
 impl<'a> Engine<'a> {
-    pub(super) fn new(kind: &'a ResourceType, current: &'a Tree, interop: Interop) -> Self {
-        let reader = Reader::new(interop);
+    pub(super) fn new(kind: &'a ResourceType, current: &'a Tree) -> Self {
+        let reader = Reader::new();
         Self { kind, current, reader, tree: current.clone(), members: None, secrets: Vec::new() }
     }
 
@@ -48,9 +47,6 @@ impl<'a> Engine<'a> {
             (None, Edit::Remove(_)) => {
                 Err(ScimError::new(ScimType::NoTarget, "path: needed, to say what to remove"))
             }
-            (None, _) if !self.reader.is_lenient() => {
-                Err(ScimError::new(ScimType::InvalidSyntax, "path: needed on this connection"))
-            }
             (None, Edit::Add(json) | Edit::Replace(json)) => self.resource(edit, json),
         }
     }
@@ -60,7 +56,10 @@ impl<'a> Engine<'a> {
             Some(Target::Extension(extension)) => self.extension(&extension, edit),
             Some(Target::Attribute(target)) => self.attribute(&target, edit),
             // A leaver's `active` must not fail over a neighbour that nobody here knows.
-            None => self.reader.unknown(&path.to_string(), ScimType::InvalidPath),
+            None => {
+                self.reader.unknown(&path.to_string());
+                Ok(())
+            }
         }
     }
 
@@ -71,7 +70,7 @@ impl<'a> Engine<'a> {
         })?;
         for (key, json) in entries.iter().filter(|(key, _)| !key.eq_ignore_ascii_case("schemas")) {
             let Ok(path) = PatchPath::parse(key) else {
-                self.reader.unknown(key, ScimType::InvalidPath)?;
+                self.reader.unknown(key);
                 continue;
             };
             if !self.repeats_read_only(key, json)? {
@@ -118,7 +117,7 @@ impl<'a> Engine<'a> {
                 Some(Place::Attribute(at)) => {
                     self.attribute(&AttributeTarget { at, filter: None }, with_value(edit, json))?;
                 }
-                _ => self.reader.unknown(&format!("{urn}:{key}"), ScimType::InvalidPath)?,
+                _ => self.reader.unknown(&format!("{urn}:{key}")),
             }
         }
         Ok(())

@@ -3,10 +3,10 @@
 //!
 //! [`apply`] and [`replace`] answer with the new tree and a [`Delta`]: the attributes that differ, and for
 //! members of a group what to add and remove. Members are never read here, so a change to a group of any
-//! size costs what the request says, and two changes at once cannot undo each other. An empty delta is a
-//! request that changes nothing: version and lastModified stay.
+//! size costs what the request says, and two changes at once cannot undo each other. A delta without changes is
+//! of a request that changes nothing: version and lastModified stay.
 //!
-//! Where the RFC and the clients disagree, the clients are understood (see [`Interop`]): a value path that
+//! Where the RFC and the clients disagree, the clients are understood: a value path that
 //! matches nothing creates its element, a filtered removal that matches nothing is no error, and a path may
 //! stand as a key in the value.
 //!
@@ -24,7 +24,6 @@ pub use request::{MAX_OPERATIONS, PATCH_URN, PatchOp, Verb, read};
 
 use serde_json::Value as Json;
 
-use crate::Interop;
 use crate::error::ScimError;
 use crate::schema::{Mutability, ResourceType};
 use crate::value::{Body, Tree};
@@ -48,13 +47,8 @@ enum Edit<'j> {
 /// # Errors
 /// The first that an operation meets, with its number in the detail: `invalidPath`, `invalidFilter`,
 /// `noTarget`, `mutability`, `invalidValue`, `invalidSyntax`; 413 when it takes too much work.
-pub fn apply(
-    kind: &ResourceType,
-    current: &Tree,
-    operations: &[PatchOp],
-    interop: Interop,
-) -> Result<Outcome, ScimError> {
-    let mut engine = Engine::new(kind, current, interop);
+pub fn apply(kind: &ResourceType, current: &Tree, operations: &[PatchOp]) -> Result<Outcome, ScimError> {
+    let mut engine = Engine::new(kind, current);
     for (at, operation) in operations.iter().enumerate() {
         engine.operation(operation).map_err(|why| why.in_operation(at + 1))?;
     }

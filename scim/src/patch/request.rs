@@ -2,7 +2,6 @@
 
 use serde_json::Value as Json;
 
-use crate::Interop;
 use crate::error::{ScimError, ScimType};
 use crate::path::PatchPath;
 
@@ -31,14 +30,12 @@ pub struct PatchOp {
     pub value: Option<Json>,
 }
 
-/// Reads a PATCH body. Keys may have any case, and unknown ones (Entra ID's `name`) are passed over.
+/// Reads a PATCH body. Keys may have any case, and unknown ones (Entra ID's `name`) are passed
+/// over, as is a missing or foreign `schemas`.
 ///
 /// # Errors
 /// `invalidSyntax` for a wrong form, `invalidPath` or `invalidFilter` for a wrong path.
-pub fn read(json: &Json, interop: Interop) -> Result<Vec<PatchOp>, ScimError> {
-    if !interop.is_lenient() && !names_patch(json) {
-        return Err(syntax(&format!("schemas: must be a list that holds {PATCH_URN}")));
-    }
+pub fn read(json: &Json) -> Result<Vec<PatchOp>, ScimError> {
     let operations = entry(json, "operations").and_then(Json::as_array);
     let operations = operations.ok_or_else(|| syntax("Operations: must be a list"))?;
     if operations.is_empty() || operations.len() > MAX_OPERATIONS {
@@ -46,12 +43,6 @@ pub fn read(json: &Json, interop: Interop) -> Result<Vec<PatchOp>, ScimError> {
     }
     let numbered = operations.iter().enumerate();
     numbered.map(|(at, one)| operation(one).map_err(|why| why.in_operation(at + 1))).collect()
-}
-
-fn names_patch(json: &Json) -> bool {
-    let urns = entry(json, "schemas").and_then(Json::as_array);
-    let mut urns = urns.into_iter().flatten().filter_map(Json::as_str);
-    urns.any(|urn| urn.eq_ignore_ascii_case(PATCH_URN))
 }
 
 fn operation(json: &Json) -> Result<PatchOp, ScimError> {

@@ -49,7 +49,7 @@ pub(crate) fn not_found(what: &str) -> ScimError {
 }
 
 /// Others changed the resource again and again while we tried.
-pub(super) fn overtaken() -> ScimError {
+fn overtaken() -> ScimError {
     tracing::warn!("a change was overtaken too often");
     ScimError::plain(503, "others change this resource at the same time: try again in a moment")
 }

@@ -1,23 +1,23 @@
 //! Groups. Members are rows of their own and no part of the stored tree.
 
+use std::collections::{BTreeSet, HashMap};
+
 use directory::DirectoryError;
 use directory::group::membership;
 use directory::group::{self, Group, GroupProfile, MemberChange};
 use kernel::Timestamp;
+use kernel::id::GroupId;
 use store::{Db, StoreError, Tx};
 
 use super::keys::{Column, Key};
-use super::noun::{After, Draft, Noun};
+use super::noun::{Draft, Found, Noun, Place};
 use super::wanted::{Budget, Members, Wanted};
-use super::{MANY_MEMBERS, complex, set_list};
+use super::{MANY_MEMBERS, MAX_LISTED, complex, fitting, set_list};
 use crate::filter::Bound;
 use crate::patch::MemberDelta;
 use crate::schema::ResourceType;
 use crate::value::{Member, Object, Tree, Value};
 use crate::{Scim, ScimError};
-
-/// Members of all groups in one list, about: a page ends before it has more.
-const MAX_LISTED_MEMBERS: i64 = 20_000;
 
 impl Noun for Group {
     type Profile = GroupProfile;
@@ -45,9 +45,13 @@ impl Noun for Group {
 
     fn begin(_: &mut Tree) {}
 
+    fn restore(&self, _: &mut Tree, _: &Wanted) {}
+
     fn settle(_: &mut Tree) {}
 
-    fn profile(_: Option<&Self>, tree: &Tree) -> GroupProfile {
+    fn keep(&self, _: &mut Tree) {}
+
+    fn profile(tree: &Tree) -> GroupProfile {
         let text = |name| tree.text(name).map(str::to_owned);
         GroupProfile {
             display_name: text("displayName").unwrap_or_default(),
@@ -65,7 +69,8 @@ impl Noun for Group {
         let mut remove: Vec<String> = delta.remove.into_iter().collect();
         if !delta.remove_matching.is_empty() {
             let matching = matching(room, self, &delta.remove_matching).await?;
-            remove.extend(matching.into_iter().filter(|id| !add.contains(id)));
+            let joining: BTreeSet<&String> = add.iter().collect();
+            remove.extend(matching.into_iter().filter(|id| !joining.contains(id)));
         }
         Ok(MemberChange { replace: None, remove, add })
     }
@@ -77,13 +82,26 @@ impl Noun for Group {
         }
     }
 
-    async fn find(db: &Db, key: &Key) -> Result<Vec<Self>, StoreError> {
-        match key.column {
-            Column::Id => Ok(Self::get(db, &key.text).await?.into_iter().collect()),
-            Column::Name => Ok(group::by_display_name(db, &key.text).await?.into_iter().collect()),
-            Column::ExternalId => group::by_external_id(db, &key.text).await,
-            Column::Member => membership::containing(db, &key.text).await,
+    async fn lock(tx: &mut Tx, id: &str) -> Result<Option<Self>, StoreError> {
+        match id.parse() {
+            Ok(id) => group::lock(tx, id).await,
+            Err(_) => Ok(None),
         }
+    }
+
+    async fn of_ids(_: &Db, _: &[String]) -> Result<Vec<Self>, StoreError> {
+        // Groups are found as rows.
+        Ok(Vec::new())
+    }
+
+    async fn find(db: &Db, key: &Key, _: i64) -> Result<Found<Self>, StoreError> {
+        Ok(Found::Rows(match key.column {
+            Column::Id => Self::get(db, &key.text).await?.into_iter().collect(),
+            Column::Name => group::by_display_name(db, &key.text).await?.into_iter().collect(),
+            Column::ExternalId => group::by_external_id(db, &key.text).await?,
+            Column::Member => membership::containing(db, &key.text).await?,
+            Column::Email => Vec::new(),
+        }))
     }
 
     async fn count(db: &Db) -> Result<i64, StoreError> {
@@ -94,8 +112,9 @@ impl Noun for Group {
         group::page_at(db, offset, limit).await
     }
 
-    async fn page(db: &Db, after: After<'_, Self>, limit: i64) -> Result<Vec<Self>, StoreError> {
-        membership::page(db, after.map(|group| (group.created_at, group.id)), limit).await
+    async fn page(db: &Db, after: Option<&Place>, limit: i64) -> Result<Vec<Self>, StoreError> {
+        let after = after.and_then(|(at, id)| Some((*at, id.parse().ok()?)));
+        group::page(db, after, limit).await
     }
 
     async fn derive(
@@ -105,37 +124,25 @@ impl Noun for Group {
         wanted: &Wanted,
         budget: &mut Budget,
     ) -> Result<(), ScimError> {
+        let groups: Vec<GroupId> = rows.iter().map(|group| group.id).collect();
+        let mut members = match &wanted.members {
+            Members::None => return Ok(()),
+            Members::All => all_members(room, &groups, budget).await?,
+            Members::Named(ids) => named_members(room, &groups, ids, budget).await?,
+        };
         for (row, tree) in rows.iter().zip(trees) {
-            let members = match &wanted.members {
-                Members::None => return Ok(()),
-                Members::All => all_members(room, row, budget).await?,
-                Members::Named(ids) => {
-                    budget.spend(ids.len())?;
-                    let mut members = Vec::new();
-                    for id in ids {
-                        if group::has_member(room.db(), row.id, id).await? {
-                            members.push(complex([("value", Value::text(id.clone()))]));
-                        }
-                    }
-                    members
-                }
-            };
-            set_list(tree, "members", members);
+            set_list(tree, "members", members.remove(&row.id).unwrap_or_default());
         }
         Ok(())
     }
 
     async fn fitting(db: &Db, rows: &[Self], wanted: &Wanted) -> Result<usize, StoreError> {
-        let mut members = 0;
-        if wanted.members == Members::All {
-            for (at, group) in rows.iter().enumerate() {
-                members += group::count_members(db, group.id).await?;
-                if members > MAX_LISTED_MEMBERS {
-                    return Ok(at.max(1));
-                }
-            }
+        if wanted.members != Members::All {
+            return Ok(rows.len());
         }
-        Ok(rows.len())
+        let ids: Vec<GroupId> = rows.iter().map(|group| group.id).collect();
+        let counts: HashMap<GroupId, i64> = membership::counts(db, &ids).await?.into_iter().collect();
+        Ok(fitting(MAX_LISTED, ids.iter().map(|id| counts.get(id).copied().unwrap_or(0))))
     }
 
     async fn is_small(&self, db: &Db, wanted: &Wanted) -> Result<bool, StoreError> {
@@ -172,17 +179,39 @@ pub(super) fn ids(members: impl IntoIterator<Item = Member>) -> Vec<String> {
 }
 
 async fn matching(room: &Scim, row: &Group, filters: &[Bound]) -> Result<Vec<String>, ScimError> {
-    let members = all_members(room, row, &mut Budget::of_a_search()).await?;
+    let mut members = all_members(room, &[row.id], &mut Budget::of_a_search()).await?;
+    let members = members.remove(&row.id).unwrap_or_default();
     let leaves = |element: &&Value| filters.iter().any(|filter| filter.matches_element(element));
     let id = |element: &Value| element.as_complex()?.text("value").map(str::to_owned);
     Ok(members.iter().filter(leaves).filter_map(id).collect())
 }
 
-async fn all_members(room: &Scim, row: &Group, budget: &mut Budget) -> Result<Vec<Value>, ScimError> {
-    let limit = i64::try_from(budget.left().saturating_add(1)).unwrap_or(i64::MAX);
-    let members = group::members(room.db(), row.id, limit).await?;
+/// The elements of the `members` of several groups.
+type Listed = HashMap<GroupId, Vec<Value>>;
+
+async fn all_members(room: &Scim, groups: &[GroupId], budget: &mut Budget) -> Result<Listed, ScimError> {
+    let members = membership::of_groups(room.db(), groups, budget.limit()).await?;
     budget.spend(members.len())?;
-    Ok(members.into_iter().map(|member| element(room, member)).collect())
+    let mut listed = Listed::new();
+    for (group, member) in members {
+        listed.entry(group).or_default().push(element(room, member));
+    }
+    Ok(listed)
+}
+
+async fn named_members(
+    room: &Scim,
+    groups: &[GroupId],
+    ids: &BTreeSet<String>,
+    budget: &mut Budget,
+) -> Result<Listed, ScimError> {
+    let members = membership::among(room.db(), groups, ids.iter()).await?;
+    budget.spend(groups.len().saturating_mul(ids.len()))?;
+    let mut listed = Listed::new();
+    for (group, id) in members {
+        listed.entry(group).or_default().push(complex([("value", Value::text(id))]));
+    }
+    Ok(listed)
 }
 
 /// A member as answers show it. One that is neither a user nor a group of ours is a value and nothing more.

@@ -14,8 +14,10 @@ pub(crate) enum Column {
     /// `userName` of users, `displayName` of groups.
     Name,
     ExternalId,
-    /// Of groups: a member's id.
+    /// Of groups: a member's id. Of users: a group's.
     Member,
+    /// Of users: a mail address.
+    Email,
 }
 
 /// A column and the value it must have.
@@ -43,15 +45,21 @@ fn column<N: Noun>(at: &Resolved) -> Option<Column> {
         _ if at.schema.is_some() => None,
         ("id", None) => Some(Column::Id),
         ("externalId", None) => Some(Column::ExternalId),
-        ("members", Some("value")) => Some(Column::Member),
+        ("members" | "groups", Some("value")) => Some(Column::Member),
+        ("emails", Some("value")) => Some(Column::Email),
         (name, None) if name == N::NAME => Some(Column::Name),
         _ => None,
     }
 }
 
-/// Everybody may be in many groups; of the others one key finds one row, or few.
+/// Groups have many members and members many groups; of the others one key finds one row, or few.
 fn cost(keys: &[Key]) -> usize {
-    keys.iter().map(|key| if key.column == Column::Member { 100 } else { 1 }).sum()
+    let cost = |key: &Key| match key.column {
+        Column::Member => 100,
+        Column::Email => 2,
+        Column::Id | Column::Name | Column::ExternalId => 1,
+    };
+    keys.iter().map(cost).sum()
 }
 
 #[cfg(test)]
@@ -72,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_index_answers_what_needs_one_of_its_keys() {
-        use Column::{ExternalId, Id, Name};
+        use Column::{Email, ExternalId, Id, Member, Name};
         let registry = Registry::standard();
         let check = |filter, expect| check::<User>(registry.resource_type("User").unwrap(), filter, expect);
         check(r#"userName eq "Ada""#, Some(&[(Name, "Ada")]));
@@ -85,7 +93,16 @@ mod tests {
         check(r#"userName ne "a""#, None);
         check(r#"userName sw "a""#, None);
         check(r#"displayName eq "a""#, None);
-        check(r#"emails[value eq "a"]"#, None);
+        check(r#"emails[value eq "a"]"#, Some(&[(Email, "a")]));
+        check(r#"emails[type eq "work"].value eq "a""#, Some(&[(Email, "a")]));
+        check(r#"emails.value eq "a" and userName eq "b""#, Some(&[(Name, "b")]));
+        check(r#"emails eq "a" or externalId eq "b""#, Some(&[(Email, "a"), (ExternalId, "b")]));
+        check(r#"emails[type eq "work"]"#, None);
+        check(r#"emails.value ne "a""#, None);
+        check(r#"emails.value sw "a""#, None);
+        check(r#"groups.value eq "g""#, Some(&[(Member, "g")]));
+        check(r#"groups eq "g" and emails eq "a""#, Some(&[(Email, "a")]));
+        check(r#"groups.display eq "g""#, None);
     }
 
     #[test]

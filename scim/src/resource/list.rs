@@ -1,17 +1,19 @@
 //! Lists: by position, by key, or by looking through everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use directory::group::Group;
 use directory::user::User;
+use kernel::Actor;
 
 use super::keys::keys;
-use super::noun::Noun;
+use super::noun::{Found, Noun, Place};
+use super::walk::{Stand, Walk};
 use super::wanted::{Budget, Wanted};
 use super::{DEFAULT_PAGE, MAX_PAGE};
 use crate::error::ScimType;
 use crate::filter::{Bound, Filter};
-use crate::list::{ListResponse, Query, compare};
+use crate::list::{ListResponse, Query, SortKey};
 use crate::schema::Resolved;
 use crate::value::Tree;
 use crate::{Scim, ScimError};
@@ -40,6 +42,9 @@ impl Window {
     }
 }
 
+/// What an index finds, where it stands; without the row where it is to be read yet.
+type Candidates<N> = BTreeMap<Place, Option<N>>;
+
 /// A page of rows, and how many match on all pages.
 struct Page<N> {
     total: u64,
@@ -52,7 +57,11 @@ impl Scim {
     /// # Errors
     /// `invalidFilter`, `invalidValue` for an unknown `sortBy`, `tooMany` when no index answers and the
     /// directory is big.
-    pub(crate) async fn list<N: Noun>(&self, query: &Query) -> Result<ListResponse, ScimError> {
+    pub(crate) async fn list<N: Noun>(
+        &self,
+        caller: &Actor,
+        query: &Query,
+    ) -> Result<ListResponse, ScimError> {
         let kind = N::kind(self);
         let filter = query.filter.as_ref().map(|filter| filter.bind(kind)).transpose()?;
         let unknown =
@@ -60,14 +69,19 @@ impl Scim {
         let resolve = |path| kind.resolve_attribute(path).ok_or_else(|| unknown(path));
         let order = query.sort_by.as_ref().map(resolve).transpose()?;
         let window = Window::of(query);
+        let walk = Walk::new(self.ephemeral(), caller, kind.name());
         let page: Page<N> = match (&filter, &order) {
-            (None, None) => self.by_position(window).await?,
+            (None, None) => self.by_position(&walk, window).await?,
             (filter, None) => self.filtered(filter.as_ref(), window).await?,
             (filter, Some(order)) => self.ordered(filter.as_ref(), order, query.descending, window).await?,
         };
         // A page may hold less than what was asked for (RFC 7644, section 3.4.2.4).
         let projection = query.projection(kind);
         let fitting = N::fitting(self.db(), &page.rows, &Wanted::shown(kind, &projection)).await?;
+        if let (None, None, Some(last)) = (filter, order, page.rows[..fitting].last()) {
+            let stand = Stand { total: page.total, last: last.place() };
+            walk.remember(window.skip + fitting as u64, &stand).await;
+        }
         let resources = self.show(&page.rows[..fitting], &projection).await?;
         Ok(ListResponse { total_results: page.total, start_index: query.start_index, resources })
     }
@@ -77,15 +91,19 @@ impl Scim {
     ///
     /// # Errors
     /// As [`Scim::list`]; `invalidValue` for any `sortBy`.
-    pub(crate) async fn list_everything(&self, query: &Query) -> Result<ListResponse, ScimError> {
+    pub(crate) async fn list_everything(
+        &self,
+        caller: &Actor,
+        query: &Query,
+    ) -> Result<ListResponse, ScimError> {
         if query.sort_by.is_some() {
             let why = "sortBy: only resources of one kind can be ordered: ask /Users or /Groups";
             return Err(ScimError::new(ScimType::InvalidValue, why));
         }
         let (total_results, start_index) = (0, query.start_index);
         let mut answer = ListResponse { total_results, start_index, resources: Vec::new() };
-        let users = self.append::<User>(query, &mut answer).await?;
-        let groups = self.append::<Group>(query, &mut answer).await?;
+        let users = self.append::<User>(caller, query, &mut answer).await?;
+        let groups = self.append::<Group>(caller, query, &mut answer).await?;
         match (users, groups) {
             (Some(why), Some(_)) => Err(why),
             _ => Ok(answer),
@@ -95,6 +113,7 @@ impl Scim {
     /// Adds the resources of one kind; why there are none when the filter does not speak of this kind.
     async fn append<N: Noun>(
         &self,
+        caller: &Actor,
         query: &Query,
         answer: &mut ListResponse,
     ) -> Result<Option<ScimError>, ScimError> {
@@ -106,19 +125,31 @@ impl Scim {
             count: Some(Window::of(query).count - answer.resources.len() as u64),
             ..query.clone()
         };
-        let page = self.list::<N>(&rest).await?;
+        let page = self.list::<N>(caller, &rest).await?;
         answer.total_results += page.total_results;
         answer.resources.extend(page.resources);
         Ok(None)
     }
 
-    async fn by_position<N: Noun>(&self, window: Window) -> Result<Page<N>, ScimError> {
+    async fn by_position<N: Noun>(&self, walk: &Walk<'_>, window: Window) -> Result<Page<N>, ScimError> {
+        if window.count > 0
+            && let Some(stand) = walk.after(window.skip).await
+        {
+            return self.walk_on(stand, window).await;
+        }
         let total = u64::try_from(N::count(self.db()).await?).unwrap_or(0);
         if window.count == 0 || window.skip >= total {
             return Ok(Page { total, rows: Vec::new() });
         }
-        let signed = |number| i64::try_from(number).unwrap_or(i64::MAX);
         let rows = N::page_at(self.db(), signed(window.skip), signed(window.count)).await?;
+        Ok(Page { total, rows })
+    }
+
+    async fn walk_on<N: Noun>(&self, stand: Stand, window: Window) -> Result<Page<N>, ScimError> {
+        let rows = N::page(self.db(), Some(&stand.last), signed(window.count)).await?;
+        let seen = window.skip + rows.len() as u64;
+        // Where the end is, it is known exactly, and no client waits for those who were deleted meanwhile.
+        let total = if (rows.len() as u64) < window.count { seen } else { stand.total.max(seen) };
         Ok(Page { total, rows })
     }
 
@@ -134,7 +165,7 @@ impl Scim {
         Ok(page)
     }
 
-    /// Holds the ids and what is ordered by, not the resources.
+    /// Holds the ids and what they are ordered by, not the resources.
     async fn ordered<N: Noun>(
         &self,
         filter: Option<&Bound>,
@@ -142,14 +173,10 @@ impl Scim {
         descending: bool,
         window: Window,
     ) -> Result<Page<N>, ScimError> {
-        let mut matches: Vec<(Tree, String)> = Vec::new();
-        let visit = |row: N, tree: &Tree| {
-            let mut compared = Tree::default();
-            compared.put(order.schema.as_ref(), &order.attribute.name, tree.value(order).cloned());
-            matches.push((compared, row.id()));
-        };
+        let mut matches: Vec<(SortKey, String)> = Vec::new();
+        let visit = |row: N, tree: &Tree| matches.push((SortKey::of(order, tree), row.id()));
         self.each_match(filter, &Wanted::compared(filter, Some(order)), visit).await?;
-        matches.sort_by(|(a, _), (b, _)| compare(order, descending, a, b));
+        matches.sort_by(|(a, _), (b, _)| a.order(b, descending));
         let total = matches.len() as u64;
         let mut rows = Vec::new();
         for (_, (_, id)) in (0..).zip(matches).filter(|(position, _)| window.holds(*position)) {
@@ -177,23 +204,54 @@ impl Scim {
             }
             Ok::<_, ScimError>(())
         };
-        if let Some(keys) = filter.and_then(keys::<N>) {
-            let mut found = BTreeMap::new();
-            for key in keys {
-                let rows = N::find(self.db(), &key).await?;
-                found.extend(rows.into_iter().map(|row| ((row.times().0, row.id()), row)));
+        if let Some(found) = self.candidates::<N>(filter).await? {
+            let mut found = found.into_iter().peekable();
+            while found.peek().is_some() {
+                let chunk = found.by_ref().take(CHUNK).collect();
+                evaluate(self.rows(chunk).await?).await?;
             }
-            return evaluate(found.into_values().collect()).await;
+            return Ok(());
         }
-        let mut rows = self.next_chunk::<N>(None).await?;
+        let mut rows = N::page(self.db(), None, CHUNK as i64).await?;
         while let Some(last) = rows.last() {
-            let next = if rows.len() < CHUNK { Vec::new() } else { self.next_chunk(Some(last)).await? };
+            let next = match rows.len() < CHUNK {
+                true => Vec::new(),
+                false => N::page(self.db(), Some(&last.place()), CHUNK as i64).await?,
+            };
             evaluate(std::mem::replace(&mut rows, next)).await?;
         }
         Ok(())
     }
 
-    async fn next_chunk<N: Noun>(&self, after: Option<&N>) -> Result<Vec<N>, ScimError> {
-        Ok(N::page(self.db(), after, CHUNK as i64).await?)
+    /// What can match at all; `None` when no index can say.
+    async fn candidates<N: Noun>(&self, filter: Option<&Bound>) -> Result<Option<Candidates<N>>, ScimError> {
+        let Some(keys) = filter.and_then(keys::<N>) else { return Ok(None) };
+        let (mut candidates, mut budget) = (Candidates::new(), Budget::of_a_search());
+        for key in keys {
+            match N::find(self.db(), &key, budget.limit()).await? {
+                Found::Rows(rows) => candidates.extend(rows.into_iter().map(|row| (row.place(), Some(row)))),
+                Found::Places(places) => {
+                    budget.spend(places.len())?;
+                    for place in places {
+                        candidates.entry(place).or_insert(None);
+                    }
+                }
+                Found::NotYet => return Ok(None),
+            }
+        }
+        Ok(Some(candidates))
     }
+
+    /// The rows of candidates, in their order. Who is gone by now is left out.
+    async fn rows<N: Noun>(&self, candidates: Candidates<N>) -> Result<Vec<N>, ScimError> {
+        let unread = candidates.iter().filter(|(_, row)| row.is_none());
+        let ids: Vec<String> = unread.map(|((_, id), _)| id.clone()).collect();
+        let read = N::of_ids(self.db(), &ids).await?;
+        let mut read: HashMap<String, N> = read.into_iter().map(|row| (row.id(), row)).collect();
+        Ok(candidates.into_iter().filter_map(|((_, id), row)| row.or_else(|| read.remove(&id))).collect())
+    }
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

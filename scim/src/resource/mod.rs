@@ -2,7 +2,8 @@
 //!
 //! A request is answered in three steps that never overlap: read what is committed; work out in memory, with
 //! the pure engine, what is to be written; write it in one transaction over the version that was read. When
-//! another was faster, all three are done again.
+//! another was faster, all three are done again. Who was overtaken some times takes the row first, and does the
+//! rest while the others wait.
 //!
 //! What it is not: it knows no HTTP ([`crate::endpoint`]) and no SQL (`directory`).
 //!
@@ -16,11 +17,12 @@ mod list;
 mod noun;
 mod user;
 mod version;
+mod walk;
 mod wanted;
 
 pub(crate) use change::{Done, Edit};
 pub(crate) use failure::not_found;
-pub(crate) use noun::Noun;
+pub(crate) use noun::{Noun, Place};
 pub(crate) use version::{Condition, Tags, tag};
 pub(crate) use wanted::{Budget, Wanted};
 
@@ -40,6 +42,8 @@ pub(crate) const DEFAULT_PAGE: u64 = 100;
 pub(crate) const MAX_SCAN: usize = 50_000;
 /// Members up to which a group is sent back after a PATCH.
 const MANY_MEMBERS: u32 = 1_000;
+/// Members of all groups, or groups of all users, in one list, about: a page ends before it has more.
+const MAX_LISTED: i64 = 20_000;
 
 impl Scim {
     /// The resource of this id.
@@ -48,7 +52,11 @@ impl Scim {
     /// 404.
     pub(crate) async fn get<N: Noun>(&self, id: &str) -> Result<N, ScimError> {
         let found = N::get(self.db(), id).await?;
-        found.ok_or_else(|| not_found(&N::kind(self).name().to_lowercase()))
+        found.ok_or_else(|| self.absent::<N>())
+    }
+
+    fn absent<N: Noun>(&self) -> ScimError {
+        not_found(&N::kind(self).name().to_lowercase())
     }
 
     /// Resources as a client may see them.
@@ -69,14 +77,14 @@ impl Scim {
         wanted: &Wanted,
         budget: &mut Budget,
     ) -> Result<Vec<Tree>, ScimError> {
-        let trees: Result<Vec<Tree>, StoreError> = rows.iter().map(|row| self.tree(row)).collect();
+        let trees: Result<Vec<Tree>, StoreError> = rows.iter().map(|row| self.tree(row, wanted)).collect();
         let mut trees = trees?;
         N::derive(self, rows, &mut trees, wanted, budget).await?;
         Ok(trees)
     }
 
     /// A resource without what is derived from other rows.
-    fn tree<N: Noun>(&self, row: &N) -> Result<Tree, StoreError> {
+    fn tree<N: Noun>(&self, row: &N, wanted: &Wanted) -> Result<Tree, StoreError> {
         let kind = N::kind(self);
         let document: Json = serde_json::from_str(row.document())
             .map_err(|why| StoreError::Inconsistent(format!("document of {}: {why}", row.id())))?;
@@ -85,6 +93,7 @@ impl Scim {
         for (name, value) in Tree::from_stored(kind, &document).entries().iter() {
             tree.set(name.clone(), value.clone());
         }
+        row.restore(&mut tree, wanted);
         tree.set("meta", self.meta(kind, row));
         Ok(tree)
     }
@@ -105,6 +114,18 @@ impl Scim {
 
 fn complex<const N: usize>(parts: [(&str, Value); N]) -> Value {
     Value::Complex(parts.into_iter().map(|(name, value)| (name.into(), value)).collect::<Object>())
+}
+
+/// How many of the first rows have no more than `most` together, when each has so many: one at least.
+fn fitting(most: i64, counts: impl ExactSizeIterator<Item = i64>) -> usize {
+    let (rows, mut sum) = (counts.len(), 0_i64);
+    for (at, count) in counts.enumerate() {
+        sum = sum.saturating_add(count);
+        if sum > most {
+            return at.max(1);
+        }
+    }
+    rows
 }
 
 /// Sets a list, which is never empty inside a tree.

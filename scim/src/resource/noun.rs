@@ -12,8 +12,18 @@ use crate::schema::ResourceType;
 use crate::value::Tree;
 use crate::{Scim, ScimError};
 
-/// Where and when a page of a walk over all rows begins: after this row.
-pub(crate) type After<'r, N> = Option<&'r N>;
+/// Where a row stands among all: when it was made, and its id.
+pub(crate) type Place = (Timestamp, String);
+
+/// What an index finds.
+pub(crate) enum Found<N> {
+    /// The rows.
+    Rows(Vec<N>),
+    /// Where the rows stand, since they may be many.
+    Places(Vec<Place>),
+    /// The index does not know everything yet.
+    NotYet,
+}
 
 /// What is written over a row.
 pub(crate) struct Draft<P> {
@@ -42,26 +52,50 @@ pub(crate) trait Noun: Sized + 'static {
     fn times(&self) -> (Timestamp, Timestamp);
     /// The stored form of its tree.
     fn document(&self) -> &str;
+    /// Where it stands among all.
+    fn place(&self) -> Place {
+        (self.times().0, self.id())
+    }
 
     /// Sets what a new one has when the client is silent.
     fn begin(tree: &mut Tree);
+    /// Sets what a column says better than the document: what must be seen whatever a client took away, and for
+    /// comparing everything.
+    fn restore(&self, tree: &mut Tree, wanted: &Wanted);
     /// Drops what is worked out anew at each answer.
     fn settle(tree: &mut Tree);
-    /// What to write of a settled tree. `before` is the row that is changed.
-    fn profile(before: Option<&Self>, tree: &Tree) -> Self::Profile;
+    /// Sets again what silence must not change.
+    fn keep(&self, tree: &mut Tree);
+    /// What to write of a settled tree.
+    fn profile(tree: &Tree) -> Self::Profile;
     /// Who really joins and leaves.
     async fn member_change(&self, room: &Scim, delta: MemberDelta) -> Result<MemberChange, ScimError>;
+    /// The same of what a request says; `None` when it says nothing.
+    async fn members_changed(
+        &self,
+        room: &Scim,
+        delta: Option<MemberDelta>,
+    ) -> Result<Option<MemberChange>, ScimError> {
+        match delta.filter(|delta| !delta.is_empty()) {
+            Some(delta) => Ok(Some(self.member_change(room, delta).await?)),
+            None => Ok(None),
+        }
+    }
 
     /// The row of this id; a text that can be no id has none.
     async fn get(db: &Db, id: &str) -> Result<Option<Self>, StoreError>;
-    /// The rows with this key.
-    async fn find(db: &Db, key: &Key) -> Result<Vec<Self>, StoreError>;
+    /// The row of this id, which nobody else changes until the transaction ends.
+    async fn lock(tx: &mut Tx, id: &str) -> Result<Option<Self>, StoreError>;
+    /// The rows of these ids, in no order.
+    async fn of_ids(db: &Db, ids: &[String]) -> Result<Vec<Self>, StoreError>;
+    /// What has this key; of places, `limit` at most.
+    async fn find(db: &Db, key: &Key, limit: i64) -> Result<Found<Self>, StoreError>;
     /// How many there are.
     async fn count(db: &Db) -> Result<i64, StoreError>;
     /// Rows in the order in which they were made, by position.
     async fn page_at(db: &Db, offset: i64, limit: i64) -> Result<Vec<Self>, StoreError>;
     /// Rows in the same order, after one of them.
-    async fn page(db: &Db, after: After<'_, Self>, limit: i64) -> Result<Vec<Self>, StoreError>;
+    async fn page(db: &Db, after: Option<&Place>, limit: i64) -> Result<Vec<Self>, StoreError>;
 
     /// Adds to the trees of these rows what is wanted of other rows.
     async fn derive(

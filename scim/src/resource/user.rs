@@ -1,21 +1,21 @@
 //! Users.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use directory::DirectoryError;
 use directory::group::{MemberChange, membership};
 use directory::user::{self, Profile, User};
+use directory::{DirectoryError, fold};
 use kernel::Timestamp;
 use kernel::id::UserId;
 use store::{Db, StoreError, Tx};
 
 use super::keys::{Column, Key};
-use super::noun::{After, Draft, Noun};
+use super::noun::{Draft, Found, Noun, Place};
 use super::wanted::{Budget, Wanted};
-use super::{complex, set_list};
+use super::{MAX_LISTED, complex, fitting, set_list};
 use crate::patch::MemberDelta;
 use crate::schema::{ENTERPRISE_URN, Name, ResourceType};
-use crate::value::{Object, Tree, Value, fold, is_primary};
+use crate::value::{Object, Tree, Value, is_primary};
 use crate::{Scim, ScimError};
 
 impl Noun for User {
@@ -48,6 +48,13 @@ impl Noun for User {
         }
     }
 
+    /// A client may take `active` away, which then counts as true. Whoever is disabled is shown as that.
+    fn restore(&self, tree: &mut Tree, wanted: &Wanted) {
+        if wanted.active || !self.active {
+            tree.set("active", Value::Boolean(self.active));
+        }
+    }
+
     fn settle(tree: &mut Tree) {
         if let Some(mut manager) = manager(tree).cloned() {
             manager.remove("$ref");
@@ -57,8 +64,13 @@ impl Noun for User {
 
     /// An old user stays what it was unless the client says otherwise: silence must neither disable nor, worse,
     /// enable anybody.
-    fn profile(before: Option<&Self>, tree: &Tree) -> Profile {
-        let active = tree.get("active").and_then(Value::as_bool);
+    fn keep(&self, tree: &mut Tree) {
+        if tree.get("active").is_none() {
+            self.restore(tree, &Wanted::default());
+        }
+    }
+
+    fn profile(tree: &Tree) -> Profile {
         let text = |name| tree.text(name).map(str::to_owned);
         let enterprise = tree.extension(ENTERPRISE_URN);
         Profile {
@@ -68,7 +80,7 @@ impl Noun for User {
             email: email(tree),
             department: enterprise.and_then(|part| part.text("department")).map(str::to_owned),
             title: text("title"),
-            active: active.unwrap_or_else(|| before.is_none_or(|user| user.active)),
+            active: tree.get("active").and_then(Value::as_bool).unwrap_or(true),
             document: tree.to_json().to_string(),
         }
     }
@@ -85,14 +97,33 @@ impl Noun for User {
         }
     }
 
-    async fn find(db: &Db, key: &Key) -> Result<Vec<Self>, StoreError> {
+    async fn lock(tx: &mut Tx, id: &str) -> Result<Option<Self>, StoreError> {
+        match id.parse() {
+            Ok(id) => user::lock(tx, id).await,
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn of_ids(db: &Db, ids: &[String]) -> Result<Vec<Self>, StoreError> {
+        let ids: Vec<UserId> = ids.iter().filter_map(|id| id.parse().ok()).collect();
+        user::of_ids(db, &ids).await
+    }
+
+    async fn find(db: &Db, key: &Key, limit: i64) -> Result<Found<Self>, StoreError> {
         let found = match key.column {
             Column::Id => Self::get(db, &key.text).await?,
             Column::Name => user::by_user_name(db, &key.text).await?,
             Column::ExternalId => user::by_external_id(db, &key.text).await?,
-            Column::Member => None,
+            Column::Email => {
+                let found = user::email::candidates(db, &key.text, limit).await?;
+                return Ok(found.map_or(Found::NotYet, places));
+            }
+            Column::Member => {
+                let Ok(group) = key.text.parse() else { return Ok(Found::Rows(Vec::new())) };
+                return Ok(places(membership::users_within(db, group, limit).await?));
+            }
         };
-        Ok(found.into_iter().collect())
+        Ok(Found::Rows(found.into_iter().collect()))
     }
 
     async fn count(db: &Db) -> Result<i64, StoreError> {
@@ -103,8 +134,9 @@ impl Noun for User {
         user::page_at(db, offset, limit).await
     }
 
-    async fn page(db: &Db, after: After<'_, Self>, limit: i64) -> Result<Vec<Self>, StoreError> {
-        user::page(db, after.map(|user| (user.created_at, user.id)), limit).await
+    async fn page(db: &Db, after: Option<&Place>, limit: i64) -> Result<Vec<Self>, StoreError> {
+        let after = after.and_then(|(at, id)| Some((*at, id.parse().ok()?)));
+        user::page(db, after, limit).await
     }
 
     async fn derive(
@@ -123,8 +155,13 @@ impl Noun for User {
         Ok(())
     }
 
-    async fn fitting(_: &Db, rows: &[Self], _: &Wanted) -> Result<usize, StoreError> {
-        Ok(rows.len())
+    async fn fitting(db: &Db, rows: &[Self], wanted: &Wanted) -> Result<usize, StoreError> {
+        if !wanted.groups {
+            return Ok(rows.len());
+        }
+        let ids: Vec<UserId> = rows.iter().map(|user| user.id).collect();
+        let counts: HashMap<UserId, i64> = membership::counts_of_users(db, &ids).await?.into_iter().collect();
+        Ok(fitting(MAX_LISTED, ids.iter().map(|id| counts.get(id).copied().unwrap_or(0))))
     }
 
     async fn is_small(&self, _: &Db, _: &Wanted) -> Result<bool, StoreError> {
@@ -144,6 +181,10 @@ impl Noun for User {
     }
 }
 
+fn places(found: Vec<(Timestamp, UserId)>) -> Found<User> {
+    Found::Places(found.into_iter().map(|(at, id)| (at, id.to_string())).collect())
+}
+
 async fn add_groups(
     room: &Scim,
     rows: &[User],
@@ -151,7 +192,7 @@ async fn add_groups(
     budget: &mut Budget,
 ) -> Result<(), ScimError> {
     let ids: Vec<UserId> = rows.iter().map(|user| user.id).collect();
-    let belongings = membership::of_users(room.db(), &ids).await?;
+    let belongings = membership::of_users_up_to(room.db(), &ids, budget.limit()).await?;
     budget.spend(belongings.len())?;
     let mut groups: BTreeMap<UserId, Vec<Value>> = BTreeMap::new();
     for belonging in belongings {
@@ -160,7 +201,7 @@ async fn add_groups(
             ("$ref", Value::Reference(room.location(room.group_type(), &id))),
             ("value", Value::text(id)),
             ("display", Value::text(belonging.group_name)),
-            ("type", Value::text("direct")),
+            ("type", Value::text(if belonging.direct { "direct" } else { "indirect" })),
         ]);
         groups.entry(belonging.user_id).or_default().push(element);
     }
@@ -229,7 +270,7 @@ mod tests {
     use crate::samples::stored_user;
 
     fn profile(user: &Json) -> Profile {
-        User::profile(None, &stored_user(user))
+        User::profile(&stored_user(user))
     }
 
     #[test]

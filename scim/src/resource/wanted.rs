@@ -23,6 +23,8 @@ pub(crate) enum Members {
 /// What of other rows a tree shall hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
+    /// Of a user: whether it is active, also when a client took the attribute away.
+    pub(crate) active: bool,
     /// Of a user: the groups.
     pub(crate) groups: bool,
     /// Of a user: name and address of the manager.
@@ -35,7 +37,7 @@ impl Wanted {
     /// What an answer shows.
     pub(crate) fn shown(kind: &ResourceType, projection: &Projection) -> Self {
         let members = if projection.shows(kind, "members") { Members::All } else { Members::None };
-        Self { groups: projection.shows(kind, "groups"), manager: true, members }
+        Self { active: false, groups: projection.shows(kind, "groups"), manager: true, members }
     }
 
     /// What a filter and an order look at.
@@ -65,6 +67,7 @@ impl Wanted {
     /// `named`: the one element that it is about, when it is about one.
     fn add(&mut self, at: &Resolved, named: Option<&str>) {
         match &*at.attribute.name {
+            "active" => self.active = true,
             "groups" => self.groups = true,
             "manager" => self.manager = true,
             "members" => match (named, &mut self.members) {
@@ -93,9 +96,9 @@ impl Budget {
         Self(usize::MAX)
     }
 
-    /// How many are left.
-    pub(super) fn left(&self) -> usize {
-        self.0
+    /// How many to read at most: one more than are left, which shows that there are too many.
+    pub(super) fn limit(&self) -> i64 {
+        i64::try_from(self.0.saturating_add(1)).unwrap_or(i64::MAX)
     }
 
     /// Takes some away.
@@ -105,8 +108,8 @@ impl Budget {
     pub(super) fn spend(&mut self, rows: usize) -> Result<(), ScimError> {
         let left = self.0.checked_sub(rows);
         self.0 = left.ok_or_else(|| {
-            let why = "too many resources to look through: ask for userName, externalId, id, displayName of \
-                       groups or members with eq, perhaps together with others by and";
+            let why = "too many resources to look through: ask for userName, externalId, id, emails, groups, \
+                       displayName of groups or members with eq, perhaps together with others by and";
             ScimError::new(ScimType::TooMany, why)
         })?;
         Ok(())

@@ -9,13 +9,11 @@
 //! password: see [`Body`].
 
 mod object;
+mod once;
 mod read;
 mod reader;
 mod write;
 
-/// How texts are compared when case does not matter: by the rule that fills the `…_key` columns, so that a
-/// filter finds in memory what it finds in the database.
-pub use directory::fold;
 pub use object::{Object, Tree};
 pub(crate) use read::missing;
 pub use read::{Body, MAX_BODY_BYTES, Member, parse, read};
@@ -155,6 +153,18 @@ impl Value {
             Self::Complex(object) => object.to_json(),
             Self::Multi(elements) => elements.iter().map(Self::to_json).collect(),
             Self::Opaque(json) => json.clone(),
+        }
+    }
+
+    /// What it costs to compare all texts in it by their folded form, in comparisons of short ones.
+    pub(crate) fn effort(&self) -> usize {
+        let of_text = |text: &str| if text.is_ascii() { text.len() / 64 } else { text.len() / 4 };
+        1 + match self {
+            Self::String(text) | Self::Reference(text) | Self::Binary(text) => of_text(text),
+            Self::Complex(object) => {
+                object.iter().filter_map(|(_, value)| value.as_text()).map(of_text).sum()
+            }
+            _ => 0,
         }
     }
 

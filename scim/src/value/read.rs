@@ -3,14 +3,14 @@
 use kernel::Secret;
 use serde_json::Value as Json;
 
+use super::once::Once;
 use super::reader::refuse_doubles;
 use super::{MAX_TREE_BYTES, Object, Reader, Tree, Value};
-use crate::Interop;
 use crate::error::{ScimError, ScimType};
 use crate::schema::{Attribute, Extension, Mutability, Name, ResourceType, attribute_path};
 
-/// Most bytes of a request body.
-pub const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+/// Most bytes of a request body: some ten thousand members.
+pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Deepest nesting of a request body. A PATCH with a whole extension needs eight.
 const MAX_DEPTH: usize = 16;
 
@@ -56,13 +56,13 @@ pub struct Body {
 /// Parses a request body within [`MAX_BODY_BYTES`] and a depth of 16.
 ///
 /// # Errors
-/// 413 when too long, `invalidSyntax` when it is not JSON or too deep.
+/// 413 when too long, `invalidSyntax` when it is not JSON, too deep, or says a name twice in one object.
 pub fn parse(bytes: &[u8]) -> Result<Json, ScimError> {
     if bytes.len() > MAX_BODY_BYTES {
         return Err(ScimError::plain(413, format!("a body has at most {MAX_BODY_BYTES} bytes")));
     }
-    let json: Json = serde_json::from_slice(bytes)
-        .map_err(|why| ScimError::new(ScimType::InvalidSyntax, format!("the body is not JSON: {why}")))?;
+    let Once(json) = serde_json::from_slice(bytes)
+        .map_err(|why| ScimError::new(ScimType::InvalidSyntax, format!("the body is no good JSON: {why}")))?;
     if depth_exceeds(&json, MAX_DEPTH) {
         let why = format!("the body nests deeper than {MAX_DEPTH}");
         return Err(ScimError::new(ScimType::InvalidSyntax, why));
@@ -83,12 +83,12 @@ fn depth_exceeds(json: &Json, left: usize) -> bool {
 ///
 /// # Errors
 /// `invalidSyntax` for a wrong form or wrong `schemas`, `invalidValue` for a wrong or missing value.
-pub fn read(kind: &ResourceType, json: &Json, interop: Interop) -> Result<Body, ScimError> {
+pub fn read(kind: &ResourceType, json: &Json) -> Result<Body, ScimError> {
     let given = json
         .as_object()
         .ok_or_else(|| ScimError::new(ScimType::InvalidSyntax, "the body must be a JSON object"))?;
     refuse_doubles(given)?;
-    let mut reader = Reader::new(interop);
+    let mut reader = Reader::new();
     let mut body = Body::default();
     check_schemas(kind, &mut reader, json)?;
     for (key, json) in given {
@@ -97,7 +97,7 @@ pub fn read(kind: &ResourceType, json: &Json, interop: Interop) -> Result<Body, 
         } else if let Some(extension) = kind.extension(key) {
             take_extension(&mut reader, &mut body, extension, json)?;
         } else {
-            reader.unknown(key, ScimType::InvalidSyntax)?;
+            reader.unknown(key);
         }
     }
     if let Some(path) = missing(kind, &body.tree).first() {
@@ -154,7 +154,7 @@ fn take_extension(
     for (key, json) in given {
         match extension.schema.attribute(key) {
             Some(attribute) => take(reader, body, Some(urn), attribute, json)?,
-            None => reader.unknown(&format!("{urn}:{key}"), ScimType::InvalidSyntax)?,
+            None => reader.unknown(&format!("{urn}:{key}")),
         }
     }
     Ok(())
@@ -169,16 +169,16 @@ fn check_schemas(kind: &ResourceType, reader: &mut Reader, json: &Json) -> Resul
     };
     let entries = json.as_object().into_iter().flatten();
     let Some((_, listed)) = entries.into_iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")) else {
-        return if reader.is_lenient() { Ok(()) } else { Err(wrong()) };
+        return Ok(());
     };
     let urns: Option<Vec<&str>> =
         listed.as_array().map(|urns| urns.iter().filter_map(Json::as_str).collect());
     let urns = urns.ok_or_else(wrong)?;
-    if !urns.iter().any(|urn| kind.schema().id.is(urn)) && (!urns.is_empty() || !reader.is_lenient()) {
+    if !urns.iter().any(|urn| kind.schema().id.is(urn)) && !urns.is_empty() {
         return Err(wrong());
     }
     for urn in urns.into_iter().filter(|urn| !kind.schema().id.is(urn) && kind.extension(urn).is_none()) {
-        reader.unknown(urn, ScimType::InvalidSyntax)?;
+        reader.unknown(urn);
     }
     Ok(())
 }

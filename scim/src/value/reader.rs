@@ -1,15 +1,19 @@
 //! From JSON to typed values, attribute by attribute.
 
+use directory::fold;
 use serde_json::{Map, Value as Json};
 
-use super::{DateTime, MAX_ELEMENTS, MAX_TEXT_BYTES, Member, Object, Value, fold};
-use crate::Interop;
+use super::{DateTime, MAX_ELEMENTS, MAX_TEXT_BYTES, Member, Object, Value};
 use crate::error::{ScimError, ScimType};
 use crate::filter::Literal;
 use crate::schema::{Attribute, Extension, ResourceType, Type};
 
 /// Most comparisons that one request may cost; some tenths of a second.
 const MAX_EFFORT: usize = 2_000_000;
+/// How many comparisons it costs to read one name or item of JSON.
+const EFFORT_PER_NODE: usize = 8;
+/// How many bytes of text are copied at the cost of a comparison.
+const BYTES_PER_EFFORT: usize = 64;
 /// Most unknown names that are reported; a client that sends more is told of these.
 const MAX_IGNORED: usize = 32;
 /// Longest unknown name that is reported, in characters.
@@ -17,7 +21,6 @@ const MAX_IGNORED_NAME: usize = 120;
 
 /// Reads JSON by the characteristics of attributes and remembers what it had to ignore.
 pub(crate) struct Reader {
-    interop: Interop,
     stored: bool,
     effort: usize,
     pub(crate) ignored: Vec<String>,
@@ -25,17 +28,13 @@ pub(crate) struct Reader {
 
 impl Reader {
     /// A reader of what clients send.
-    pub(crate) fn new(interop: Interop) -> Self {
-        Self { interop, stored: false, effort: 0, ignored: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self { stored: false, effort: 0, ignored: Vec::new() }
     }
 
     /// A reader of what we stored: keeps everything.
     pub(crate) fn stored() -> Self {
-        Self { interop: Interop::Lenient, stored: true, effort: 0, ignored: Vec::new() }
-    }
-
-    pub(crate) fn is_lenient(&self) -> bool {
-        self.interop.is_lenient()
+        Self { stored: true, effort: 0, ignored: Vec::new() }
     }
 
     /// Counts comparisons, so that no request of a legal size can keep a core busy for long.
@@ -47,16 +46,22 @@ impl Reader {
         Ok(())
     }
 
-    /// Something the registry does not know: reported when lenient, refused when strict.
-    pub(crate) fn unknown(&mut self, name: &str, scim_type: ScimType) -> Result<(), ScimError> {
+    /// Counts what it costs to merge the JSON into so many elements.
+    pub(crate) fn spend_merging(&mut self, json: &Json, elements: usize) -> Result<(), ScimError> {
+        self.spend(effort(json).saturating_mul(elements))
+    }
+
+    /// Counts what it costs to copy the value into so many elements.
+    pub(crate) fn spend_copying(&mut self, value: &Value, elements: usize) -> Result<(), ScimError> {
+        self.spend((1 + value.weight() / BYTES_PER_EFFORT).saturating_mul(elements))
+    }
+
+    /// Something the registry does not know: ignored and reported.
+    pub(crate) fn unknown(&mut self, name: &str) {
         let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_IGNORED_NAME).collect();
-        if !self.is_lenient() {
-            return Err(ScimError::new(scim_type, format!("{name}: no such attribute or schema here")));
-        }
         if self.ignored.len() < MAX_IGNORED && !self.ignored.contains(&name) {
             self.ignored.push(name);
         }
-        Ok(())
     }
 
     /// The value of an attribute. `None` is the one meaning of null, `[]`, `{}` and absence
@@ -99,7 +104,7 @@ impl Reader {
         }
         match attribute.kind {
             Type::Complex => self.complex(attribute, json),
-            Type::Boolean => self.boolean(attribute, json).map(Some),
+            Type::Boolean => boolean(attribute, json).map(Some),
             Type::Integer => integer(attribute, json).map(Some),
             Type::Decimal => decimal(attribute, json).map(Some),
             Type::String => text(attribute, json).map(Value::String).map(Some),
@@ -126,7 +131,7 @@ impl Reader {
         refuse_doubles(given).map_err(|why| why.under(&attribute.name))?;
         for (key, json) in given {
             let Some(sub) = attribute.sub(key) else {
-                self.unknown_part(attribute, object, key, json)?;
+                self.unknown_part(attribute, object, key, json);
                 continue;
             };
             if sub.is_read_only() && !self.stored {
@@ -160,27 +165,11 @@ impl Reader {
         Ok(())
     }
 
-    fn unknown_part(
-        &mut self,
-        attribute: &Attribute,
-        object: &mut Object,
-        key: &str,
-        json: &Json,
-    ) -> Result<(), ScimError> {
-        if self.stored {
-            object.set(key, Value::Opaque(json.clone()));
-            return Ok(());
+    fn unknown_part(&mut self, attribute: &Attribute, object: &mut Object, key: &str, json: &Json) {
+        match self.stored {
+            true => object.set(key, Value::Opaque(json.clone())),
+            false => self.unknown(&format!("{}.{key}", attribute.name)),
         }
-        self.unknown(&format!("{}.{key}", attribute.name), ScimType::InvalidSyntax)
-    }
-
-    fn boolean(&self, attribute: &Attribute, json: &Json) -> Result<Value, ScimError> {
-        let truth = match json {
-            Json::Bool(truth) => Some(*truth),
-            Json::String(text) if self.is_lenient() => spelled_truth(text),
-            _ => None,
-        };
-        truth.map(Value::Boolean).ok_or_else(|| invalid(attribute, "expected true or false"))
     }
 
     /// The members in a JSON list. Each needs a `value`.
@@ -218,6 +207,19 @@ impl Reader {
         });
         Value::Complex(read.collect())
     }
+}
+
+/// What it costs to read the JSON once.
+fn effort(json: &Json) -> usize {
+    let inside: usize = match json {
+        Json::String(text) => text.len() / BYTES_PER_EFFORT,
+        Json::Array(items) => items.iter().map(effort).sum(),
+        Json::Object(entries) => {
+            entries.iter().map(|(name, json)| name.len() / BYTES_PER_EFFORT + effort(json)).sum()
+        }
+        _ => 0,
+    };
+    inside.saturating_add(EFFORT_PER_NODE)
 }
 
 /// Two spellings of one name would leave open which counts.
@@ -292,6 +294,15 @@ pub(crate) fn only_element(json: &Json) -> &Json {
 
 pub(crate) fn invalid(attribute: &Attribute, why: &str) -> ScimError {
     ScimError::new(ScimType::InvalidValue, format!("{}: {why}", attribute.name))
+}
+
+fn boolean(attribute: &Attribute, json: &Json) -> Result<Value, ScimError> {
+    let truth = match json {
+        Json::Bool(truth) => Some(*truth),
+        Json::String(text) => spelled_truth(text),
+        _ => None,
+    };
+    truth.map(Value::Boolean).ok_or_else(|| invalid(attribute, "expected true or false"))
 }
 
 fn integer(attribute: &Attribute, json: &Json) -> Result<Value, ScimError> {

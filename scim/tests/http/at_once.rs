@@ -11,6 +11,9 @@ on_both_engines! {
     joining_and_leaving_at_once_is_as_one_after_the_other
     pushes_of_whole_member_lists_do_not_add_up
     patches_of_one_user_lose_nothing
+    fifty_patches_of_one_user_all_succeed
+    a_rename_succeeds_among_patches_of_members
+    a_delete_succeeds_among_patches
     a_deactivation_among_other_changes_is_not_lost
     of_two_who_name_the_version_one_wins
     of_many_who_create_a_name_one_wins
@@ -83,6 +86,48 @@ async fn patches_of_one_user_lose_nothing(house: &House) {
     }
     assert_eq!(read.header("etag"), "W/\"8\"");
     assert_eq!(house.facts::<UserChanged>(&id).await.len(), 7);
+}
+
+async fn fifty_patches_of_one_user_all_succeed(house: &House) {
+    let id = house.user("ada", json!({})).await;
+    let path = format!("Users/{id}");
+    let set = async |at: usize| {
+        let value = json!([{"op": "replace", "path": "title", "value": format!("t{at}")}]);
+        house.patch(&path, value).await.status
+    };
+    assert_eq!(join_all((0..50).map(set)).await, [200; 50]);
+    assert_eq!(house.get(&path).await.header("etag"), "W/\"51\"");
+    assert_eq!(house.facts::<UserChanged>(&id).await.len(), 50);
+}
+
+async fn a_rename_succeeds_among_patches_of_members(house: &House) {
+    let id = house.group("g", &[]).await;
+    let path = format!("Groups/{id}");
+    let change = async |at: usize| {
+        let operation = match at % 5 {
+            0 => json!({"op": "replace", "path": "displayName", "value": format!("g{at}")}),
+            _ => json!({"op": "add", "path": "members", "value": [{"value": format!("m{at}")}]}),
+        };
+        house.patch(&path, json!([operation])).await.status
+    };
+    assert_eq!(join_all((0..50).map(change)).await, [200; 50]);
+    assert_eq!(house.members(&id).await.len(), 40);
+    assert_eq!(house.get(&path).await.header("etag"), "W/\"51\"");
+}
+
+async fn a_delete_succeeds_among_patches(house: &House) {
+    let id = house.user("ada", json!({})).await;
+    let path = format!("Users/{id}");
+    let change = async |at: usize| match at {
+        20 => house.delete(&path).await.status,
+        at => {
+            let value = json!([{"op": "replace", "path": "title", "value": format!("t{at}")}]);
+            house.patch(&path, value).await.status
+        }
+    };
+    let statuses = join_all((0..40).map(change)).await;
+    assert_eq!(statuses[20], 204);
+    assert!(statuses.iter().all(|status| [200, 204, 404].contains(status)), "{statuses:?}");
 }
 
 async fn a_deactivation_among_other_changes_is_not_lost(house: &House) {

@@ -10,6 +10,7 @@ on_both_engines! {
     discovery_cannot_be_filtered
     what_is_announced_is_true
     every_document_is_where_it_says
+    what_is_announced_as_unique_is_refused_when_it_is_taken
 }
 
 async fn discovery_needs_no_token(house: &House) {
@@ -27,7 +28,9 @@ async fn discovery_cannot_be_filtered(house: &House) {
         for filter in ["name%20eq%20%22User%22", "nonsense("] {
             house.get(&format!("{path}?filter={filter}")).await.refused(403, "");
         }
-        house.get(&format!("{path}?startIndex=1&x=y")).await.expect(200);
+        for other in ["startIndex=1&x=y", "count=abc", "sortBy=a%20b", "filter="] {
+            house.get(&format!("{path}?{other}")).await.expect(200);
+        }
     }
 }
 
@@ -73,4 +76,24 @@ async fn every_document_is_where_it_says(house: &House) {
     let types = house.get("ResourceTypes/User").await.expect(200).body;
     assert_eq!(types["endpoint"], "/Users");
     assert_eq!(types["schemaExtensions"], json!([{"schema": ENTERPRISE, "required": false}]));
+}
+
+/// Names are kept apart by indexes of the directory, not by the registry: what the one announces the other must do.
+async fn what_is_announced_as_unique_is_refused_when_it_is_taken(house: &House) {
+    let mut tried = 0;
+    for (urn, endpoint) in [(USER, "Users"), (ENTERPRISE, "Users"), (GROUP, "Groups")] {
+        let schema = house.get(&format!("Schemas/{urn}")).await.expect(200).body;
+        let attributes = schema["attributes"].as_array().unwrap();
+        let parts = attributes.iter().filter_map(|attribute| attribute["subAttributes"].as_array()).flatten();
+        assert!(parts.clone().all(|part| part["uniqueness"] == "none"), "no part of {urn} is kept apart");
+        for unique in attributes.iter().filter(|attribute| attribute["uniqueness"] != "none") {
+            assert_ne!(urn, ENTERPRISE, "no attribute of an extension is kept apart");
+            let mut body = json!({"schemas": [urn], "userName": "a", "displayName": "a"});
+            body[unique["name"].as_str().unwrap()] = json!("Taken");
+            house.send("POST", endpoint, &body).await.expect(201);
+            house.send("POST", endpoint, &body).await.refused(409, "uniqueness");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 2);
 }

@@ -13,6 +13,7 @@ on_both_engines! {
     a_body_ends_where_the_route_says
     a_body_is_json_of_either_name
     a_wrong_method_and_an_unknown_path_are_refused_in_the_protocols_form
+    a_connection_is_nobody_and_says_so
     what_can_be_no_id_is_nobodys
     a_wrong_value_says_which_and_why
     no_text_breaks_the_database
@@ -25,6 +26,8 @@ async fn nobody_is_let_in_without_the_token_of_a_connection(house: &House) {
         ("GET", "Users".to_owned()),
         ("POST", "Users".into()),
         ("POST", ".search".into()),
+        ("GET", "Me".into()),
+        ("PATCH", "Me".into()),
         ("POST", "Users/.search".into()),
         ("GET", format!("Users/{id}")),
         ("PUT", format!("Users/{id}")),
@@ -79,6 +82,9 @@ async fn what_is_not_json_is_refused_as_syntax(house: &House) {
     for (method, path) in
         [("POST", "Users"), ("PUT", one.as_str()), ("PATCH", one.as_str()), ("POST", "Users/.search")]
     {
+        let twice =
+            r#"{"schemas": [], "userName": "ada", "active": true, "active": false, "Operations": []}"#;
+        house.ask(house.request(method, path).set_payload(twice)).await.refused(400, "invalidSyntax");
         for body in
             ["", "{", "nonsense", "{\"userName\": \"\\ud800\"}", "[]", "\"text\"", "7", "\u{0}", &deep]
         {
@@ -127,6 +133,12 @@ async fn a_wrong_method_and_an_unknown_path_are_refused_in_the_protocols_form(ho
     house.ask(house.request("POST", "Schemas")).await.refused(405, "");
     for path in ["", "users", "Users/", "Users/x/y", "Nothing", "Bulk"] {
         house.get(path).await.refused(404, "");
+    }
+}
+
+async fn a_connection_is_nobody_and_says_so(house: &House) {
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+        house.ask(house.request(method, "Me")).await.refused(501, "");
     }
 }
 

@@ -13,11 +13,11 @@ use actix_web::http::header::HeaderMap;
 use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer, body};
-use kernel::id::{ScimConnectionId, UserId};
+use kernel::id::{CredentialId, ScimConnectionId, UserId};
 use kernel::{Actor, Assurance, Clock as _, Ctx, ManualClock, Secret, SystemClock, Token};
 use scim::Scim;
 use serde_json::{Value as Json, json};
-use store::{Db, DbConfig, FactBody, Origin, Sinks, StoredFact, sql};
+use store::{Db, DbConfig, Ephemeral, FactBody, Origin, Sinks, StoredFact, sql};
 use url::Url;
 use web::{Edge, Issuer, Networks};
 
@@ -36,6 +36,7 @@ pub(crate) struct House {
     pub(crate) db: Db,
     pub(crate) connection: ScimConnectionId,
     pub(crate) token: Token,
+    ephemeral: Ephemeral,
     clock: Arc<ManualClock>,
     _place: Place,
 }
@@ -90,11 +91,12 @@ impl House {
         );
         let row = (connection, "hr", token.hash().as_str().to_owned(), ctx.now());
         db.change(Origin::system(), insert, row, Vec::new()).await.unwrap();
-        Self { db, connection, token, clock, _place: place }
+        let ephemeral = Ephemeral::in_memory(ctx);
+        Self { db, connection, token, ephemeral, clock, _place: place }
     }
 
     pub(crate) fn scim(&self) -> Scim {
-        Scim::new(self.db.clone(), "https://id.example.org".parse().unwrap())
+        Scim::new(self.db.clone(), self.ephemeral.clone(), "https://id.example.org".parse().unwrap())
     }
 
     /// Serves on a free port until stopped; the address of the SCIM root there.
@@ -102,7 +104,7 @@ impl House {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let origin = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         let issuer: Issuer = origin.parse().unwrap();
-        let scim = Data::new(Scim::new(self.db.clone(), issuer.clone()));
+        let scim = Data::new(Scim::new(self.db.clone(), self.ephemeral.clone(), issuer.clone()));
         let edge = Arc::new(Edge { ctx: self.db.ctx().clone(), issuer, proxies: Networks::default() });
         let app = move || {
             App::new()
@@ -249,6 +251,18 @@ impl House {
         let mut tx = self.db.write(Origin::of(Actor::User(user))).await.unwrap();
         let opened = directory::session::open(&mut tx, &sign_in).await;
         tx.end(opened).await.unwrap().1
+    }
+
+    /// Gives somebody a card in this state.
+    pub(crate) async fn card(&self, user: &str, state: &str) -> CredentialId {
+        let id = CredentialId::new(self.db.ctx());
+        let insert = sql!(
+            "INSERT INTO credential (id, version, user_id, kind, format, facility, number, state, issued_at, updated_at) \
+             SELECT $1, 1, $2, 'card', 'h10301', 7, COUNT(*), $3, $4, $4 FROM credential"
+        );
+        let row = (id, user, state, self.db.ctx().now());
+        self.db.change(Origin::system(), insert, row, Vec::new()).await.unwrap();
+        id
     }
 
     pub(crate) async fn is_signed_in(&self, token: &Token) -> bool {

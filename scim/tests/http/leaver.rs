@@ -1,5 +1,6 @@
 //! What ending means: a person who leaves is signed out at the commit, whatever the shape of the request.
 
+use directory::credential;
 use directory::facts::{UserActivated, UserDeactivated, UserDeleted};
 use serde_json::json;
 
@@ -69,10 +70,15 @@ async fn a_put_deactivates_too(house: &House) {
 async fn deleting_ends_everything_for_good(house: &House) {
     let id = house.user("ada", json!({})).await;
     let session = house.sign_in(&id).await;
+    let (active, suspended) = (house.card(&id, "active").await, house.card(&id, "suspended").await);
     house.delete(&format!("Users/{id}")).await.expect(204);
     assert!(!house.is_signed_in(&session).await);
+    for card in [active, suspended] {
+        let card = credential::get(&house.db, card).await.unwrap().unwrap();
+        assert_eq!(card.state, "revoked", "no card may ever come back");
+    }
     let [fact] = &house.facts::<UserDeleted>(&id).await[..] else { panic!("one fact") };
-    assert_eq!(fact.ended.sessions, 1);
+    assert_eq!((fact.ended.sessions, fact.ended.credentials.len()), (1, 2));
 }
 
 async fn deactivating_twice_is_one_fact(house: &House) {

@@ -21,6 +21,9 @@ on_both_engines! {
     lists_show_what_was_asked_for
     what_is_derived_can_be_asked_about
     a_walk_reads_every_page_of_the_database
+    pages_that_follow_each_other_miss_nobody_while_others_are_deleted
+    a_mail_address_is_found_as_a_look_at_everybody_would
+    a_page_of_users_ends_before_it_has_too_many_groups
 }
 
 async fn an_empty_directory_lists_nobody(house: &House) {
@@ -297,8 +300,11 @@ async fn what_is_derived_can_be_asked_about(house: &House) {
         assert_eq!(found, expect, "{filter}");
     };
     check("Users", r#"groups.display eq "staff""#.into(), &[&ada, &bob]).await;
-    check("Users", format!("groups.value eq \"{crew}\""), &[&bob]).await;
-    check("Users", format!("not (groups eq \"{crew}\")"), &[&ada]).await;
+    check("Users", format!("groups.value eq \"{staff}\""), &[&ada, &bob]).await;
+    check("Users", format!("groups.value eq \"{crew}\""), &[&ada, &bob]).await;
+    check("Users", r#"groups.type eq "indirect""#.into(), &[&ada]).await;
+    check("Users", format!("not (groups eq \"{crew}\")"), &[]).await;
+    check("Users", format!("groups eq \"{ada}\" or groups eq \"4711\""), &[]).await;
     check("Users", format!("userName eq \"bob\" and groups eq \"{crew}\""), &[&bob]).await;
     check("Groups", format!("members eq \"{ada}\""), &[&staff]).await;
     check("Groups", format!("members.value eq \"{bob}\""), &[&staff, &crew]).await;
@@ -350,4 +356,93 @@ async fn a_walk_reads_every_page_of_the_database(house: &House) {
     assert_eq!(all.len(), 1_203);
     let page: Json = house.get("Users").await.expect(200).body;
     assert_eq!(page["itemsPerPage"], 100);
+}
+
+async fn pages_that_follow_each_other_miss_nobody_while_others_are_deleted(house: &House) {
+    for kind in ["Users", "Groups"] {
+        let mut ids = Vec::new();
+        for at in 0..9 {
+            let name = format!("n{at}");
+            ids.push(if kind == "Users" {
+                house.user(&name, json!({})).await
+            } else {
+                house.group(&name, &[]).await
+            });
+        }
+        ids.sort();
+        let page = async |start: usize| {
+            let answer = house.get(&format!("{kind}?startIndex={start}&count=3")).await.expect(200);
+            (answer.ids(), answer.body["totalResults"].as_u64().unwrap())
+        };
+        assert_eq!(page(1).await, (ids[..3].to_vec(), 9));
+        // Two of those who were shown go: by position, the next page would begin two further on.
+        house.delete(&format!("{kind}/{}", ids[0])).await.expect(204);
+        house.delete(&format!("{kind}/{}", ids[2])).await.expect(204);
+        assert_eq!(page(4).await, (ids[3..6].to_vec(), 9));
+        house.delete(&format!("{kind}/{}", ids[7])).await.expect(204);
+        assert_eq!(page(7).await.0, [ids[6].clone(), ids[8].clone()]);
+        assert_eq!(page(9).await, (Vec::new(), 8), "the end is where nobody is left");
+        // Whoever begins anew, or comes from nowhere, is shown what there is now.
+        assert_eq!(page(1).await, ([&ids[1], &ids[3], &ids[4]].map(Clone::clone).to_vec(), 6));
+        assert_eq!(page(2).await.0, [&ids[3], &ids[4], &ids[5]].map(Clone::clone));
+    }
+}
+
+async fn a_mail_address_is_found_as_a_look_at_everybody_would(house: &House) {
+    let long = "x".repeat(300);
+    let addresses = ["Ada@Example.org", "ada@example.ORG ", "straße@x", "STRASSE@x", "", &long, "b@x"];
+    for (at, address) in addresses.iter().enumerate() {
+        let emails = json!([
+            {"value": address, "type": (["work", "home", "Work"][at % 3])}, {"value": format!("own{at}@x")},
+        ]);
+        house.user(&format!("u{at}"), json!({"emails": emails})).await;
+    }
+    house.user("without", json!({"emails": [{"type": "work"}]})).await;
+    let changed = house.user("changed", json!({"emails": [{"value": "old@x"}, {"value": "kept@x"}]})).await;
+    let emails = json!([{"value": "KEPT@x"}, {"value": "new@x", "type": "work"}]);
+    let put = json!([{"op": "replace", "path": "emails", "value": emails}]);
+    house.patch(&format!("Users/{changed}"), put).await.expect(200);
+    let gone = house.user("gone", json!({"emails": [{"value": "gone@x"}]})).await;
+    house.delete(&format!("Users/{gone}")).await.expect(204);
+    let also = ["own3@x", "old@x", "kept@x", "new@x", "gone@x", "nobody@x", &format!("{long}y"), " B@X "];
+    let mut found = 0;
+    for address in addresses.into_iter().chain(also) {
+        for filter in [
+            format!("emails eq \"{address}\""),
+            format!("emails.value eq \"{address}\""),
+            format!("emails[type eq \"work\"].value eq \"{address}\""),
+            format!("emails[value eq \"{address}\" and not (type eq \"work\")]"),
+        ] {
+            let keyed = house.found("Users", &filter).await;
+            found += keyed.len();
+            assert_eq!(keyed, house.found("Users", &format!("{filter} or nickName pr")).await, "{filter}");
+        }
+    }
+    assert!(found > 20, "{found}: the test asks for what there is");
+    assert_eq!(house.found("Users", r#"emails eq "kept@x""#).await, std::slice::from_ref(&changed));
+    assert!(house.found("Users", r#"emails eq "old@x" or emails eq "gone@x""#).await.is_empty());
+}
+
+async fn a_page_of_users_ends_before_it_has_too_many_groups(house: &House) {
+    let ids = seven(house).await;
+    // 3,000 groups with all seven: as many as six users may have together.
+    let mut tx = house.db.write(store::Origin::system()).await.unwrap();
+    for at in 0..3_000 {
+        let profile = directory::group::GroupProfile {
+            display_name: format!("g{at:04}"),
+            external_id: None,
+            document: "{}".into(),
+        };
+        directory::group::create(&mut tx, &profile, &ids).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let page = house.get("Users").await.expect(200);
+    assert_eq!((page.ids(), &page.body["totalResults"]), (ids[..6].to_vec(), &json!(7)));
+    assert_eq!(page.body["Resources"][0]["groups"].as_array().map(Vec::len), Some(3_000));
+    assert_eq!(house.get("Users?startIndex=7").await.expect(200).ids(), ids[6..]);
+    assert_eq!(house.get("Users?excludedAttributes=groups").await.expect(200).ids(), ids);
+    // And what such a user is made of does not weigh on what is changed.
+    let off = json!([{"op": "Replace", "path": "active", "value": "False"}]);
+    let answer = house.patch(&format!("Users/{}", ids[0]), off).await.expect(200);
+    assert_eq!(answer.body["active"], false);
 }

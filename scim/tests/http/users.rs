@@ -25,6 +25,7 @@ on_both_engines! {
     a_manager_of_ours_has_a_name_and_an_address
     every_change_names_its_connection_and_request
     an_empty_external_id_is_none
+    the_biggest_user_there_can_be_is_deactivated
 }
 
 async fn a_new_user_is_answered_whole_with_its_address_and_version(house: &House) {
@@ -193,13 +194,18 @@ async fn a_patch_is_whole_or_not_at_all(house: &House) {
     assert_eq!((read.body.get("title"), read.header("etag")), (None, "W/\"1\""));
 }
 
-/// Clients may take every attribute away (RFC 7644, section 3.5.2.2), but nobody is enabled by silence.
+/// Clients may take every attribute away (RFC 7644, section 3.5.2.2), but nobody is enabled by silence, and the state
+/// remains to be seen and found.
 async fn taking_active_away_changes_nothing_about_the_account(house: &House) {
     for active in [true, false] {
         let id = house.user(&format!("ada-{active}"), json!({"active": active})).await;
         let path = format!("Users/{id}");
         let answer = house.patch(&path, json!([{"op": "remove", "path": "active"}])).await.expect(200);
-        assert_eq!(answer.body.get("active"), None);
+        let shown = if active { None } else { Some(&json!(false)) };
+        assert_eq!(answer.body.get("active"), shown, "somebody disabled is shown as that");
+        let found = house.found("Users", &format!("active eq {active}")).await;
+        assert_eq!(found, std::slice::from_ref(&id), "and found");
+        assert!(house.found("Users", &format!("active ne {active}")).await.is_empty());
         house.patch(&path, json!([{"op": "replace", "path": "title", "value": "x"}])).await.expect(200);
         let put = json!({"schemas": [USER], "userName": "ada"});
         house.send("PUT", &path, &put).await.expect(200);
@@ -343,4 +349,35 @@ async fn an_empty_external_id_is_none(house: &House) {
     house.user("ada", json!({"externalId": ""})).await;
     let bob = house.user("bob", json!({"externalId": ""})).await;
     assert_eq!(house.get(&format!("Users/{bob}")).await.body.get("externalId"), None);
+}
+
+async fn the_biggest_user_there_can_be_is_deactivated(house: &House) {
+    let role = |at: usize, length: usize| json!({"value": format!("{at}{}", "x".repeat(length - 1))});
+    let user = |last: usize| {
+        let mut roles: Vec<Json> = (0..7).map(|at| role(at, 64 * 1024)).collect();
+        roles.push(role(7, last));
+        json!({"schemas": [USER], "userName": "ada", "active": true, "roles": roles})
+    };
+    // As near to the limit as bisection gets.
+    let (mut fits, mut too_big) = (1, 64 * 1024 + 1);
+    while too_big - fits > 1 {
+        let middle = usize::midpoint(fits, too_big);
+        let answer = house.send("POST", "Users", &user(middle)).await;
+        match answer.status {
+            201 => {
+                house.delete(&format!("Users/{}", answer.id())).await.expect(204);
+                fits = middle;
+            }
+            _ => too_big = middle,
+        }
+    }
+    assert!(fits > 60 * 1024, "{fits}");
+    let id = house.send("POST", "Users", &user(fits)).await.expect(201).id();
+    for at in 0..100 {
+        house.group(&format!("g{at}"), &[&id]).await;
+    }
+    let path = format!("Users/{id}");
+    house.patch(&path, json!([{"op": "add", "path": "title", "value": "x"}])).await.refused(413, "");
+    let off = json!([{"op": "Replace", "path": "active", "value": "False"}]);
+    assert_eq!(house.patch(&path, off).await.expect(200).body["active"], false);
 }

@@ -31,13 +31,13 @@ pub struct Person {
 }
 
 impl Person {
-    /// Somebody whose names at work are `given.family` and `given.family@domain`.
+    /// Somebody whose name at work is `given.family@domain`, which is also what HR knows the person by: two of one
+    /// name in two domains are two.
     #[must_use]
     pub fn new(given_name: &str, family_name: &str, domain: &str) -> Self {
-        let short = format!("{given_name}.{family_name}").to_lowercase();
-        let email = format!("{short}@{domain}");
+        let email = format!("{given_name}.{family_name}@{domain}").to_lowercase();
         Self {
-            external_id: short,
+            external_id: email.clone(),
             user_name: email.clone(),
             email,
             given_name: given_name.to_owned(),
@@ -148,7 +148,7 @@ mod tests {
                 "urn:ietf:params:scim:schemas:core:2.0:User",
                 "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
             ],
-            "externalId": "ada.lovelace",
+            "externalId": "ada.lovelace@nordgrid.example",
             "userName": "ada.lovelace@nordgrid.example",
             "active": true,
             "displayName": "Ada Lovelace",
@@ -163,6 +163,13 @@ mod tests {
             }
         });
         assert_eq!(person.to_scim(), expect);
+    }
+
+    #[test]
+    fn two_of_one_name_in_two_domains_are_two() {
+        let of = |domain: &str| Person::new("Ada", "Lovelace", domain);
+        let (a, b) = (of("nordgrid.example"), of("seegrid.example"));
+        assert!(a.external_id != b.external_id && a.user_name != b.user_name);
     }
 
     #[test]

@@ -136,9 +136,9 @@ fn item_8_foreign_urns_in_a_patch_body_mean_nothing() {
         "schemas": [PATCH_URN, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],
         "Operations": [{"op": "Replace", "path": "displayName", "value": "Drivers"}],
     });
-    let operations = read(&body, Interop::Strict).unwrap();
+    let operations = read(&body).unwrap();
     let current = Tree::from_stored(group_type(), &group());
-    let outcome = apply(group_type(), &current, &operations, Interop::Strict).unwrap();
+    let outcome = apply(group_type(), &current, &operations).unwrap();
     assert_eq!(outcome.tree.text("displayName"), Some("Drivers"));
 }
 

@@ -8,7 +8,7 @@ use crate::schema::{GROUP_URN, USER_URN};
 use crate::value;
 
 fn put(kind: &Arc<ResourceType>, current: &Json, body: &Json) -> Json {
-    let body = value::read(kind, body, Interop::Lenient).unwrap();
+    let body = value::read(kind, body).unwrap();
     changes(kind, current, replace(kind, &Tree::from_stored(kind, current), body))
 }
 
@@ -67,7 +67,7 @@ fn what_the_registry_does_not_know_survives() {
     let mut current = bare();
     current["urn:example:withdrawn:User"] = json!({"a": 1});
     let body = json!({"schemas": [USER_URN], "userName": "new"});
-    let body = value::read(user_type(), &body, Interop::Lenient).unwrap();
+    let body = value::read(user_type(), &body).unwrap();
     let outcome = replace(user_type(), &stored_user(&current), body).unwrap();
     assert_eq!(outcome.tree.to_json()["urn:example:withdrawn:User"], json!({"a": 1}));
 }

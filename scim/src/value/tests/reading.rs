@@ -3,7 +3,6 @@
 use kernel::Secret;
 use serde_json::{Value as Json, json};
 
-use crate::Interop;
 use crate::samples::{BADGE, group_type, user_type};
 use crate::schema::{ENTERPRISE_URN, USER_URN};
 use crate::value::{Body, Member, read};
@@ -14,7 +13,7 @@ const GROUP_URN: &str = crate::schema::GROUP_URN;
 fn check(body: Json, want: Json) {
     let mut full = json!({"schemas": [USER_URN], "userName": "kim"});
     full.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-    let got = match read(user_type(), &full, Interop::Lenient) {
+    let got = match read(user_type(), &full) {
         Ok(read) => {
             let mut tree = read.tree.to_json();
             tree.as_object_mut().unwrap().remove("userName");
@@ -91,7 +90,7 @@ fn okta_create_scim_md_2_3_item_2() {
     let body = json!({
         "schemas": [USER_URN], "userName": "kim", "password": "correct horse", "groups": [], "externalId": "00u1",
     });
-    let read = read(user_type(), &body, Interop::Strict).unwrap();
+    let read = read(user_type(), &body).unwrap();
     assert_eq!(read.tree.to_json(), json!({"userName": "kim", "externalId": "00u1"}));
     let secrets: Vec<(&str, &str)> = read
         .secrets
@@ -153,7 +152,7 @@ fn values_have_the_type_of_their_attribute() {
 fn the_error_names_the_place() {
     let body =
         json!({"schemas": [USER_URN], "userName": "kim", BADGE: {"keys": [{"value": "k", "copies": "two"}]}});
-    let why = read(user_type(), &body, Interop::Lenient).unwrap_err();
+    let why = read(user_type(), &body).unwrap_err();
     assert_eq!(why.detail, format!("{BADGE}:keys.copies: expected a whole number of 64 bits"));
 }
 
@@ -172,7 +171,7 @@ fn lists_hold_each_value_once_and_one_primary() {
 
 #[test]
 fn required_attributes_are_required() {
-    let keyword = |body: Json| read(user_type(), &body, Interop::Lenient).unwrap_err().detail;
+    let keyword = |body: Json| read(user_type(), &body).unwrap_err().detail;
     assert_eq!(keyword(json!({"schemas": [USER_URN]})), "userName: required");
     assert_eq!(keyword(json!({"schemas": [USER_URN], "userName": null})), "userName: required");
     assert_eq!(keyword(json!({"schemas": [USER_URN], "userName": ""})), "userName: required");
@@ -188,7 +187,7 @@ fn an_extension_asks_for_its_required_attributes_only_when_it_is_there() {
         registry.define(serde_json::from_value(schema).unwrap()).unwrap();
         registry.extend("User", "urn:x:rank", required).unwrap();
         let body = json!({"schemas": [USER_URN], "userName": "kim", "urn:x:rank": rank});
-        let read = read(registry.resource_type("User").unwrap(), &body, Interop::Lenient);
+        let read = read(registry.resource_type("User").unwrap(), &body);
         read.map(|_| ()).map_err(|why| why.detail)
     };
     assert_eq!(with(false, json!(null)), Ok(()));
@@ -202,11 +201,11 @@ fn an_extension_asks_for_its_required_attributes_only_when_it_is_there() {
 fn a_resource_is_bounded_in_size() {
     let emails: Vec<Json> = (0..20).map(|n| json!({"value": format!("{n}{}", "x".repeat(60_000))})).collect();
     let body = json!({"schemas": [USER_URN], "userName": "kim", "emails": emails});
-    assert_eq!(read(user_type(), &body, Interop::Lenient).unwrap_err().status, 413);
+    assert_eq!(read(user_type(), &body).unwrap_err().status, 413);
 }
 
 #[test]
-fn unknown_names_are_reported_when_lenient_and_refused_when_strict_scim_md_7() {
+fn unknown_names_are_ignored_and_reported_scim_md_7() {
     let body = json!({
         "schemas": [USER_URN, "urn:scim:schemas:core:1.0"],
         "userName": "kim",
@@ -215,20 +214,13 @@ fn unknown_names_are_reported_when_lenient_and_refused_when_strict_scim_md_7() {
         "urn:example:other": {"a": 1},
         ENTERPRISE_URN: {"floor": 3},
     });
-    let lenient = read(user_type(), &body, Interop::Lenient).unwrap();
-    assert_eq!(lenient.tree.to_json(), json!({"userName": "kim"}));
+    let read = read(user_type(), &body).unwrap();
+    assert_eq!(read.tree.to_json(), json!({"userName": "kim"}));
     let floor = format!("{ENTERPRISE_URN}:floor");
     assert_eq!(
-        lenient.ignored,
+        read.ignored,
         ["urn:scim:schemas:core:1.0", "shoeSize", "name.nick", "urn:example:other", &*floor]
     );
-    let entries = body.as_object().unwrap();
-    for key in ["schemas", "shoeSize", "name", "urn:example:other", ENTERPRISE_URN] {
-        let mut one = json!({"schemas": [USER_URN], "userName": "kim"});
-        one[key] = entries[key].clone();
-        let why = read(user_type(), &one, Interop::Strict).unwrap_err();
-        assert_eq!(why.scim_type, Some(crate::ScimType::InvalidSyntax), "{key}");
-    }
 }
 
 #[test]
@@ -237,30 +229,28 @@ fn what_is_reported_is_bounded_and_printable() {
     for n in 0..100 {
         body[format!("x{n}\r\n{}", "y".repeat(500))] = json!(1);
     }
-    let ignored = read(user_type(), &body, Interop::Lenient).unwrap().ignored;
+    let ignored = read(user_type(), &body).unwrap().ignored;
     assert_eq!(ignored.len(), 32);
     assert!(ignored.iter().all(|name| name.len() <= 120 && !name.contains('\r')));
 }
 
 #[test]
 fn a_body_for_another_resource_type_is_refused() {
-    let keyword = |schemas: Json, interop| {
+    let keyword = |schemas: Json| {
         let body = json!({"schemas": schemas, "userName": "kim"});
-        read(user_type(), &body, interop).map(|_| ()).map_err(|why| why.scim_type.unwrap())
+        read(user_type(), &body).map(|_| ()).map_err(|why| why.scim_type.unwrap())
     };
     let refused = Err(crate::ScimType::InvalidSyntax);
-    assert_eq!(keyword(json!([GROUP_URN]), Interop::Lenient), refused);
-    assert_eq!(keyword(json!("User"), Interop::Lenient), refused);
-    assert_eq!(keyword(json!([]), Interop::Lenient), Ok(()));
-    assert_eq!(keyword(json!([]), Interop::Strict), refused);
-    assert_eq!(keyword(json!([USER_URN.to_uppercase()]), Interop::Strict), Ok(()));
-    assert!(read(user_type(), &json!({"userName": "kim"}), Interop::Lenient).is_ok());
-    assert!(read(user_type(), &json!({"userName": "kim"}), Interop::Strict).is_err());
-    assert!(read(user_type(), &json!([]), Interop::Lenient).is_err());
+    assert_eq!(keyword(json!([GROUP_URN])), refused);
+    assert_eq!(keyword(json!("User")), refused);
+    assert_eq!(keyword(json!([])), Ok(()));
+    assert_eq!(keyword(json!([USER_URN.to_uppercase()])), Ok(()));
+    assert!(read(user_type(), &json!({"userName": "kim"})).is_ok());
+    assert!(read(user_type(), &json!([])).is_err());
 }
 
 fn group(body: Json) -> Body {
-    read(group_type(), &body, Interop::Lenient).unwrap()
+    read(group_type(), &body).unwrap()
 }
 
 #[test]
@@ -289,5 +279,5 @@ fn members_are_read_apart_from_the_tree() {
     assert_eq!(body.tree.to_json(), json!({"displayName": "g"}));
     assert_eq!(group(json!({"displayName": "g", "members": []})).members, Some(Vec::new()));
     let nameless = json!({"displayName": "g", "members": [{"type": "User"}]});
-    assert!(read(group_type(), &nameless, Interop::Lenient).is_err());
+    assert!(read(group_type(), &nameless).is_err());
 }
