@@ -1,15 +1,24 @@
 //! The whole house: opened from a configuration, run, and stopped in order.
+//!
+//! Stopping has an order because what a request begins, work must be able to end: an employment that ended
+//! while we were told to stop closes its doors before we are gone. So one channel asks to stop, and another
+//! tells the work so, when no request is left and no revocation waits that was never tried.
+//!
+//! Work in the background that ends by itself, or panics, makes the whole house end with an error. A house
+//! without one of its lanes looks alive and closes no door; whoever runs us (systemd, Kubernetes) starts a
+//! whole one.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::{Server, ServerHandle};
 use bridge::systems::Systems;
 use directory::authenticator::password::Hasher;
 use kernel::Ctx;
 use kernel::id::NodeId;
 use keys::{KeyRing, KeysError, RotationPolicy, SealingKeys};
-use store::{Db, Ephemeral, EphemeralError, Lane, Sinks, StoreError};
+use store::{Db, Ephemeral, EphemeralError, Lane, Sinks, StoreError, delivery};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use web::Issuer;
@@ -17,7 +26,12 @@ use web::Issuer;
 use crate::config::{Config, ConfigError};
 use crate::http;
 use crate::policies::{InForce, PoliciesError, WithFreshPolicies};
-use crate::tls::TlsError;
+use crate::tls::{self, TlsError};
+
+/// How long revocations may take that wait when we are told to stop.
+const REVOCATIONS: Duration = Duration::from_secs(10);
+/// How often it is looked whether some still wait.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why the house cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -77,29 +91,39 @@ pub struct House {
     pub policies: InForce,
     /// The door systems that are open.
     pub systems: Systems,
+    tls: Option<rustls::ServerConfig>,
+}
+
+/// Why a house that ran ended as nobody had asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The server gave up.
+    #[error("serving ended unexpectedly; the log says why")]
+    Serving,
+    /// A task that must not end did.
+    #[error("work in the background broke; the log says where. Start again, and report it if it comes back")]
+    Work,
 }
 
 /// A house that runs.
 pub struct Running {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
-    stop: watch::Sender<bool>,
-    ended: tokio::task::JoinHandle<()>,
+    ask: watch::Sender<bool>,
+    ended: tokio::task::JoinHandle<Result<(), Broken>>,
 }
 
 impl Running {
-    /// Stops in order: no new requests, requests under way end, lanes finish what they claimed, the database
-    /// closes. Returns when all has ended.
-    pub async fn stop(self) {
-        self.stop.send_replace(true);
-        if let Err(error) = self.ended.await {
-            tracing::error!(%error, "stopping did not end well");
-        }
+    /// Stops in order: no new requests, requests under way end, revocations are tried, lanes finish what they
+    /// claimed, the database closes. Returns when all has ended.
+    pub async fn stop(mut self) -> Result<(), Broken> {
+        self.ask.send_replace(true);
+        self.ended().await
     }
 
-    /// Waits until it ends by itself, which it does only when serving fails.
-    pub async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
+    /// Waits until it ends, which it does by itself only when something broke.
+    pub async fn ended(&mut self) -> Result<(), Broken> {
+        (&mut self.ended).await.unwrap_or(Err(Broken::Work))
     }
 }
 
@@ -118,9 +142,10 @@ fn cores(limit: usize) -> usize {
 }
 
 impl House {
-    /// Opens database, keys, policies and door systems. Nothing runs yet.
+    /// Opens certificate, database, keys, policies and door systems. Nothing runs yet.
     pub async fn open(config: Config, ctx: Ctx) -> Result<Self, OpenError> {
         let issuer = config.issuer().map_err(ConfigError::from)?;
+        let tls = tls::configured(&config)?;
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
         let db = Db::open(&config.database()?, ctx.clone(), sinks()).await?;
         let ephemeral = match &config.ephemeral.redis {
@@ -135,26 +160,46 @@ impl House {
         let systems = Systems::default();
         systems.load(&db, &sealing).await?;
         let hasher = Hasher::new(config.passwords.threads.unwrap_or_else(|| cores(4)));
-        Ok(Self { config: Arc::new(config), issuer, db, ephemeral, sealing, keys, hasher, policies, systems })
-    }
-
-    /// Binds the configured addresses.
-    pub fn listeners(&self) -> Result<Vec<TcpListener>, OpenError> {
-        self.config.http.listen.iter().map(|address| listen(address)).collect()
+        Ok(Self {
+            config: Arc::new(config),
+            issuer,
+            db,
+            ephemeral,
+            sealing,
+            keys,
+            hasher,
+            policies,
+            systems,
+            tls,
+        })
     }
 
     /// Serves and works until stopped.
     pub async fn run(self, listeners: Vec<TcpListener>) -> Result<Running, OpenError> {
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let (stop, stopped) = watch::channel(false);
         let mut work = JoinSet::new();
-        self.start_work(&mut work, &stopped);
+        let (rest, resting) = watch::channel(false);
+        // The server first: until it can serve, nothing begins to work.
+        let server = self.server(listeners)?;
+        self.start_work(&mut work, &resting);
+        Ok(self.serve(server, work, rest))
+    }
+
+    fn server(&self, listeners: Vec<TcpListener>) -> Result<(Vec<SocketAddr>, Server), OpenError> {
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let workers = self.config.http.workers.unwrap_or_else(|| cores(4));
-        let server = http::server(&self, listeners, workers)?;
-        let handle = server.handle();
-        let served = tokio::spawn(server);
-        let ended = tokio::spawn(end_in_order(self.db, work, stop.clone(), stopped, handle, served));
-        Ok(Running { addresses, stop, ended })
+        Ok((addresses, http::server(self, listeners, self.tls.clone(), workers)?))
+    }
+
+    fn serve(
+        self,
+        (addresses, server): (Vec<SocketAddr>, Server),
+        work: JoinSet<()>,
+        rest: watch::Sender<bool>,
+    ) -> Running {
+        let (ask, asked) = watch::channel(false);
+        let (handle, served) = (server.handle(), tokio::spawn(server));
+        let ended = tokio::spawn(end_in_order(self.db, asked, Serving { handle, served }, work, rest));
+        Running { addresses, ask, ended }
     }
 
     /// Everything that works beside requests: one task each.
@@ -188,6 +233,11 @@ impl House {
             async move { keys.maintain().await.map_err(|error| error.to_string()) }
         }));
     }
+}
+
+/// Binds the configured addresses.
+pub fn listeners(config: &Config) -> Result<Vec<TcpListener>, OpenError> {
+    config.http.listen.iter().map(|address| listen(address)).collect()
 }
 
 /// Listens, saying what to do when it cannot.
@@ -228,27 +278,54 @@ async fn asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
+/// The server, and the task that it runs in.
+struct Serving {
+    handle: ServerHandle,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+}
+
 async fn end_in_order(
     db: Db,
-    mut work: JoinSet<()>,
-    stop: watch::Sender<bool>,
     mut stopped: watch::Receiver<bool>,
-    handle: actix_web::dev::ServerHandle,
-    mut served: tokio::task::JoinHandle<std::io::Result<()>>,
-) {
-    tokio::select! {
-        () = asked(&mut stopped) => {
-            tracing::info!("stopping: requests under way may end");
-            handle.stop(true).await;
+    mut serving: Serving,
+    mut work: JoinSet<()>,
+    rest: watch::Sender<bool>,
+) -> Result<(), Broken> {
+    let mut outcome = tokio::select! {
+        () = asked(&mut stopped) => Ok(()),
+        ended = &mut serving.served => {
+            tracing::error!(?ended, "serving ended");
+            Err(Broken::Serving)
         }
-        ended = &mut served => tracing::error!(?ended, "serving ended"),
-    }
-    stop.send_replace(true);
+        ended = work.join_next(), if !work.is_empty() => {
+            tracing::error!(?ended, "work in the background ended");
+            Err(Broken::Work)
+        }
+    };
+    tracing::info!("stopping: requests under way may end");
+    serving.handle.stop(true).await;
+    try_revocations(&db).await;
+    rest.send_replace(true);
     while let Some(ended) = work.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "work in the background panicked");
+            outcome = Err(Broken::Work);
         }
     }
     db.close().await;
     tracing::info!("stopped");
+    outcome
+}
+
+/// Waits until each revocation that requests have left behind was tried once. What could not be done then is
+/// kept in the database, and done by whoever starts next.
+async fn try_revocations(db: &Db) {
+    let all_tried = async {
+        while matches!(delivery::untried_revocations(db).await, Ok(true)) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(REVOCATIONS, all_tried).await.is_err() {
+        tracing::warn!("revocations wait for the next start; see: cardea deliveries");
+    }
 }

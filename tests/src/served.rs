@@ -56,11 +56,8 @@ impl Served {
     pub async fn prepare(binary: &Path) -> Self {
         let house = Self::empty(binary).await;
         house.must(&["init", &house.path(""), "--issuer", &house.issuer]).await;
-        let port = house.issuer.rsplit(':').next().unwrap_or_default();
         let config = fs::read_to_string(house.config()).expect("init wrote it");
-        let config = config
-            .replace("[http]\n", &format!("[http]\nlisten = [\"127.0.0.1:{port}\"]\n"))
-            .replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
+        let config = config.replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
         fs::write(house.config(), config).expect("the folder is ours");
         house.write("hr.token", &house.hr_token);
         house.write("grid-console.secret", &house.app_secret);
