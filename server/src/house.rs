@@ -329,3 +329,70 @@ async fn try_revocations(db: &Db) {
         tracing::warn!("revocations wait for the next start; see: cardea deliveries");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn house(folder: &Path) -> (House, Vec<TcpListener>) {
+        let ctx = Ctx::system();
+        SealingKeys::create_file(&folder.join("sealing.key"), &ctx).unwrap();
+        let config = Config::parse("issuer = \"http://localhost:8080\"", folder).unwrap();
+        (House::open(config, ctx).await.unwrap(), vec![listen("127.0.0.1:0").unwrap()])
+    }
+
+    async fn alive(running: &Running) -> bool {
+        reqwest::get(format!("http://{}/health/live", running.addresses[0])).await.is_ok()
+    }
+
+    /// A lane that rests when told, and a task that ends as `how` does once it is let go.
+    async fn broken(how: impl Future<Output = ()> + Send + 'static) {
+        let folder = tempfile::tempdir().unwrap();
+        let (house, listeners) = house(folder.path()).await;
+        let (rest, mut resting) = watch::channel(false);
+        let (rested, go) =
+            (Arc::new(std::sync::atomic::AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+        let mut work = JoinSet::new();
+        let (lane, let_go) = (rested.clone(), go.clone());
+        work.spawn(async move {
+            asked(&mut resting).await;
+            lane.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        work.spawn(async move {
+            let_go.notified().await;
+            how.await;
+        });
+        let server = house.server(listeners).unwrap();
+        let mut running = house.serve(server, work, rest);
+        assert!(alive(&running).await);
+        go.notify_one();
+        let ended = tokio::time::timeout(PATIENCE, running.ended()).await.unwrap();
+        assert!(matches!(ended, Err(Broken::Work)), "{ended:?}");
+        assert!(!alive(&running).await, "a house without its lanes does not look alive");
+        assert!(rested.load(std::sync::atomic::Ordering::SeqCst), "the other work was ended in order");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_panics_ends_the_house_with_an_error() {
+        broken(async { panic!("on purpose") }).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_ends_by_itself_ends_the_house_with_an_error() {
+        broken(async {}).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_house_that_is_told_to_stop_ends_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let (house, listeners) = house(folder.path()).await;
+        let running = house.run(listeners).await.unwrap();
+        assert!(alive(&running).await);
+        let ended = tokio::time::timeout(PATIENCE, running.stop()).await.unwrap();
+        assert!(ended.is_ok(), "{ended:?}");
+    }
+}

@@ -163,16 +163,24 @@ impl Served {
     /// # Panics
     /// If it does not become ready.
     pub async fn serve(&mut self) {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log.json"));
-        let log = log.expect("the folder is ours");
-        let mut command = self.command();
-        self.process =
-            Some(command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().expect("the binary runs"));
+        self.start();
         let ready = format!("{}/health/ready", self.issuer);
         until("a server that is ready", async || {
             reqwest::get(&ready).await.ok().filter(|answer| answer.status().is_success()).map(drop)
         })
         .await;
+    }
+
+    /// Begins to serve, ready or not.
+    ///
+    /// # Panics
+    /// If the binary does not run.
+    pub fn start(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log.json"));
+        let log = log.expect("the folder is ours");
+        let mut command = self.command();
+        self.process =
+            Some(command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().expect("the binary runs"));
     }
 
     /// Ends the process at once, as a power cut would (SIGKILL).
