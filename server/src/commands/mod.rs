@@ -41,8 +41,9 @@ struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, or good; 1 failed, or bad; 2 a receipt that none of the given keys has signed; 64 the command line
-is wrong; 66 a file that was named cannot be read; 69 the database cannot be opened; 78 the configuration is wrong";
+Exit codes: 0 done, or good; 1 failed, or bad; 2 a receipt that none of the given keys has signed.
+Not even looked at: 64 the command line is wrong; 66 a file that it names cannot be read;
+69 the database cannot be opened; 78 the configuration is wrong.";
 
 /// The command line is wrong (as in sysexits.h, like those below).
 const USAGE: u8 = 64;
