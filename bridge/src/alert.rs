@@ -49,6 +49,12 @@ pub async fn open_of_kind(db: &Db, kind: &str) -> Result<Vec<Alert>, StoreError>
     .await
 }
 
+/// How many are open.
+pub async fn open_count(db: &Db) -> Result<i64, StoreError> {
+    let (count,) = db.one(sql!("SELECT COUNT(*) FROM alert WHERE closed_at IS NULL"), ()).await?;
+    Ok(count)
+}
+
 /// Opens one unless it is open. `true` when it is new.
 pub async fn open(db: &Db, kind: &'static str, subject: &Subject, detail: &str) -> Result<bool, StoreError> {
     let body = AlertOpened { alert: kind.into(), detail: detail.into() };

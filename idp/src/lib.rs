@@ -19,6 +19,7 @@ mod bearer;
 mod client_auth;
 mod discovery;
 mod error;
+mod home;
 mod introspect;
 mod invite;
 mod judge;
@@ -136,20 +137,21 @@ pub fn routes() -> Vec<Route> {
         Route::new(method, path, visibility, handler).refused_by(refuse_as_oauth)
     };
     vec![
-        call(Get, discovery::OPENID_CONFIGURATION, Public, || to(discovery::show)),
-        call(Get, discovery::AUTHORIZATION_SERVER, Public, || to(discovery::show)),
-        call(Get, discovery::JWKS, Public, || to(discovery::show_keys)),
+        Route::new(Get, home::PATH, Public, || to(home::get)).refused_by(refuse_as_page),
+        call(Get, discovery::OPENID_CONFIGURATION, Public, || to(discovery::show)).cross_origin(),
+        call(Get, discovery::AUTHORIZATION_SERVER, Public, || to(discovery::show)).cross_origin(),
+        call(Get, discovery::JWKS, Public, || to(discovery::show_keys)).cross_origin(),
         page(Get, authorize::PATH, || to(authorize::get)),
         page(Post, authorize::PATH, || to(authorize::post)).body_limit(FORM),
         page(Get, sign_in::PATH, || to(sign_in::get)),
         page(Post, sign_in::PATH, || to(sign_in::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
-        call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM),
-        call(Get, userinfo::PATH, Token, || to(userinfo::get)),
-        call(Post, userinfo::PATH, Token, || to(userinfo::post)).body_limit(FORM),
+        call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM).cross_origin(),
+        call(Get, userinfo::PATH, Token, || to(userinfo::get)).cross_origin(),
+        call(Post, userinfo::PATH, Token, || to(userinfo::post)).body_limit(FORM).cross_origin(),
         call(Post, introspect::PATH, Client, || to(introspect::post)).body_limit(FORM),
-        call(Post, revoke::PATH, Client, || to(revoke::post)).body_limit(FORM),
+        call(Post, revoke::PATH, Client, || to(revoke::post)).body_limit(FORM).cross_origin(),
     ]
 }
 

@@ -21,6 +21,7 @@ texts! {
     /// Everything.
     Texts {
         layout: Layout,
+        home: Home,
         sign_in: SignIn,
         refused: Refused,
         rungs: Rungs,
@@ -31,6 +32,12 @@ texts! {
     Layout {
         tagline: String,
         reference: String,
+    }
+    /// The page at `/`.
+    Home {
+        title: String,
+        text: String,
+        connect: String,
     }
     /// The sign-in page. `{client}` is the application's name.
     SignIn {

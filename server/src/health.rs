@@ -1,25 +1,36 @@
-//! Health that tells the truth: alive means that the process answers, ready that it can do its work now.
+//! Health that tells the truth: alive means that the process answers, ready that it can do its work now: read,
+//! write and keep what it writes, count and remember.
+//!
+//! Anybody may ask, and often: everything is asked once a second at most, and answers are shared. What exactly is
+//! wrong concerns those inside (loopback and the site's internal networks); all others are told yes or no.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web};
 use bridge::alert;
 use serde::Serialize;
 use store::{Db, Ephemeral, delivery};
-use web_kit::{Method, Route, Visibility};
+use tokio::sync::Mutex;
+use web_kit::{Method, Networks, Passage, Route, Visibility};
 
 use ::web as web_kit;
 
+/// How long an answer is as good as a new one.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long each part may take to answer before it counts as broken.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What readiness asks.
-#[derive(Clone)]
 pub struct Health {
-    /// The database.
-    pub db: Db,
-    /// Counters and short-lived values.
-    pub ephemeral: Ephemeral,
+    db: Db,
+    ephemeral: Ephemeral,
+    internal: Networks,
+    /// Held while asking: whoever comes meanwhile waits for that answer.
+    last: Mutex<Option<(Instant, Arc<Condition>)>>,
 }
 
-/// The answer of `/health/ready`.
+/// The answer of `/health/ready`, to those inside.
 #[derive(Debug, Serialize)]
 pub struct Condition {
     /// Whether work can be done.
@@ -33,7 +44,7 @@ pub struct Condition {
     /// Deliveries that were given up.
     pub deliveries_dead: Option<i64>,
     /// Alerts that are open: they need people, not a restart.
-    pub alerts: Option<usize>,
+    pub alerts: Option<i64>,
 }
 
 /// The rows of the table.
@@ -49,27 +60,173 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("alive\n")
 }
 
-async fn ready(health: web::Data<Arc<Health>>) -> HttpResponse {
+async fn ready(health: web::Data<Health>, passage: Passage) -> HttpResponse {
     let condition = health.condition().await;
-    match condition.ready {
-        true => HttpResponse::Ok().json(condition),
-        false => HttpResponse::ServiceUnavailable().json(condition),
+    let mut answer = match condition.ready {
+        true => HttpResponse::Ok(),
+        false => HttpResponse::ServiceUnavailable(),
+    };
+    match passage.client().is_loopback() || health.internal.hold(passage.client()) {
+        true => answer.json(&*condition),
+        false => answer.json(serde_json::json!({ "ready": condition.ready })),
     }
 }
 
 impl Health {
+    /// Over what is asked; `internal` are told details.
+    #[must_use]
+    pub fn new(db: Db, ephemeral: Ephemeral, internal: Networks) -> Self {
+        Self { db, ephemeral, internal, last: Mutex::default() }
+    }
+
+    /// What is the matter now, or was a second ago.
+    pub async fn condition(&self) -> Arc<Condition> {
+        let mut last = self.last.lock().await;
+        if let Some((at, condition)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return condition.clone();
+        }
+        let condition = Arc::new(self.ask().await);
+        if !condition.ready {
+            tracing::warn!(?condition, "not ready");
+        }
+        *last = Some((Instant::now(), condition.clone()));
+        condition
+    }
+
     /// Asks everything that work needs.
-    pub async fn condition(&self) -> Condition {
-        let (database, ephemeral) = tokio::join!(self.db.check(), self.ephemeral.check());
+    async fn ask(&self) -> Condition {
+        let database = async {
+            self.db.check().await.map_err(|error| error.to_string())?;
+            self.db.check_writer().await.map_err(|error| format!("it can be read, but not written: {error}"))
+        };
+        let ephemeral = async {
+            let put = self.ephemeral.put("readiness", "asked", PATIENCE);
+            put.await.map_err(|error| error.to_string())
+        };
+        let (database, ephemeral) = tokio::join!(in_time(database), in_time(ephemeral));
+        let counts = in_time(self.counts()).await.ok();
         let said = |outcome: Result<(), String>| outcome.err().unwrap_or_else(|| "ok".into());
-        let depth = delivery::depth(&self.db).await.ok();
         Condition {
             ready: database.is_ok() && ephemeral.is_ok(),
-            database: said(database.map_err(|error| error.to_string())),
-            ephemeral: said(ephemeral.map_err(|error| error.to_string())),
-            deliveries_waiting: depth.map(|(waiting, _)| waiting),
-            deliveries_dead: depth.map(|(_, dead)| dead),
-            alerts: alert::open_alerts(&self.db).await.ok().map(|alerts| alerts.len()),
+            database: said(database),
+            ephemeral: said(ephemeral),
+            deliveries_waiting: counts.map(|(waiting, ..)| waiting),
+            deliveries_dead: counts.map(|(_, dead, _)| dead),
+            alerts: counts.map(|(.., alerts)| alerts),
         }
+    }
+
+    async fn counts(&self) -> Result<(i64, i64, i64), String> {
+        let said = |error: store::StoreError| error.to_string();
+        let (waiting, dead) = delivery::depth(&self.db).await.map_err(said)?;
+        Ok((waiting, dead, alert::open_count(&self.db).await.map_err(said)?))
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = || Err(format!("no answer within {} s", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| late())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::App;
+    use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
+    use kernel::{Actor, Ctx};
+    use serde_json::{Value, json};
+    use store::{DbConfig, Origin, Sinks};
+    use web_kit::Edge;
+
+    use super::*;
+
+    struct House {
+        folder: tempfile::TempDir,
+        db: Db,
+    }
+
+    async fn open(folder: &tempfile::TempDir) -> Db {
+        let config = DbConfig::Sqlite { path: folder.path().join("cardea.sqlite") };
+        Db::open(&config, Ctx::system(), Sinks::default()).await.unwrap()
+    }
+
+    impl House {
+        async fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let db = open(&folder).await;
+            Self { folder, db }
+        }
+
+        /// Asked by a peer; the proxy is 127.0.0.9, and 10.0.0.0/8 is internal.
+        async fn ask(&self, peer: &str, forwarded: Option<&str>) -> (u16, Value) {
+            let ephemeral = Ephemeral::in_memory(self.db.ctx().clone());
+            let internal = Networks::parse(&["10.0.0.0/8"]).unwrap();
+            let health = web::Data::new(Health::new(self.db.clone(), ephemeral, internal));
+            let edge = Arc::new(Edge {
+                ctx: self.db.ctx().clone(),
+                issuer: "https://id.example.org".parse().unwrap(),
+                proxies: Networks::parse(&["127.0.0.9"]).unwrap(),
+            });
+            let mount = |config: &mut web::ServiceConfig| web_kit::mount(config, &edge, &routes(), &[]);
+            let app = init_service(App::new().app_data(health).configure(mount)).await;
+            let request =
+                TestRequest::get().uri("/health/ready").peer_addr(format!("{peer}:9").parse().unwrap());
+            let request = match forwarded {
+                Some(client) => request.insert_header(("x-forwarded-for", client)),
+                None => request,
+            };
+            let answer = call_service(&app, request.to_request()).await;
+            (answer.status().as_u16(), read_body_json(answer).await)
+        }
+    }
+
+    #[actix_web::test]
+    async fn only_those_inside_are_told_what_is_wrong() {
+        let house = House::new().await;
+        house.db.close().await;
+        for (peer, forwarded) in [("127.0.0.1", None), ("10.1.2.3", None), ("127.0.0.9", Some("10.1.2.3"))] {
+            let (status, said) = house.ask(peer, forwarded).await;
+            assert_eq!((status, &said["ready"]), (503, &json!(false)), "{peer} {forwarded:?}");
+            assert_eq!(said["ephemeral"], "ok");
+            assert!(said["database"].as_str().is_some_and(|text| text.len() > 5 && text != "ok"), "{said}");
+        }
+        for (peer, forwarded) in [
+            ("192.0.2.7", None),
+            ("127.0.0.9", Some("192.0.2.7")),
+            ("127.0.0.9", None),
+            ("127.0.0.9", Some("me")),
+        ] {
+            assert_eq!(
+                house.ask(peer, forwarded).await,
+                (503, json!({ "ready": false })),
+                "{peer} {forwarded:?}"
+            );
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_database_that_cannot_be_written_is_not_ready() {
+        let house = House::new().await;
+        let (status, said) = house.ask("127.0.0.1", None).await;
+        assert_eq!((status, &said["ready"], &said["database"]), (200, &json!(true), &json!("ok")));
+        // Another process has the one writer's place and does not give it back.
+        let other = open(&house.folder).await;
+        let held = other.write(Origin::of(Actor::Operator)).await.unwrap();
+        let (status, said) = house.ask("127.0.0.1", None).await;
+        assert_eq!(status, 503, "{said}");
+        assert!(said["database"].as_str().unwrap().contains("no answer within 3 s"), "{said}");
+        drop(held);
+    }
+
+    #[tokio::test]
+    async fn asking_often_costs_one_look_a_second() {
+        let house = House::new().await;
+        let ephemeral = Ephemeral::in_memory(house.db.ctx().clone());
+        let health = Health::new(house.db.clone(), ephemeral, Networks::default());
+        let (first, second) = tokio::join!(health.condition(), health.condition());
+        assert!(Arc::ptr_eq(&first, &second));
+        tokio::time::sleep(FRESH).await;
+        assert!(!Arc::ptr_eq(&first, &health.condition().await));
     }
 }

@@ -1,16 +1,25 @@
 //! The whole house: opened from a configuration, run, and stopped in order.
+//!
+//! Stopping has an order because what a request begins, work must be able to end: an employment that ended
+//! while we were told to stop closes its doors before we are gone. So one channel asks to stop, and another
+//! tells the work so, when no request is left and no revocation waits that was never tried.
+//!
+//! Work in the background that ends by itself, or panics, makes the whole house end with an error. A house
+//! without one of its lanes looks alive and closes no door; whoever runs us (systemd, Kubernetes) starts a
+//! whole one.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_web::dev::{Server, ServerHandle};
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher};
 use directory::group::ripple;
 use kernel::Ctx;
 use kernel::id::NodeId;
 use keys::{KeyRing, KeysError, RotationPolicy, SealingKeys};
-use store::{Db, Ephemeral, EphemeralError, Lane, Lease, Sinks, StoreError};
+use store::{Db, Ephemeral, EphemeralError, Lane, Lease, Sinks, StoreError, delivery};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use web::Issuer;
@@ -18,7 +27,12 @@ use web::Issuer;
 use crate::config::{Config, ConfigError, Passwords};
 use crate::http;
 use crate::policies::{InForce, PoliciesError, WithFreshPolicies};
-use crate::tls::TlsError;
+use crate::tls::{self, TlsError};
+
+/// How long revocations may take that wait when we are told to stop.
+const REVOCATIONS: Duration = Duration::from_secs(10);
+/// How often it is looked whether some still wait.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why the house cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -78,29 +92,39 @@ pub struct House {
     pub policies: InForce,
     /// The door systems that are open.
     pub systems: Systems,
+    tls: Option<rustls::ServerConfig>,
+}
+
+/// Why a house that ran ended as nobody had asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The server gave up.
+    #[error("serving ended unexpectedly; the log says why")]
+    Serving,
+    /// A task that must not end did.
+    #[error("work in the background broke; the log says where. Start again, and report it if it comes back")]
+    Work,
 }
 
 /// A house that runs.
 pub struct Running {
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
-    stop: watch::Sender<bool>,
-    ended: tokio::task::JoinHandle<()>,
+    ask: watch::Sender<bool>,
+    ended: tokio::task::JoinHandle<Result<(), Broken>>,
 }
 
 impl Running {
-    /// Stops in order: no new requests, requests under way end, lanes finish what they claimed, the database
-    /// closes. Returns when all has ended.
-    pub async fn stop(self) {
-        self.stop.send_replace(true);
-        if let Err(error) = self.ended.await {
-            tracing::error!(%error, "stopping did not end well");
-        }
+    /// Stops in order: no new requests, requests under way end, revocations are tried, lanes finish what they
+    /// claimed, the database closes. Returns when all has ended.
+    pub async fn stop(mut self) -> Result<(), Broken> {
+        self.ask.send_replace(true);
+        self.ended().await
     }
 
-    /// Waits until it ends by itself, which it does only when serving fails.
-    pub async fn ended(&mut self) {
-        let _ = (&mut self.ended).await;
+    /// Waits until it ends, which it does by itself only when something broke.
+    pub async fn ended(&mut self) -> Result<(), Broken> {
+        (&mut self.ended).await.unwrap_or(Err(Broken::Work))
     }
 }
 
@@ -126,9 +150,10 @@ fn hasher(passwords: &Passwords) -> Hasher {
 }
 
 impl House {
-    /// Opens database, keys, policies and door systems. Nothing runs yet.
+    /// Opens certificate, database, keys, policies and door systems. Nothing runs yet.
     pub async fn open(config: Config, ctx: Ctx) -> Result<Self, OpenError> {
         let issuer = config.issuer().map_err(ConfigError::from)?;
+        let tls = tls::configured(&config)?;
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
         let db = Db::open(&config.database()?, ctx.clone(), sinks()).await?;
         let ephemeral = match &config.ephemeral.redis {
@@ -143,27 +168,49 @@ impl House {
         let systems = Systems::default();
         systems.load(&db, &sealing).await?;
         let hasher = hasher(&config.passwords);
-        Ok(Self { config: Arc::new(config), issuer, db, ephemeral, sealing, keys, hasher, policies, systems })
-    }
-
-    /// Binds the configured addresses.
-    pub fn listeners(&self) -> Result<Vec<TcpListener>, OpenError> {
-        self.config.http.listen.iter().map(|address| listen(address)).collect()
+        Ok(Self {
+            config: Arc::new(config),
+            issuer,
+            db,
+            ephemeral,
+            sealing,
+            keys,
+            hasher,
+            policies,
+            systems,
+            tls,
+        })
     }
 
     /// Serves and works until stopped.
     pub async fn run(self, listeners: Vec<TcpListener>) -> Result<Running, OpenError> {
-        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-        let serving = self.db.serve().await?;
-        let (stop, stopped) = watch::channel(false);
+        let alone = self.db.serve().await?;
         let mut work = JoinSet::new();
-        self.start_work(&mut work, &stopped);
+        let (rest, resting) = watch::channel(false);
+        // The server first: until it can serve, nothing begins to work.
+        let server = self.server(listeners)?;
+        self.start_work(&mut work, &resting);
+        Ok(self.serve(alone, server, work, rest))
+    }
+
+    fn server(&self, listeners: Vec<TcpListener>) -> Result<(Vec<SocketAddr>, Server), OpenError> {
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let workers = self.config.http.workers.unwrap_or_else(|| cores(4));
-        let server = http::server(&self, listeners, workers)?;
-        let handle = server.handle();
-        let served = tokio::spawn(server);
-        let ended = tokio::spawn(end_in_order(self.db, serving, work, stop.clone(), stopped, handle, served));
-        Ok(Running { addresses, stop, ended })
+        Ok((addresses, http::server(self, listeners, self.tls.clone(), workers)?))
+    }
+
+    fn serve(
+        self,
+        alone: store::Serving,
+        (addresses, server): (Vec<SocketAddr>, Server),
+        work: JoinSet<()>,
+        rest: watch::Sender<bool>,
+    ) -> Running {
+        let (ask, asked) = watch::channel(false);
+        let (handle, served) = (server.handle(), tokio::spawn(server));
+        let serving = Serving { handle, served, alone };
+        let ended = tokio::spawn(end_in_order(self.db, asked, serving, work, rest));
+        Running { addresses, ask, ended }
     }
 
     /// Everything that works beside requests: one task each.
@@ -209,6 +256,11 @@ impl House {
             async move { keys.maintain().await.map_err(|error| error.to_string()) }
         }));
     }
+}
+
+/// Binds the configured addresses.
+pub fn listeners(config: &Config) -> Result<Vec<TcpListener>, OpenError> {
+    config.http.listen.iter().map(|address| listen(address)).collect()
 }
 
 /// Listens, saying what to do when it cannot.
@@ -257,29 +309,124 @@ async fn asked(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
+/// The server, and the task that it runs in.
+struct Serving {
+    handle: ServerHandle,
+    served: tokio::task::JoinHandle<std::io::Result<()>>,
+    /// The right to work on this database, given up last.
+    alone: store::Serving,
+}
+
 async fn end_in_order(
     db: Db,
-    serving: store::Serving,
-    mut work: JoinSet<()>,
-    stop: watch::Sender<bool>,
     mut stopped: watch::Receiver<bool>,
-    handle: actix_web::dev::ServerHandle,
-    mut served: tokio::task::JoinHandle<std::io::Result<()>>,
-) {
-    tokio::select! {
-        () = asked(&mut stopped) => {
-            tracing::info!("stopping: requests under way may end");
-            handle.stop(true).await;
+    mut serving: Serving,
+    mut work: JoinSet<()>,
+    rest: watch::Sender<bool>,
+) -> Result<(), Broken> {
+    let mut outcome = tokio::select! {
+        () = asked(&mut stopped) => Ok(()),
+        ended = &mut serving.served => {
+            tracing::error!(?ended, "serving ended");
+            Err(Broken::Serving)
         }
-        ended = &mut served => tracing::error!(?ended, "serving ended"),
-    }
-    stop.send_replace(true);
+        ended = work.join_next(), if !work.is_empty() => {
+            tracing::error!(?ended, "work in the background ended");
+            Err(Broken::Work)
+        }
+    };
+    tracing::info!("stopping: requests under way may end");
+    serving.handle.stop(true).await;
+    try_revocations(&db).await;
+    rest.send_replace(true);
     while let Some(ended) = work.join_next().await {
         if let Err(error) = ended {
             tracing::error!(%error, "work in the background panicked");
+            outcome = Err(Broken::Work);
         }
     }
     db.close().await;
-    drop(serving);
+    drop(serving.alone);
     tracing::info!("stopped");
+    outcome
+}
+
+/// Waits until each revocation that requests have left behind was tried once. What could not be done then is
+/// kept in the database, and done by whoever starts next.
+async fn try_revocations(db: &Db) {
+    let all_tried = async {
+        while matches!(delivery::untried_revocations(db).await, Ok(true)) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    if tokio::time::timeout(REVOCATIONS, all_tried).await.is_err() {
+        tracing::warn!("revocations wait for the next start; see: cardea deliveries");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    async fn house(folder: &Path) -> (House, Vec<TcpListener>) {
+        let ctx = Ctx::system();
+        SealingKeys::create_file(&folder.join("sealing.key"), &ctx).unwrap();
+        let config = Config::parse("issuer = \"http://localhost:8080\"", folder).unwrap();
+        (House::open(config, ctx).await.unwrap(), vec![listen("127.0.0.1:0").unwrap()])
+    }
+
+    async fn alive(running: &Running) -> bool {
+        reqwest::get(format!("http://{}/health/live", running.addresses[0])).await.is_ok()
+    }
+
+    /// A lane that rests when told, and a task that ends as `how` does once it is let go.
+    async fn broken(how: impl Future<Output = ()> + Send + 'static) {
+        let folder = tempfile::tempdir().unwrap();
+        let (house, listeners) = house(folder.path()).await;
+        let (rest, mut resting) = watch::channel(false);
+        let (rested, go) =
+            (Arc::new(std::sync::atomic::AtomicBool::new(false)), Arc::new(tokio::sync::Notify::new()));
+        let mut work = JoinSet::new();
+        let (lane, let_go) = (rested.clone(), go.clone());
+        work.spawn(async move {
+            asked(&mut resting).await;
+            lane.store(true, std::sync::atomic::Ordering::SeqCst);
+        });
+        work.spawn(async move {
+            let_go.notified().await;
+            how.await;
+        });
+        let server = house.server(listeners).unwrap();
+        let mut running = house.serve(server, work, rest);
+        assert!(alive(&running).await);
+        go.notify_one();
+        let ended = tokio::time::timeout(PATIENCE, running.ended()).await.unwrap();
+        assert!(matches!(ended, Err(Broken::Work)), "{ended:?}");
+        assert!(!alive(&running).await, "a house without its lanes does not look alive");
+        assert!(rested.load(std::sync::atomic::Ordering::SeqCst), "the other work was ended in order");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_panics_ends_the_house_with_an_error() {
+        broken(async { panic!("on purpose") }).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_that_ends_by_itself_ends_the_house_with_an_error() {
+        broken(async {}).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_house_that_is_told_to_stop_ends_well() {
+        let folder = tempfile::tempdir().unwrap();
+        let (house, listeners) = house(folder.path()).await;
+        let running = house.run(listeners).await.unwrap();
+        assert!(alive(&running).await);
+        let ended = tokio::time::timeout(PATIENCE, running.stop()).await.unwrap();
+        assert!(ended.is_ok(), "{ended:?}");
+    }
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::Server;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, web};
 use keys::KeyRing;
-use kit::{Edge, Refuse, Route};
+use kit::{Edge, Passage, Refuse, Refused, Route};
+use rustls::ServerConfig;
 
 use ::web as kit;
 
 use crate::evidence;
 use crate::health::{self, Health};
 use crate::house::{House, OpenError};
-use crate::tls;
 
 /// A client that sends its request slower than this is dropped.
 const REQUEST_HEAD: Duration = Duration::from_secs(10);
@@ -29,11 +29,24 @@ pub fn routes() -> Vec<Route> {
     [health::routes(), evidence::routes(), idp::routes(), scim::routes()].concat()
 }
 
-/// Below these prefixes an unknown path is refused in a protocol's own form.
-pub const REFUSED_BELOW: &[(&str, Refuse)] = &[("/scim/", scim::refuse)];
+/// Below these prefixes an unknown path is refused in a protocol's own form; the first that fits counts.
+pub const REFUSED_BELOW: &[(&str, Refuse)] = &[("/scim/", scim::refuse), ("/", refuse_nowhere)];
 
-/// A server over the listeners, not yet polled.
-pub fn server(house: &House, listeners: Vec<TcpListener>, workers: usize) -> Result<Server, OpenError> {
+/// People are shown a page, programs are told a problem.
+fn refuse_nowhere(passage: &Passage, refused: Refused) -> HttpResponse {
+    match passage.wants_page() {
+        true => idp::refuse_as_page(passage, refused),
+        false => kit::problem::refuse(passage, refused),
+    }
+}
+
+/// A server over the listeners, not yet polled; with HTTPS by itself when `tls` is given.
+pub(crate) fn server(
+    house: &House,
+    listeners: Vec<TcpListener>,
+    tls: Option<ServerConfig>,
+    workers: usize,
+) -> Result<Server, OpenError> {
     let edge = Arc::new(Edge {
         ctx: house.db.ctx().clone(),
         issuer: house.issuer.clone(),
@@ -55,13 +68,6 @@ pub fn server(house: &House, listeners: Vec<TcpListener>, workers: usize) -> Res
         .client_request_timeout(REQUEST_HEAD)
         .shutdown_timeout(GRACE)
         .disable_signals();
-    let tls = match &house.config.http.tls {
-        None => None,
-        Some(files) => {
-            let (certificate, key) = (house.config.path(&files.certificate), house.config.path(&files.key));
-            Some(tls::server_config(&certificate, &key)?)
-        }
-    };
     for listener in listeners {
         let bound = match &tls {
             Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
@@ -75,7 +81,7 @@ pub fn server(house: &House, listeners: Vec<TcpListener>, workers: usize) -> Res
 
 /// What each room's handlers are given.
 struct Rooms {
-    health: web::Data<Arc<Health>>,
+    health: web::Data<Health>,
     keys: web::Data<KeyRing>,
     idp: web::Data<idp::Idp>,
     scim: web::Data<scim::Scim>,
@@ -83,9 +89,10 @@ struct Rooms {
 
 impl Rooms {
     fn new(house: &House) -> Result<Self, OpenError> {
-        let health = Health { db: house.db.clone(), ephemeral: house.ephemeral.clone() };
+        let settings = house.config.idp()?;
+        let internal = settings.internal_networks.clone();
         Ok(Self {
-            health: web::Data::new(Arc::new(health)),
+            health: web::Data::new(Health::new(house.db.clone(), house.ephemeral.clone(), internal)),
             keys: web::Data::new(house.keys.clone()),
             idp: web::Data::new(idp::Idp::new(
                 house.db.clone(),
@@ -94,7 +101,7 @@ impl Rooms {
                 house.hasher.clone(),
                 house.ephemeral.clone(),
                 house.issuer.clone(),
-                house.config.idp()?,
+                settings,
             )),
             scim: web::Data::new(scim::Scim::new(
                 house.db.clone(),

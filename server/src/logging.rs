@@ -3,12 +3,21 @@
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 use crate::config::{Log, LogFormat};
 
+/// What is logged.
+///
+/// # Errors
+/// The text is none that `tracing` understands: silence must not be found out when a log is needed.
+pub(crate) fn filter(log: &Log) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder().parse(&log.filter)
+}
+
 /// Starts logging. A second call has no effect: tests run many servers in one process.
 pub fn start(log: &Log) {
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter(log).unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);

@@ -17,7 +17,7 @@ use crate::error::of_commit;
 use crate::journal::Buffer;
 use crate::listen::Neighbours;
 use crate::sql::bind;
-use crate::start::{check_clock, open_postgres, open_sqlite};
+use crate::start::{check_clock, check_existing, open_postgres, open_sqlite};
 use crate::tx::Engine;
 use crate::writer::Writer;
 use crate::{DbConfig, Fact, Origin, Params, Sinks, Sql, StartError, StoreError, Tx, Value, sql};
@@ -139,6 +139,15 @@ impl Db {
             }
         };
         Ok(Self { engine, shared })
+    }
+
+    /// Opens what is there: for whoever only looks. Nothing is made and nothing migrated.
+    ///
+    /// # Errors
+    /// [`StartError::Missing`] and [`StartError::Pending`], beside those of [`Db::open`].
+    pub async fn open_existing(config: &DbConfig, ctx: Ctx, sinks: Sinks) -> Result<Self, StartError> {
+        check_existing(config).await?;
+        Self::open(config, ctx, sinks).await
     }
 
     /// Clock and entropy.
@@ -294,6 +303,15 @@ impl Db {
             Pools::Sqlite { read, .. } => read.is_closed(),
             Pools::Postgres { pool, .. } => pool.is_closed(),
         }
+    }
+
+    /// Whether something can be written and kept, at the price of one commit. It may wait as long as a writer waits.
+    pub async fn check_writer(&self) -> Result<(), StoreError> {
+        let text = sql!(
+            "INSERT INTO lease (name, holder, until) VALUES ('write-probe', 'anybody', $1) \
+             ON CONFLICT (name) DO UPDATE SET until = excluded.until"
+        );
+        self.change(Origin::system(), text, (self.ctx().now(),), Vec::new()).await.map(drop)
     }
 
     /// Rung when the sink has something to do. Register (`notified()`) before looking into the database.

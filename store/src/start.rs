@@ -65,6 +65,12 @@ pub enum StartError {
         "the database {0} is served by another process; stop that one, or use PostgreSQL, which many may serve"
     )]
     Served(PathBuf),
+    /// There is none, and whoever only looks makes none.
+    #[error("there is no database {0}; correct its path in the configuration, or make it with: cardea serve")]
+    Missing(String),
+    /// It was made by an older release, and whoever only looks changes nothing.
+    #[error("the database lacks {0} migration(s) of this release; have them made by: cardea serve")]
+    Pending(usize),
     /// Something else failed on the way.
     #[error("preparing the database failed: {0}")]
     Failed(String),
@@ -116,6 +122,39 @@ pub(crate) async fn open_sqlite(path: &Path) -> Result<(SqliteConnectOptions, Sq
     Ok((options, read))
 }
 
+/// Refuses a database that [`Db::open`](crate::Db::open) would have to make or to migrate.
+pub(crate) async fn check_existing(config: &DbConfig) -> Result<(), StartError> {
+    let text = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
+    let applied: Vec<(i64,)> = match config {
+        DbConfig::Sqlite { path } => {
+            if !path.exists() {
+                return Err(StartError::Missing(path.display().to_string()));
+            }
+            let options = SqliteConnectOptions::new().filename(path).busy_timeout(REACH_TIMEOUT);
+            let mut conn = SqliteConnection::connect_with(&options).await.map_err(|error| {
+                StartError::Unreachable { place: path.display().to_string(), reason: explain_sqlite(&error) }
+            })?;
+            none_without_table(sqlx::query_as(text).fetch_all(&mut conn).await)?
+        }
+        DbConfig::Postgres { url, .. } => {
+            let mut conn = reach_postgres(&postgres_options(url)?).await?;
+            none_without_table(sqlx::query_as(text).fetch_all(&mut conn).await)?
+        }
+    };
+    match MIGRATIONS.iter().filter(|ours| !applied.contains(&(ours.version,))).count() {
+        0 => Ok(()),
+        pending => Err(StartError::Pending(pending)),
+    }
+}
+
+/// Where nothing was ever migrated, there is no table of migrations.
+fn none_without_table(applied: Result<Vec<(i64,)>, sqlx::Error>) -> Result<Vec<(i64,)>, StartError> {
+    match applied {
+        Err(sqlx::Error::Database(error)) if error.message().contains("_sqlx_migrations") => Ok(Vec::new()),
+        applied => applied.map_err(StartError::failed),
+    }
+}
+
 /// All migrations in one transaction, begun as a writer: of several processes one migrates, the others wait and
 /// find it done. `run_direct`, since the future of `run` on one connection cannot be sent between threads.
 async fn migrate_sqlite(conn: &mut SqliteConnection) -> Result<(), StartError> {
@@ -142,10 +181,7 @@ pub(crate) async fn open_postgres(
     connections: u32,
     ctx: &Ctx,
 ) -> Result<PgPool, StartError> {
-    let options: PgConnectOptions = url.expose().parse().map_err(|error: sqlx::Error| {
-        StartError::Unreachable { place: "PostgreSQL".into(), reason: error.to_string() }
-    })?;
-    let options = options.statement_cache_capacity(STATEMENT_CACHE);
+    let options = postgres_options(url)?;
     // Not through the pool: that would try for its whole timeout and then hide why it failed.
     let mut conn = reach_postgres(&options).await?;
     check_collation(&mut conn).await?;
@@ -157,6 +193,13 @@ pub(crate) async fn open_postgres(
     conn.close().await.map_err(StartError::failed)?;
     let pool = PgPoolOptions::new().max_connections(connections.max(3)).acquire_timeout(REACH_TIMEOUT);
     Ok(pool.after_connect(|conn, _| Box::pin(bound_waiting(conn))).connect_lazy_with(options))
+}
+
+fn postgres_options(url: &Secret<String>) -> Result<PgConnectOptions, StartError> {
+    let options: PgConnectOptions = url.expose().parse().map_err(|error: sqlx::Error| {
+        StartError::Unreachable { place: "PostgreSQL".into(), reason: error.to_string() }
+    })?;
+    Ok(options.statement_cache_capacity(STATEMENT_CACHE))
 }
 
 async fn reach_postgres(options: &PgConnectOptions) -> Result<PgConnection, StartError> {

@@ -56,11 +56,8 @@ impl Served {
     pub async fn prepare(binary: &Path) -> Self {
         let house = Self::empty(binary).await;
         house.must(&["init", &house.path(""), "--issuer", &house.issuer]).await;
-        let port = house.issuer.rsplit(':').next().unwrap_or_default();
         let config = fs::read_to_string(house.config()).expect("init wrote it");
-        let config = config
-            .replace("[http]\n", &format!("[http]\nlisten = [\"127.0.0.1:{port}\"]\n"))
-            .replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
+        let config = config.replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
         fs::write(house.config(), config).expect("the folder is ours");
         house.write("hr.token", &house.hr_token);
         house.write("grid-console.secret", &house.app_secret);
@@ -166,16 +163,24 @@ impl Served {
     /// # Panics
     /// If it does not become ready.
     pub async fn serve(&mut self) {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log.json"));
-        let log = log.expect("the folder is ours");
-        let mut command = self.command();
-        self.process =
-            Some(command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().expect("the binary runs"));
+        self.start();
         let ready = format!("{}/health/ready", self.issuer);
         until("a server that is ready", async || {
             reqwest::get(&ready).await.ok().filter(|answer| answer.status().is_success()).map(drop)
         })
         .await;
+    }
+
+    /// Begins to serve, ready or not.
+    ///
+    /// # Panics
+    /// If the binary does not run.
+    pub fn start(&mut self) {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log.json"));
+        let log = log.expect("the folder is ours");
+        let mut command = self.command();
+        self.process =
+            Some(command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().expect("the binary runs"));
     }
 
     /// Ends the process at once, as a power cut would (SIGKILL).

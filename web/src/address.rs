@@ -1,7 +1,13 @@
 //! Where a request comes from: the peer, or what a proxy that was named in the configuration says.
+//!
+//! What no proxy says is unknown, and an unknown address is nobody's: it lies in no network. Were it taken for
+//! the proxy's own, a proxy that forgets its header would make everybody a colleague.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
+
+/// Stands for a client whose address is not known.
+pub(crate) const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Networks that a configuration names: proxies whose `X-Forwarded-For` counts, or an organisation's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,31 +34,31 @@ impl Networks {
         texts.iter().map(|text| text.as_ref().parse()).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether an address lies in one of them.
+    /// Whether an address lies in one of them. An unknown one (`0.0.0.0`) does not, whatever they are.
     #[must_use]
     pub fn hold(&self, address: IpAddr) -> bool {
+        if address == UNKNOWN {
+            return false;
+        }
         let bits = bits(address);
         self.0.iter().any(|network| network.holds(bits))
     }
 
-    /// The client's address, these being the trusted proxies. `forwarded` are the values of `X-Forwarded-For` in the order of their lines.
+    /// The client's address, these being the trusted proxies. `forwarded` are the values of `X-Forwarded-For` in
+    /// the order of their lines.
     ///
     /// From the right, each hop that is trusted vouches for the one before it; the first that is not is the
-    /// client. Whatever stands to the left of it was written by the client and means nothing.
+    /// client. Whatever stands to the left of it was written by the client and means nothing. When a trusted
+    /// hop names nobody, or what is no address, the client is [`UNKNOWN`].
     pub(crate) fn client<'a>(
         &self,
         peer: IpAddr,
         forwarded: impl DoubleEndedIterator<Item = &'a str>,
     ) -> IpAddr {
+        let mut hops = forwarded.rev().flat_map(|line| line.rsplit(','));
         let mut client = peer.to_canonical();
-        for hop in forwarded.rev().flat_map(|line| line.rsplit(',')) {
-            if !self.hold(client) {
-                break;
-            }
-            match address(hop.trim()) {
-                Some(address) => client = address,
-                None => break,
-            }
+        while self.hold(client) {
+            client = hops.next().and_then(|hop| address(hop.trim())).unwrap_or(UNKNOWN);
         }
         client
     }
@@ -112,7 +118,6 @@ mod tests {
         check(&[], "192.0.2.1", &["203.0.113.9"], "192.0.2.1");
         check(&["10.0.0.0/8"], "192.0.2.1", &["203.0.113.9"], "192.0.2.1");
         check(&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9"], "203.0.113.9");
-        check(&["10.0.0.0/8"], "10.1.2.3", &[], "10.1.2.3");
         check(&["fd00::/8"], "fd12::1", &["2001:db8::7"], "2001:db8::7");
         check(&["10.0.0.7"], "::ffff:10.0.0.7", &["203.0.113.9"], "203.0.113.9");
     }
@@ -122,9 +127,25 @@ mod tests {
         check(&["10.0.0.0/8"], "10.1.2.3", &["8.8.8.8, 203.0.113.9"], "203.0.113.9");
         check(&["10.0.0.0/8"], "10.1.2.3", &["8.8.8.8", "203.0.113.9"], "203.0.113.9");
         check(&["10.0.0.0/8"], "10.1.2.3", &["8.8.8.8, 203.0.113.9, 10.9.9.9"], "203.0.113.9");
-        check(&["10.0.0.0/8"], "10.1.2.3", &["10.8.8.8, 10.9.9.9"], "10.8.8.8");
-        check(&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9, unknown"], "10.1.2.3");
-        check(&["10.0.0.0/8"], "10.1.2.3", &["203.0.113.9, "], "10.1.2.3");
+    }
+
+    #[test]
+    fn whom_no_proxy_names_is_unknown_and_in_no_network() {
+        for forwarded in [
+            &[][..],
+            &[""],
+            &["unknown"],
+            &["203.0.113.9, unknown"],
+            &["203.0.113.9, "],
+            &["203.0.113.9, _hidden, 10.9.9.9"],
+            // Proxies all the way: the last of them says nothing.
+            &["10.8.8.8, 10.9.9.9"],
+        ] {
+            check(&["10.0.0.0/8"], "10.1.2.3", forwarded, "0.0.0.0");
+        }
+        for all in ["0.0.0.0/0", "::/0", "0.0.0.0"] {
+            assert!(!Networks::parse(&[all]).unwrap().hold(UNKNOWN), "{all}");
+        }
     }
 
     #[test]

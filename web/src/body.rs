@@ -94,8 +94,15 @@ async fn read(request: HttpRequest, payload: Payload) -> Result<Bytes, BodyError
     if announced.is_some_and(|length: u64| length > limit as u64) {
         return Err(BodyError::TooLarge { limit });
     }
-    let read = actix_web::rt::time::timeout(PATIENCE, collect(payload, limit));
-    read.await.unwrap_or(Err(BodyError::TooSlow))
+    in_time(PATIENCE, collect(payload, limit)).await
+}
+
+/// The whole body, however many bytes come now and then.
+async fn in_time(
+    patience: Duration,
+    body: impl Future<Output = Result<Bytes, BodyError>>,
+) -> Result<Bytes, BodyError> {
+    actix_web::rt::time::timeout(patience, body).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
 async fn collect(mut payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
@@ -134,5 +141,25 @@ impl FromRequest for Form {
             }
             Ok(Self(Params::parse(&bytes)?))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_body_that_trickles_is_given_up() {
+        let trickle = stream::unfold((), |()| async {
+            actix_web::rt::time::sleep(Duration::from_millis(5)).await;
+            Some((Ok(Bytes::from_static(b"x")), ()))
+        });
+        let payload = Payload::Stream { payload: trickle.boxed_local() };
+        let slow = in_time(Duration::from_millis(50), collect(payload, 1_000_000)).await;
+        assert_eq!(slow.map_err(|error| (error, error.status())), Err((BodyError::TooSlow, 408)));
+        let whole = Payload::Stream { payload: stream::iter([Ok(Bytes::from_static(b"xy"))]).boxed_local() };
+        assert_eq!(in_time(PATIENCE, collect(whole, 2)).await, Ok(Bytes::from_static(b"xy")));
     }
 }

@@ -16,6 +16,7 @@ use url::{Host, Url};
 pub struct Issuer {
     origin: String,
     host: String,
+    port: u16,
     https: bool,
 }
 
@@ -62,6 +63,12 @@ impl Issuer {
         &self.host
     }
 
+    /// The port that browsers go to.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Whether browsers reach it over TLS. Everything but `localhost` is.
     #[must_use]
     pub fn is_https(&self) -> bool {
@@ -90,7 +97,8 @@ impl FromStr for Issuer {
         if origin != text {
             return Err(BadIssuer::NotCanonical(text.into(), origin));
         }
-        Ok(Self { host: url.host_str().unwrap_or_default().to_owned(), origin, https })
+        let port = url.port_or_known_default().unwrap_or_default();
+        Ok(Self { host: url.host_str().unwrap_or_default().to_owned(), origin, port, https })
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::cell::Cell;
 use std::future::{Ready, ready};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,8 +24,9 @@ use futures_util::FutureExt as _;
 use kernel::{Ctx, RequestId};
 use tracing::Instrument as _;
 
-use crate::route::{Refused, Unknown};
-use crate::{Issuer, Locale, Networks, Route};
+use crate::address::UNKNOWN;
+use crate::route::{Plain, Refused, Unknown};
+use crate::{Issuer, Locale, Networks, Route, problem};
 
 /// What the edge of the house needs to know.
 #[derive(Clone, Debug)]
@@ -34,8 +35,17 @@ pub struct Edge {
     pub ctx: Ctx,
     /// Where this deployment is found.
     pub issuer: Issuer,
-    /// Proxies whose `X-Forwarded-For` counts.
+    /// Proxies whose `X-Forwarded-For` counts, and who may speak https for us.
     pub proxies: Networks,
+}
+
+impl Edge {
+    /// Whether what a peer sends went in clear where browsers were promised https: neither we nor a proxy of
+    /// ours has taken the encryption off.
+    fn is_in_clear(&self, request: &ServiceRequest) -> bool {
+        let by_proxy = || request.peer_addr().is_none_or(|peer| self.proxies.hold(peer.ip()));
+        self.issuer.is_https() && !request.app_config().secure() && !by_proxy()
+    }
 }
 
 /// What is known about a request before any room sees it. An extractor; cheap to clone.
@@ -47,6 +57,7 @@ struct Known {
     id: RequestId,
     client: IpAddr,
     locale: Locale,
+    wants_page: bool,
     route: Cell<Option<Route>>,
 }
 
@@ -57,7 +68,8 @@ impl Passage {
         &self.0.id
     }
 
-    /// The client's address: the peer, or what named proxies say.
+    /// The client's address: the peer, or what named proxies say. `0.0.0.0` when they do not say: unknown, and in
+    /// nobody's network.
     #[must_use]
     pub fn client(&self) -> IpAddr {
         self.0.client
@@ -67,6 +79,12 @@ impl Passage {
     #[must_use]
     pub fn locale(&self) -> Locale {
         self.0.locale
+    }
+
+    /// Whether it is a browser that asks for something to look at.
+    #[must_use]
+    pub fn wants_page(&self) -> bool {
+        self.0.wants_page
     }
 
     /// The row of the table, once it is known.
@@ -89,11 +107,12 @@ impl Passage {
             let all: Vec<&str> = headers.get_all(name).filter_map(|value| value.to_str().ok()).collect();
             all.into_iter()
         };
-        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let peer = request.peer_addr().map_or(UNKNOWN, |peer| peer.ip());
         Self(Rc::new(Known {
             id: RequestId::new(&edge.ctx),
             client: edge.proxies.client(peer, texts(header::X_FORWARDED_FOR)),
             locale: texts(header::ACCEPT_LANGUAGE).next().map(Locale::accepted).unwrap_or_default(),
+            wants_page: texts(header::ACCEPT).any(|accept| accept.contains("text/html")),
             route: Cell::new(None),
         }))
     }
@@ -109,10 +128,11 @@ impl FromRequest for Passage {
     }
 }
 
-/// The wrapper. `unknown` answers for paths that no route has.
+/// The wrapper. `unknown` answers for paths that no route has; `plain` are paths that are answered in clear, too.
 pub(crate) async fn accompany(
     edge: Arc<Edge>,
     unknown: Unknown,
+    plain: Plain,
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
@@ -122,17 +142,21 @@ pub(crate) async fn accompany(
     let span = tracing::info_span!("request", request.id = %passage.id(), http.method = %method);
     request.extensions_mut().insert(passage.clone());
     let started = Instant::now();
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await;
-    let _entered = span.enter();
-    let mut answer = match outcome {
-        Ok(Ok(answer)) => Answer::Whole(answer),
-        Ok(Err(error)) => Answer::Bare(error.error_response()),
-        Err(panic) => {
-            tracing::error!(panic.message = message(panic.as_ref()), "a request panicked");
-            let refuse = passage.route().map_or(path_form, |route| route.refuse);
-            Answer::Bare(refuse(&passage, Refused::Failed))
+    let mut answer = if edge.is_in_clear(&request) && !plain.holds(request.path()) {
+        Answer::Whole(request.into_response(problem::in_clear(&edge.issuer)))
+    } else {
+        match AssertUnwindSafe(next.call(request)).catch_unwind().instrument(span.clone()).await {
+            Ok(Ok(answer)) => Answer::Whole(answer),
+            Ok(Err(error)) => Answer::Bare(error.error_response()),
+            Err(panic) => {
+                let _entered = span.enter();
+                tracing::error!(panic.message = message(panic.as_ref()), "a request panicked");
+                let refuse = passage.route().map_or(path_form, |route| route.refuse);
+                Answer::Bare(refuse(&passage, Refused::Failed))
+            }
         }
     };
+    let _entered = span.enter();
     answer.dress(&edge, &passage);
     record(&passage, answer.status(), started);
     answer.give()
@@ -180,6 +204,10 @@ fn set_headers(headers: &mut HeaderMap, edge: &Edge, passage: &Passage) {
     default(header::REFERRER_POLICY, "no-referrer");
     default(header::CACHE_CONTROL, "no-store");
     default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    if passage.route().is_some_and(|route| route.cross_origin) {
+        default(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        default(header::ACCESS_CONTROL_EXPOSE_HEADERS, "WWW-Authenticate, X-Request-Id");
+    }
     if edge.issuer.is_https() {
         default(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000");
     }

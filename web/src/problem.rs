@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use kernel::Problem;
 
-use crate::{Passage, Refused};
+use crate::{Issuer, Passage, Refused};
 
 /// The refusal of whatever has no form of its own: a [`Refuse`](crate::Refuse).
 #[must_use]
@@ -16,6 +16,14 @@ pub fn refuse(passage: &Passage, refused: Refused) -> HttpResponse {
         Refused::Failed => Problem::new(500, "failed", "Something failed on our side.")
             .detail(format!("The log says more under request id {}.", passage.id())),
     })
+}
+
+/// The refusal of what came in clear although the issuer is https.
+pub(crate) fn in_clear(issuer: &Issuer) -> HttpResponse {
+    let problem = Problem::new(403, "not-encrypted", "This server is spoken to over https only.");
+    respond(&problem.detail(format!(
+        "Go to {issuer}. If you run it: name the proxy that speaks https in http.trusted_proxies, or set http.tls."
+    )))
 }
 
 /// The answer for a problem.

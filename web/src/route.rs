@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use actix_web::guard::{Guard, GuardContext};
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
@@ -84,6 +84,8 @@ pub struct Route {
     pub visibility: Visibility,
     /// At most this many bytes of body are read.
     pub body_limit: usize,
+    /// Whether scripts of any origin may call it and read its answer.
+    pub cross_origin: bool,
     /// The protocol's form of a refusal.
     pub refuse: Refuse,
     /// What answers.
@@ -100,13 +102,28 @@ impl Route {
         visibility: Visibility,
         handler: fn() -> actix_web::Route,
     ) -> Self {
-        Self { method, path, visibility, body_limit: 0, refuse: problem::refuse, handler }
+        Self {
+            method,
+            path,
+            visibility,
+            body_limit: 0,
+            cross_origin: false,
+            refuse: problem::refuse,
+            handler,
+        }
     }
 
     /// The same with a body of at most so many bytes.
     #[must_use]
     pub const fn body_limit(self, bytes: usize) -> Self {
         Self { body_limit: bytes, ..self }
+    }
+
+    /// The same for scripts of any origin, too: applications that run in a browser. Any origin is safe where no
+    /// cookie counts, and only there: whoever calls brings its own proof, or needs none.
+    #[must_use]
+    pub const fn cross_origin(self) -> Self {
+        Self { cross_origin: true, ..self }
     }
 
     /// The same with another form of refusal.
@@ -118,7 +135,8 @@ impl Route {
 
 impl fmt::Debug for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {:?} {}", self.method.as_str(), self.path, self.visibility, self.body_limit)
+        write!(f, "{} {} {:?} {}", self.method.as_str(), self.path, self.visibility, self.body_limit)?;
+        f.write_str(if self.cross_origin { " cross-origin" } else { "" })
     }
 }
 
@@ -141,6 +159,21 @@ impl Unknown {
     }
 }
 
+/// Paths that are answered over connections in clear, too: whoever asks after our health is beside us.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain(Arc<[&'static str]>);
+
+impl Plain {
+    fn of(routes: &[Route]) -> Self {
+        let of_operations = routes.iter().filter(|route| route.visibility == Visibility::Operations);
+        Self(of_operations.map(|route| route.path).collect())
+    }
+
+    pub(crate) fn holds(&self, path: &str) -> bool {
+        self.0.contains(&path)
+    }
+}
+
 /// Makes the application answer for this table, and for nothing else.
 ///
 /// `unknown` names prefixes below which a path that no route has is refused in a protocol's own form; all
@@ -151,7 +184,7 @@ pub fn mount(
     routes: &[Route],
     unknown: &'static [(&'static str, Refuse)],
 ) {
-    let (edge, unknown) = (edge.clone(), Unknown(unknown));
+    let (edge, unknown, plain) = (edge.clone(), Unknown(unknown), Plain::of(routes));
     let mut paths: Vec<&'static str> = routes.iter().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -163,7 +196,8 @@ pub fn mount(
     let nowhere = move |request: HttpRequest, passage: Passage| async move {
         unknown.of(request.path())(&passage, Refused::Unknown)
     };
-    let wrapper = from_fn(move |request, next| accompany(edge.clone(), unknown, request, next));
+    let wrapper =
+        from_fn(move |request, next| accompany(edge.clone(), unknown, plain.clone(), request, next));
     config.service(house.default_service(actix_web::web::to(nowhere)).wrap(wrapper));
 }
 
@@ -171,28 +205,57 @@ fn resource(path: &'static str, routes: &[Route]) -> actix_web::Resource {
     let with =
         |resource: actix_web::Resource, route: &Route| resource.route((route.handler)().guard(Row(*route)));
     let resource = routes.iter().fold(actix_web::web::resource(path), with);
-    let allow = allow(routes);
+    let (allow, shared) = (methods(routes), shared_methods(routes));
     let first = routes.first().copied();
-    resource.default_service(actix_web::web::to(move |passage: Passage| {
-        let allow = allow.clone();
+    resource.default_service(actix_web::web::to(move |request: HttpRequest, passage: Passage| {
+        let (allow, shared) = (allow.clone(), shared.clone());
         async move {
             if let Some(route) = first {
                 passage.enter(route);
             }
-            let refuse = first.map_or(problem::refuse as Refuse, |route| route.refuse);
-            let mut answer = refuse(&passage, Refused::Method);
-            answer.headers_mut().insert(header::ALLOW, allow);
-            answer
+            match shared.filter(|_| is_preflight(&request)) {
+                Some(shared) => preflight(shared),
+                None => wrong_method(first, &passage, allow),
+            }
         }
     }))
 }
 
-fn allow(routes: &[Route]) -> header::HeaderValue {
+fn wrong_method(route: Option<Route>, passage: &Passage, allow: HeaderValue) -> HttpResponse {
+    let refuse = route.map_or(problem::refuse as Refuse, |route| route.refuse);
+    let mut answer = refuse(passage, Refused::Method);
+    answer.headers_mut().insert(header::ALLOW, allow);
+    answer
+}
+
+/// A browser asks whether a script of another origin may (Fetch standard, "CORS-preflight request").
+fn is_preflight(request: &HttpRequest) -> bool {
+    *request.method() == actix_web::http::Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// It may: with any origin, without cookies, with the headers that OAuth needs.
+fn preflight(methods: HeaderValue) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, methods))
+        .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, "Authorization, Content-Type"))
+        .insert_header((header::ACCESS_CONTROL_MAX_AGE, "7200"))
+        .finish()
+}
+
+/// The methods that scripts of other origins may use here, if any.
+fn shared_methods(routes: &[Route]) -> Option<HeaderValue> {
+    let shared: Vec<Route> = routes.iter().filter(|route| route.cross_origin).copied().collect();
+    (!shared.is_empty()).then(|| methods(&shared))
+}
+
+fn methods(routes: &[Route]) -> HeaderValue {
     let mut methods: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
     if methods.contains(&"GET") {
         methods.push("HEAD");
     }
-    header::HeaderValue::from_str(&methods.join(", ")).unwrap_or(header::HeaderValue::from_static("GET"))
+    HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static("GET"))
 }
 
 /// Chooses the row by its method, and tells the passage.

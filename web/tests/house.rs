@@ -24,6 +24,9 @@ fn table() -> Vec<Route> {
             .refused_by(refuse),
         Route::new(web::Method::Get, "/panic", Visibility::Public, || to(panic)).refused_by(refuse),
         Route::new(web::Method::Get, "/bytes", Visibility::Public, || to(bytes)),
+        Route::new(web::Method::Get, "/health", Visibility::Operations, || to(show)),
+        Route::new(web::Method::Get, "/shared", Visibility::Token, || to(panic)).refused_by(refuse),
+        Route::new(web::Method::Post, "/shared", Visibility::Token, || to(keep)).body_limit(8).cross_origin(),
         Route::new(web::Method::Post, "/same", Visibility::Browser, || to(same)).body_limit(256),
     ]
 }
@@ -136,6 +139,69 @@ async fn an_unknown_path_is_refused_in_the_form_of_its_neighbours() {
         );
     }
     assert_eq!(ask(TestRequest::get().uri("/ours/x")).await.body, "ours: Unknown");
+}
+
+#[actix_web::test]
+async fn what_comes_in_clear_is_served_to_named_proxies_only() {
+    let at = |path, peer: &str| TestRequest::get().uri(path).peer_addr(format!("{peer}:9").parse().unwrap());
+    for path in ["/things/7", "/nowhere", "/"] {
+        let refused = ask(at(path, "192.0.2.1").insert_header(("x-forwarded-for", "10.1.2.3"))).await;
+        assert_eq!(
+            (refused.status, refused.header("content-type")),
+            (403, "application/problem+json"),
+            "{path}"
+        );
+        assert!(refused.body.contains("not-encrypted"), "{}", refused.body);
+        assert!(refused.body.contains("https://id.example.org"), "{}", refused.body);
+        assert!(refused.body.contains("http.trusted_proxies"), "{}", refused.body);
+        assert!(!refused.header("strict-transport-security").is_empty());
+    }
+    let by_proxy = at("/things/7", "10.1.2.3").insert_header(("x-forwarded-for", "203.0.113.9"));
+    assert_eq!(ask(by_proxy).await.body, "203.0.113.9 en");
+    assert_eq!(
+        ask(at("/health", "192.0.2.1")).await.status,
+        200,
+        "whoever asks after our health is beside us"
+    );
+    assert_eq!(ask_at("http://localhost:8080", at("/things/7", "127.0.0.1")).await.status, 200);
+}
+
+#[actix_web::test]
+async fn scripts_of_any_origin_may_call_what_is_marked_and_nothing_else() {
+    let preflight = |path| {
+        let request = TestRequest::default().method(Method::OPTIONS).uri(path);
+        request
+            .insert_header(("origin", "https://spa.example"))
+            .insert_header(("access-control-request-method", "POST"))
+    };
+    let may = ask(preflight("/shared")).await;
+    assert_eq!(may.status, 204);
+    for (name, value) in [
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "POST"),
+        ("access-control-allow-headers", "Authorization, Content-Type"),
+        ("access-control-max-age", "7200"),
+        // With it a browser would send cookies along.
+        ("access-control-allow-credentials", ""),
+    ] {
+        assert_eq!(may.header(name), value, "{name}");
+    }
+    let answer = ask(TestRequest::post().uri("/shared").set_payload("1234")).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, "*"));
+    assert_eq!(answer.header("access-control-expose-headers"), "WWW-Authenticate, X-Request-Id");
+    let refused = ask(TestRequest::post().uri("/shared").set_payload("123456789")).await;
+    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (413, "*"));
+
+    let asked = ask(TestRequest::default().method(Method::OPTIONS).uri("/shared")).await;
+    assert_eq!((asked.status, asked.header("allow")), (405, "GET, POST, HEAD"), "no preflight");
+    for path in ["/form", "/same", "/things/7", "/nowhere"] {
+        let refused = ask(preflight(path)).await;
+        assert!(matches!(refused.status, 404 | 405), "{path}: {}", refused.status);
+        for name in ["access-control-allow-origin", "access-control-allow-methods"] {
+            assert_eq!(refused.header(name), "", "{path}: {name}");
+        }
+    }
+    assert_eq!(ask(TestRequest::get().uri("/shared")).await.header("access-control-allow-origin"), "");
 }
 
 #[actix_web::test]
@@ -264,7 +330,8 @@ async fn a_form_belongs_to_one_browser_and_comes_from_our_page() {
 async fn the_table_reads_as_text() {
     assert_eq!(
         web::describe(&table()),
-        "GET /bytes Public 0\nPOST /form Browser 64\nGET /panic Public 0\nPOST /same Browser 256\n\
+        "GET /bytes Public 0\nPOST /form Browser 64\nGET /health Operations 0\nGET /panic Public 0\n\
+         POST /same Browser 256\nGET /shared Token 0\nPOST /shared Token 8 cross-origin\n\
          GET /things/{id} Public 0\nPUT /things/{id} Public 8\n"
     );
 }

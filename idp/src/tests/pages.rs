@@ -5,6 +5,7 @@ use kernel::{Ctx, RequestId};
 use web::Locale;
 use web::page::Frame;
 
+use crate::home::HomePage;
 use crate::invite::InvitationPage;
 use crate::judge::RefusedPage;
 use crate::pages::MessagePage;
@@ -33,6 +34,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         back_href: "https://app.example.org/callback?error=access_denied",
     };
     let mut pages = vec![
+        ("home", HomePage { frame, t, discovery: "/.well-known/openid-configuration" }.render().unwrap()),
         ("sign-in", sign_in(false, "")),
         ("sign-in-wrong", sign_in(true, "mira.holt@example.org")),
         ("invitation", invitation(None)),

@@ -7,7 +7,7 @@ use kernel::Ctx;
 use keys::SealingKeys;
 use store::Db;
 
-use super::{Failure, Outcome, say};
+use super::{Failure, Outcome, open_existing, read, say};
 use crate::apply::{Abandon, Declaration, Plan, carry_out, open_doors, plan, tested};
 use crate::config::Config;
 use crate::house;
@@ -33,14 +33,16 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
-        let text = std::fs::read_to_string(&self.file)
-            .map_err(|error| Failure::new(format!("cannot read {}: {error}", self.file.display())))?;
+        let text = String::from_utf8_lossy(&read(&self.file)?).into_owned();
         let folder = self.file.parent().map(PathBuf::from).unwrap_or_default();
         let named =
             |error: crate::apply::FileError| Failure::new(format!("{}: {error}", self.file.display()));
         let wanted = Declaration::parse(&text).and_then(|declared| declared.items(&folder)).map_err(named)?;
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
-        let db = Db::open(&config.database()?, ctx, house::sinks()).await?;
+        let db = match self.dry_run {
+            true => open_existing(&config, ctx).await?,
+            false => Db::open(&config.database()?, ctx, house::sinks()).await?,
+        };
         // So that what is recorded here reaches the doors of this deployment.
         open_doors(&db, &sealing).await?;
         let abandon = if self.abandon { Abandon::Controllers } else { Abandon::Nothing };

@@ -8,7 +8,7 @@ use store::{Db, Ephemeral};
 
 use super::{Failure, Outcome, say};
 use crate::config::Config;
-use crate::{house, policies};
+use crate::{house, policies, tls};
 
 /// Prints what was found and counts what is wrong.
 #[derive(Default)]
@@ -35,6 +35,7 @@ impl Report {
 pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
     let mut report = Report::default();
     report.part("configuration", fine(format!("issuer {}", config.issuer)));
+    check_listening(&mut report, &config, &ctx);
     let key_file = config.path(&config.sealing.key_file);
     let sealing = SealingKeys::load(&key_file).map(|keys| (keys, key_file.display().to_string()));
     let sealing = report.part("sealing key", sealing);
@@ -52,12 +53,33 @@ fn fine(detail: impl Into<String>) -> Result<((), String), String> {
     Ok(((), detail.into()))
 }
 
+fn check_listening(report: &mut Report, config: &Config, ctx: &Ctx) {
+    if let Ok(issuer) = config.issuer() {
+        let examined = tls::examine(config, issuer.host(), ctx.now());
+        report.part("https", examined.map(|detail| ((), detail)));
+    }
+    for address in &config.http.listen {
+        report.part(&format!("address {address}"), may_listen(address));
+    }
+}
+
+/// Where this server runs already, its address is taken.
+fn may_listen(address: &str) -> Result<((), String), String> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_) => fine("free to listen on"),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            fine("somebody listens there now; well, if it is this server")
+        }
+        Err(error) => Err(format!("cannot be listened on: {error}; change http.listen")),
+    }
+}
+
 async fn check_database(report: &mut Report, config: &Config, ctx: &Ctx) -> Option<Db> {
     let which = match config.database() {
         Ok(which) => which,
         Err(error) => return report.part::<Db, _>("database", Err(error)),
     };
-    let opened = Db::open(&which, ctx.clone(), house::sinks()).await;
+    let opened = Db::open_existing(&which, ctx.clone(), house::sinks()).await;
     report.part(
         "database",
         opened.map(|db| {

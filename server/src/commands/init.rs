@@ -22,7 +22,7 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn run(self, ctx: &Ctx) -> Outcome {
-        let _: Issuer = self.issuer.parse()?;
+        let issuer: Issuer = self.issuer.parse()?;
         let config = self.folder.join("cardea.toml");
         let key = self.folder.join("sealing.key");
         if config.exists() {
@@ -30,14 +30,25 @@ impl Init {
         }
         std::fs::create_dir_all(&self.folder)?;
         SealingKeys::create_file(&key, ctx)?;
-        std::fs::write(&config, SAMPLE.replace("{issuer}", &self.issuer))?;
+        std::fs::write(&config, sample(&issuer))?;
         say(format_args!("Wrote {}", config.display()));
         say(format_args!(
             "Wrote {} (keep a copy apart from the database's backup: without it nothing sealed can be opened)",
             key.display()
         ));
-        say(format_args!("Next: cardea --config {} check", config.display()));
+        say(format_args!("Next: cardea --config {} serve", config.display()));
         Ok(())
+    }
+}
+
+const LISTEN: &str = "#: listen = [\"127.0.0.1:8080\"]";
+
+/// The sample; a plain http issuer is listened on where it says, since no proxy stands before it.
+fn sample(issuer: &Issuer) -> String {
+    let text = SAMPLE.replace("{issuer}", issuer.as_str());
+    match issuer.is_https() {
+        true => text,
+        false => text.replace(LISTEN, &format!("listen = [\"127.0.0.1:{}\"]", issuer.port())),
     }
 }
 
@@ -57,6 +68,20 @@ mod tests {
         assert!(
             init().run(&Ctx::for_tests(2)).is_err_and(|failure| failure.message.contains("not replaced"))
         );
+    }
+
+    #[test]
+    fn a_local_issuer_is_listened_on_where_it_says() {
+        for (issuer, listen) in [
+            ("http://localhost:8080", "127.0.0.1:8080"),
+            ("http://localhost:9000", "127.0.0.1:9000"),
+            ("http://localhost", "127.0.0.1:80"),
+            ("https://id.example.org:9000", "127.0.0.1:8080"),
+        ] {
+            let text = sample(&issuer.parse().unwrap());
+            let config = Config::parse(&text, std::path::Path::new("")).unwrap();
+            assert_eq!((config.issuer.as_str(), config.http.listen), (issuer, vec![listen.to_owned()]));
+        }
     }
 
     /// Every key of the sample, uncommented, is one that the configuration knows.

@@ -5,9 +5,8 @@ use directory::{invitation, user};
 use kernel::{Actor, Ctx};
 use store::{Db, Origin};
 
-use super::{Failure, Outcome, say};
+use super::{Failure, Outcome, open_existing, say};
 use crate::config::{Config, ConfigError};
-use crate::house;
 
 #[derive(Debug, Args)]
 pub(super) struct Invite {
@@ -18,7 +17,7 @@ pub(super) struct Invite {
 impl Invite {
     pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
         let issuer = config.issuer().map_err(ConfigError::from)?;
-        let db = Db::open(&config.database()?, ctx, house::sinks()).await?;
+        let db = open_existing(&config, ctx).await?;
         let link = invite(&db, &issuer, &self.user).await?;
         say(link);
         Ok(())

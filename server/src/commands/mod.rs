@@ -1,9 +1,11 @@
-//! Commands: one file each. Errors go to standard error, one line, and say what to do next.
+//! Commands: one file each. Errors go to standard error, one line, and say what to do next; the exit code says
+//! what kind it is, so that a script that verifies never takes "not looked at" for "looked at, and bad".
 
 mod apply;
 mod audit;
 mod check;
 mod credential;
+mod deliveries;
 #[cfg(feature = "demo")]
 mod demo;
 mod init;
@@ -11,14 +13,15 @@ mod invite;
 mod receipt;
 mod serve;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use kernel::Ctx;
+use store::Db;
 
 use crate::config::{Config, Log};
-use crate::logging;
+use crate::{house, logging};
 
 /// Decides who gets in, through a browser or through a door, and proves it.
 ///
@@ -27,9 +30,9 @@ use crate::logging;
 ///
 /// See it work, with nothing to set up: cardea demo
 ///
-/// Start for real: cardea init; cardea check; cardea serve
+/// Start for real: cardea init, then cardea serve; cardea check says what is wrong
 #[derive(Debug, Parser)]
-#[command(name = "cardea", version, max_term_width = 100)]
+#[command(name = "cardea", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     /// The configuration file.
     #[arg(long, short, global = true, env = "CARDEA_CONFIG", default_value = "cardea.toml")]
@@ -37,6 +40,20 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, or good; 1 failed, or bad; 2 a receipt that none of the given keys has signed.
+Not even looked at: 64 the command line is wrong; 66 a file that it names cannot be read;
+69 the database cannot be opened; 78 the configuration is wrong.";
+
+/// The command line is wrong (as in sysexits.h, like those below).
+const USAGE: u8 = 64;
+/// A file that was named cannot be read.
+const UNREADABLE: u8 = 66;
+/// The database cannot be opened.
+const UNAVAILABLE: u8 = 69;
+/// The configuration is wrong.
+const MISCONFIGURED: u8 = 78;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -54,6 +71,8 @@ enum Command {
     /// Suspend, revoke or bring back a card by hand.
     #[command(subcommand)]
     Credential(credential::Credentials),
+    /// Show what waits on its way to doors and applications, and what was given up.
+    Deliveries(deliveries::Deliveries),
     /// Look into the journal.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -101,7 +120,10 @@ type Outcome = Result<(), Failure>;
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(asked) => return answer_usage(&asked),
+    };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(4);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let outcome = match runtime {
@@ -121,8 +143,15 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Help and version were asked for; all else is a mistake.
+fn answer_usage(asked: &clap::Error) -> ExitCode {
+    // Nobody is there to be told that nobody reads.
+    let _ = asked.print();
+    if asked.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
+}
+
 async fn run(cli: Cli) -> Outcome {
-    let config = || Config::read(&cli.config);
+    let config = || Config::read(&cli.config).map_err(|error| Failure::from(error).code(MISCONFIGURED));
     let ctx = Ctx::system();
     match cli.command {
         Command::Init(init) => init.run(&ctx),
@@ -135,11 +164,25 @@ async fn run(cli: Cli) -> Outcome {
         Command::Apply(apply) => apply.run(quiet(config()?), ctx).await,
         Command::Invite(invite) => invite.run(quiet(config()?), ctx).await,
         Command::Credential(credential) => credential.run(quiet(config()?), ctx).await,
+        Command::Deliveries(deliveries) => deliveries.run(quiet(config()?), ctx).await,
         Command::Audit(audit) => audit.run(quiet(config()?), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(ctx).await,
     }
+}
+
+/// The database as it is: looking neither makes nor migrates one.
+async fn open_existing(config: &Config, ctx: Ctx) -> Result<Db, Failure> {
+    let which = config.database().map_err(|error| Failure::from(error).code(MISCONFIGURED))?;
+    let opened = Db::open_existing(&which, ctx, house::sinks()).await;
+    opened.map_err(|error| Failure::from(error).code(UNAVAILABLE))
+}
+
+/// The bytes of a file that the command line names.
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let said = |error| Failure::new(format!("cannot read {}: {error}", file.display())).code(UNREADABLE);
+    std::fs::read(file).map_err(said)
 }
 
 /// Commands that end at once log only what goes wrong.

@@ -5,15 +5,14 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use kernel::Ctx;
 use keys::{Evidence, VerifyError, verify_evidence};
-use store::Db;
 
-use super::{Failure, Outcome, say};
-use crate::config::{Config, ConfigError};
-use crate::house;
+use super::{Failure, Outcome, open_existing, read, say};
+use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Receipt {
-    /// Verify a receipt offline. Exit code 0: good; 1: bad; 2: signed by nobody in the key set.
+    /// Verify a receipt offline. Exit code 0: good; 1: bad; 2: signed by nobody in the key set;
+    /// 64 or 66: not verified.
     Verify {
         /// The receipt: a compact JWS.
         file: PathBuf,
@@ -32,7 +31,7 @@ pub(super) enum Receipt {
 }
 
 impl Receipt {
-    pub(super) async fn run(self, config: impl FnOnce() -> Result<Config, ConfigError>, ctx: Ctx) -> Outcome {
+    pub(super) async fn run(self, config: impl FnOnce() -> Result<Config, Failure>, ctx: Ctx) -> Outcome {
         match self {
             Self::Verify { file, keys } => verify(&file, &keys),
             Self::Show { user, signed } => show(config()?, ctx, &user, signed).await,
@@ -41,9 +40,6 @@ impl Receipt {
 }
 
 fn verify(file: &std::path::Path, keys: &std::path::Path) -> Outcome {
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))
-    };
     let jws = String::from_utf8_lossy(&read(file)?).trim().to_owned();
     match verify_evidence(Evidence::Receipt, &jws, &read(keys)?) {
         Ok(receipt) => {
@@ -63,7 +59,7 @@ fn readable(receipt: &serde_json::Value) -> String {
 async fn show(config: Config, ctx: Ctx, user: &str, signed: bool) -> Outcome {
     use base64::Engine as _;
     let user = user.parse().map_err(|_| Failure::new(format!("{user:?} is no user id")))?;
-    let db = Db::open(&config.database()?, ctx, house::sinks()).await?;
+    let db = open_existing(&config, ctx).await?;
     let Some(edition) = bridge::receipt::latest(&db, user).await? else {
         return Err(Failure::new("this user has no receipt: access was never ended"));
     };

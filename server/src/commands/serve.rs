@@ -4,19 +4,20 @@ use kernel::Ctx;
 
 use super::Outcome;
 use crate::config::Config;
-use crate::house::House;
+use crate::house::{self, House};
 
 pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
+    // Before the database is touched: an old server may still run here.
+    let listeners = house::listeners(&config)?;
     let house = House::open(config, ctx).await?;
     let issuer = house.issuer.clone();
-    let listeners = house.listeners()?;
     let mut running = house.run(listeners).await?;
     tracing::info!(issuer = issuer.as_str(), addresses = ?running.addresses, "serving");
     tokio::select! {
-        () = asked_to_stop() => running.stop().await,
-        () = running.ended() => return Err(super::Failure::new("serving ended unexpectedly; see the log")),
+        () = asked_to_stop() => {}
+        ended = running.ended() => return Ok(ended?),
     }
-    Ok(())
+    Ok(running.stop().await?)
 }
 
 /// Ctrl-C, or SIGTERM from whoever runs us.

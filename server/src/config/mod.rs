@@ -5,6 +5,7 @@
 
 mod parts;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
@@ -12,6 +13,8 @@ use kernel::Secret;
 use serde::Deserialize;
 use store::DbConfig;
 use web::{BadIssuer, Issuer, Networks, NotANetwork};
+
+use crate::logging;
 
 pub use parts::{Database, Ephemeral, Http, Log, LogFormat, Passwords, Postgres, Redis, Sealing, Site, Tls};
 
@@ -128,6 +131,20 @@ impl Config {
         if self.http.listen.is_empty() {
             return wrong("http.listen: name at least one address, e.g. [\"127.0.0.1:8080\"]");
         }
+        if let Some(address) = self.http.listen.iter().find(|text| text.parse::<SocketAddr>().is_err()) {
+            return wrong(&format!(
+                "http.listen: {address:?} is no address to listen on; write it like \"127.0.0.1:8080\" or \"[::]:443\""
+            ));
+        }
+        if self.http.workers == Some(0) {
+            return wrong("http.workers: at least one thread must answer; leave it out for one a core");
+        }
+        if self.passwords.threads == Some(0) {
+            return wrong("passwords.threads: at least one thread must hash; leave it out for one a core");
+        }
+        if let Err(error) = logging::filter(&self.log) {
+            return wrong(&format!("log.filter: {error}; write it like \"info\" or \"info,bridge=debug\""));
+        }
         if issuer.is_https() && self.http.tls.is_none() && self.http.trusted_proxies.is_empty() {
             return wrong(
                 "an https issuer needs http.tls (certificate and key), or http.trusted_proxies that name the proxy \
@@ -226,6 +243,11 @@ mod tests {
             ("", "missing field `issuer`"),
             ("issuer = \"http://localhost:1\"\nisuer = 1", "unknown field `isuer`"),
             ("issuer = \"http://localhost:1\"\n[http]\nlisten = []", "at least one address"),
+            ("issuer = \"http://localhost:1\"\n[http]\nlisten = [\"8080\"]", "127.0.0.1:8080"),
+            ("issuer = \"http://localhost:1\"\n[http]\nlisten = [\"127.0.0.1:65536\"]", "127.0.0.1:8080"),
+            ("issuer = \"http://localhost:1\"\n[http]\nworkers = 0", "http.workers"),
+            ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 0", "passwords.threads"),
+            ("issuer = \"http://localhost:1\"\n[log]\nfilter = \"info,bridge=loud\"", "log.filter"),
             ("issuer = \"http://id.example.org\"", "https"),
             ("issuer = \"https://192.0.2.1\"", "address"),
             ("issuer = \"https://id.example.org\"", "http.tls"),

@@ -10,7 +10,8 @@ use serde::Deserialize;
 pub struct Http {
     /// Addresses to listen on.
     pub listen: Vec<String>,
-    /// Addresses or networks of proxies whose `X-Forwarded-For` counts.
+    /// Addresses (or networks of nothing else) of proxies: their `X-Forwarded-For` counts, and behind an https
+    /// issuer without `tls` they alone are served.
     pub trusted_proxies: Vec<String>,
     /// HTTPS by itself.
     pub tls: Option<Tls>,

@@ -126,7 +126,9 @@ impl Stage {
 
     /// Ends everything; the folder goes with it.
     pub async fn strike(self) {
-        self.running.stop().await;
+        if let Err(error) = self.running.stop().await {
+            tracing::error!(%error, "the house did not end well");
+        }
         self.controller.stop().await;
     }
 

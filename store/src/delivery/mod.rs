@@ -266,6 +266,46 @@ const DEPTH: Sql = sql!(
      (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE due_at IS NULL AND dead_at IS NULL AND NOT reconcile LIMIT $1) h), \
      (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE dead_at IS NOT NULL LIMIT $1) e)"
 );
+/// A delivery that waits, or is being worked on.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Waiting {
+    /// Which.
+    pub id: DeliveryId,
+    /// The sink that it must reach.
+    pub sink: String,
+    /// `kind:id` of what it is about.
+    pub subject: String,
+    /// 1 for a revocation.
+    pub priority: i64,
+    /// How often it was tried.
+    pub attempt: i64,
+    /// Why the last attempt failed.
+    pub last_error: Option<String>,
+    /// Since when it waits.
+    pub created_at: Timestamp,
+}
+
+/// What waits, revocations first, then what waits longest, `limit` at most.
+pub async fn waiting(db: &Db, limit: i64) -> Result<Vec<Waiting>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT id, sink, subject, priority, attempt, last_error, created_at FROM delivery \
+             WHERE dead_at IS NULL AND (due_at IS NOT NULL OR NOT reconcile) \
+             ORDER BY priority DESC, created_at, id LIMIT $1"
+        ),
+        (limit,),
+    )
+    .await
+}
+
+/// Whether a revocation waits that nobody has begun.
+pub async fn untried_revocations(db: &Db) -> Result<bool, StoreError> {
+    let text = sql!(
+        "SELECT id FROM delivery WHERE priority = 1 AND attempt = 0 AND due_at IS NOT NULL AND dead_at IS NULL LIMIT 1"
+    );
+    Ok(db.opt::<(DeliveryId,)>(text, ()).await?.is_some())
+}
+
 /// A message that was given up.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct DeadLetter {

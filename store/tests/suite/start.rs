@@ -14,6 +14,8 @@ on_every_engine!(
     a_tampered_migration_is_refused,
     it_says_whether_it_works,
     while_the_clock_is_wrong_nothing_is_written_and_afterwards_again,
+    looking_migrates_nothing,
+    it_says_whether_it_can_be_written,
 );
 
 async fn open(config: &DbConfig) -> Result<Db, StartError> {
@@ -141,6 +143,45 @@ fn no_constraint_can_fail_a_shared_commit() {
         }
     }
     assert!(files >= 6 && written_by_commits >= 4, "{files} files, {written_by_commits} statements");
+}
+
+async fn look(config: &DbConfig) -> Result<Db, StartError> {
+    patient(Db::open_existing(config, ctx(&Arc::new(MovedClock::default())), Sinks::default())).await
+}
+
+async fn looking_migrates_nothing(house: House) {
+    look(&house.config).await.unwrap();
+    let forget =
+        sql!("DELETE FROM _sqlx_migrations WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)");
+    house.run(forget).await;
+    let refused = look(&house.config).await.unwrap_err();
+    assert!(matches!(refused, StartError::Pending(1)), "{refused:?}");
+    assert!(refused.to_string().contains("cardea serve"), "{refused}");
+    house.run(sql!("DROP TABLE _sqlx_migrations")).await;
+    assert!(matches!(look(&house.config).await, Err(StartError::Pending(2..))));
+}
+
+async fn it_says_whether_it_can_be_written(house: House) {
+    house.db.check_writer().await.unwrap();
+    house.db.check_writer().await.unwrap();
+    house.run(sql!("DROP TABLE lease")).await;
+    house.db.check().await.unwrap();
+    house.db.check_writer().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn looking_makes_no_file() {
+    let folder = folder();
+    let path = folder.path().join("mistyped.db");
+    let refused = look(&DbConfig::Sqlite { path: path.clone() }).await.unwrap_err();
+    assert!(matches!(refused, StartError::Missing(_)), "{refused:?}");
+    assert!(refused.to_string().contains("mistyped.db"), "{refused}");
+    assert!(!path.exists());
+    // An empty file is no database of ours, and stays empty.
+    std::fs::write(&path, "").unwrap();
+    let refused = look(&DbConfig::Sqlite { path: path.clone() }).await.unwrap_err();
+    assert!(matches!(refused, StartError::Pending(_)), "{refused:?}");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
 }
 
 fn unreachable(refused: &StartError, words: &[&str]) {

@@ -33,8 +33,27 @@ impl std::error::Error for ClientError {}
 /// # Errors
 /// If it cannot be run, takes longer than a minute, prints no JSON, or ends with another status than 0.
 pub async fn run_node_client(clients: &Path, script: &str, config: &Value) -> Result<Value, ClientError> {
+    run(Command::new("node"), clients, script, config).await
+}
+
+/// The same for a client that also trusts the certificates of a PEM file.
+///
+/// # Errors
+/// As [`run_node_client`].
+pub async fn run_node_client_trusting(
+    certificate: &Path,
+    clients: &Path,
+    script: &str,
+    config: &Value,
+) -> Result<Value, ClientError> {
+    let mut node = Command::new("node");
+    node.env("NODE_EXTRA_CA_CERTS", certificate);
+    run(node, clients, script, config).await
+}
+
+async fn run(mut node: Command, clients: &Path, script: &str, config: &Value) -> Result<Value, ClientError> {
     let failed = |stderr: String| ClientError { result: Value::Null, stderr };
-    let running = Command::new("node")
+    let running = node
         .arg(clients.join(script))
         .env("CARDEA_CLIENT_CONFIG", config.to_string())
         .stdin(Stdio::null())

@@ -20,7 +20,7 @@ mod skip;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub use client::{ClientError, run_node_client};
+pub use client::{ClientError, run_node_client, run_node_client_trusting};
 pub use postgres::{Database, NO_POSTGRES, postgres, postgres_sorting_as_english};
 pub use redis::{Keyspace, NO_REDIS, redis};
 pub use skip::report_skip;

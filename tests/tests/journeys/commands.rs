@@ -1,6 +1,7 @@
 //! Commands, each in a process of its own: what they say and which exit code they end with.
 
-use store::{Db, DbConfig, Origin, Sinks, sql};
+use store::delivery::Address;
+use store::{Db, DbConfig, Fact, FactBody, Origin, Sinks, delivery, sql};
 use world::{Served, parts, skip, until};
 
 use crate::steps::{card_gone, person};
@@ -76,6 +77,8 @@ async fn check_says_ok_for_each_part_and_wrong_for_a_door_that_is_silent() {
     let said = house.must(&["check"]).await;
     for part in [
         "configuration",
+        "https",
+        "address 127.0.0.1:",
         "sealing key",
         "ephemeral",
         "database",
@@ -142,7 +145,8 @@ async fn receipts_and_the_journal_are_verified_by_their_exit_codes() {
         ("tampered.jws", "evidence.jwks", 1, "changed"),
         ("receipt.jws", "nobody.jwks", 2, "none of the keys given has signed it"),
         ("evidence.jwks", "evidence.jwks", 1, ""),
-        ("no-such-file", "evidence.jwks", 1, "cannot read"),
+        ("no-such-file", "evidence.jwks", 66, "cannot read"),
+        ("receipt.jws", "no-such-file", 66, "cannot read"),
     ] {
         let said =
             house.cardea(&["receipt", "verify", &house.path(receipt), "--keys", &house.path(keys)]).await;
@@ -152,6 +156,14 @@ async fn receipts_and_the_journal_are_verified_by_their_exit_codes() {
 
     let good = house.must(&["audit", "verify"]).await;
     assert!(good.contains(" 0 findings"), "{good}");
+    for (arguments, code) in [
+        (&["audit", "verify", "--keys", "no-such-file"][..], 66),
+        (&["receipt", "verify", "receipt.jws"], 64),
+        (&["audit", "verifi"], 64),
+    ] {
+        let said = house.cardea(arguments).await;
+        assert_eq!(said.code, Some(code), "{arguments:?} is neither good nor bad: {said:?}");
+    }
     change_third_fact(&house).await;
     let bad = house.cardea(&["audit", "verify"]).await;
     assert_eq!(bad.code, Some(1), "{bad:?}");
@@ -168,6 +180,91 @@ async fn set_door(house: &Served, mode: u8) {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.send_to(&packet, house.controller.address()).await.unwrap();
     socket.recv(&mut packet).await.unwrap();
+}
+
+#[tokio::test]
+async fn help_and_version_are_no_mistake_and_all_else_is_one() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::empty(&binary).await;
+    for asked in ["--help", "--version", "help"] {
+        assert_eq!(house.cardea(&[asked]).await.code, Some(0), "{asked}");
+    }
+    assert!(house.must(&["--help"]).await.contains("Exit codes: 0 done"));
+    for mistake in
+        [&[][..], &["serv"], &["serve", "--fast"], &["receipt", "verify"], &["deliveries", "--retry", "7"]]
+    {
+        assert_eq!(house.cardea(mistake).await.code, Some(64), "{mistake:?}");
+    }
+    assert_eq!(house.cardea(&["check"]).await.code, Some(78), "there is no configuration");
+}
+
+#[tokio::test]
+async fn looking_makes_nothing_where_a_path_is_mistyped() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::prepare(&binary).await;
+    let config = std::fs::read_to_string(house.config()).unwrap();
+    house.write("cardea.toml", &config.replace("[database]\n", "[database]\nsqlite = \"cardae.sqlite\"\n"));
+    let before = std::fs::read_dir(house.folder.path()).unwrap().count();
+    let (grid, user) = (house.path("grid.toml"), "0198c5a0-0000-7000-8000-000000000000");
+    for (looking, code) in [
+        (&["check"][..], 1),
+        (&["apply", "--dry-run", &grid], 69),
+        (&["invite", "mira.holt@grid.example"], 69),
+        (&["receipt", "show", user], 69),
+        (&["audit", "verify"], 69),
+        (&["deliveries"], 69),
+    ] {
+        let said = house.cardea(looking).await;
+        assert_eq!(said.code, Some(code), "{looking:?}: {said:?}");
+        let told = format!("{}{}", said.out, said.err);
+        assert!(
+            told.contains("cardae.sqlite") && told.contains("there is no database"),
+            "{looking:?}: {told}"
+        );
+    }
+    assert_eq!(std::fs::read_dir(house.folder.path()).unwrap().count(), before, "nothing was made");
+}
+
+#[tokio::test]
+async fn a_dead_delivery_is_shown_and_given_another_life() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::prepare(&binary).await;
+    let id = bury_a_letter(&house).await;
+    let shown = house.must(&["deliveries"]).await;
+    let dead = shown.lines().find(|line| line.starts_with("DEAD")).unwrap();
+    assert!(
+        dead.contains(&id) && dead.contains("to mail about user:7") && dead.contains("no such mailbox"),
+        "{dead}"
+    );
+    assert!(shown.contains("1 dead"), "{shown}");
+    house.must(&["deliveries", "--retry", &id]).await;
+    let shown = house.must(&["deliveries"]).await;
+    assert!(shown.contains(" 0 dead"), "{shown}");
+    assert!(shown.lines().any(|line| line.starts_with("waits") && line.contains(&id)), "{shown}");
+    let again = house.cardea(&["deliveries", "--retry", &id]).await;
+    assert_eq!(again.code, Some(1), "{again:?}");
+    assert!(again.err.contains("no dead delivery has the id"), "{again:?}");
+}
+
+/// A message that was given up, as a lane gives it up.
+async fn bury_a_letter(house: &Served) -> String {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Written {}
+    impl FactBody for Written {
+        const KIND: &'static str = "test.written";
+    }
+    let which = DbConfig::Sqlite { path: house.folder.path().join("cardea.sqlite") };
+    let sinks = Sinks::default();
+    sinks.set("mail", |fact| vec![Address::message("mail", fact.subject.clone())]);
+    let db = Db::open(&which, kernel::Ctx::system(), sinks).await.unwrap();
+    let mut tx = db.write(Origin::system()).await.unwrap();
+    tx.record(Fact::new(kernel::Subject::new("user", 7), &Written {}));
+    tx.commit().await.unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let claimed = delivery::claim(&db, "mail", second, 1, false).await.unwrap();
+    claimed[0].postpone(&db, "no such mailbox", second, true).await.unwrap();
+    db.close().await;
+    claimed[0].id.to_string()
 }
 
 /// The same receipt with one character of what it says changed.

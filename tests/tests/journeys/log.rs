@@ -31,6 +31,10 @@ async fn the_log_of_a_life_holds_no_secret() {
     let wrong = format!("wrong-{}", kernel::Token::generate(&Ctx::system(), "x").expose());
     let page = browser.get(&app.authorization(&[])).await.unwrap();
     let form = page.form_with("password").unwrap();
+    for hidden in form.controls.iter().filter(|control| control.kind == "hidden" && control.name != "request")
+    {
+        secrets.push(("a form's token", hidden.value.clone()));
+    }
     let refused =
         browser.submit(&form, &[("username", &mira.user_name), ("password", &wrong)]).await.unwrap();
     assert_eq!(refused.status, 422);
@@ -55,8 +59,16 @@ async fn the_log_of_a_life_holds_no_secret() {
     card_gone(&house.controller, card).await;
     assert_eq!(house.stop().await, Some(0));
 
+    let key_file = std::fs::read_to_string(house.folder.path().join("sealing.key")).unwrap();
+    for line in key_file.lines().filter(|line| !line.starts_with('#')) {
+        secrets.push(("the sealing key", line.split(' ').nth(1).unwrap().to_owned()));
+    }
     let log = house.log();
-    assert!(log.lines().count() > 10, "{log}");
+    // All of it went through what is searched here.
+    for step in ["/scim/v2/Users", "/invitation", "/sign-in", "/token", "/introspect", "/userinfo", "/revoke"]
+    {
+        assert!(log.contains(step), "{step} is not in the log");
+    }
     for line in log.lines() {
         assert!(serde_json::from_str::<serde_json::Value>(line).is_ok(), "not a JSON line: {line}");
     }

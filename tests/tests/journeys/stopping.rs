@@ -1,0 +1,72 @@
+//! Being told to stop: what was begun is ended first.
+
+use std::path::Path;
+
+use serde_json::json;
+use sim::uhppote::Misbehaviour;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use world::{Served, parts, skip, until};
+
+use crate::steps::{holds, person};
+
+/// HR's PATCH, cut in two: a request that is under way for as long as we like.
+fn ending(house: &Served, id: &str) -> (String, String) {
+    let body = json!({
+        "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+        "Operations": [{ "op": "replace", "path": "active", "value": false }],
+    })
+    .to_string();
+    let head = format!(
+        "PATCH /scim/v2/Users/{id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/scim+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        house.hr_token,
+        body.len()
+    );
+    let (first, rest) = body.split_at(10);
+    (head + first, rest.to_owned())
+}
+
+async fn logged(log: &Path, what: &str) {
+    until(what, async || std::fs::read_to_string(log).ok()?.contains(what).then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_employment_that_ends_while_we_stop_closes_its_door_before_we_are_gone() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let id = house.hr().hire(&person("Mira")).await.unwrap();
+    let card =
+        until("a card on the controller", async || house.controller.cards().first().map(|card| card.number))
+            .await;
+    let (first, rest) = ending(&house, &id);
+    let mut hr = TcpStream::connect(house.issuer.trim_start_matches("http://")).await.unwrap();
+    hr.write_all(first.as_bytes()).await.unwrap();
+    let log = house.folder.path().join("log.json");
+    let (code, answer) = tokio::join!(house.stop(), async {
+        logged(&log, "stopping: requests under way may end").await;
+        hr.write_all(rest.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        hr.read_to_string(&mut answer).await.unwrap();
+        answer
+    });
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(code, Some(0));
+    assert!(!holds(&house.controller, card), "the process is gone, and the card still opens");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_door_keeps_nobody_from_stopping() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let id = house.hr().hire(&person("Mira")).await.unwrap();
+    until("a card on the controller", async || house.controller.cards().first().map(drop)).await;
+    house.controller.misbehave(Misbehaviour::Silent);
+    house.hr().end_employment(&id).await.unwrap();
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(20), house.stop()).await;
+    assert_eq!(stopped, Ok(Some(0)));
+    let waits = house.must(&["deliveries"]).await;
+    assert!(waits.contains("REVOKES") && waits.contains("door:headquarters"), "{waits}");
+}
