@@ -105,11 +105,11 @@ async fn a_door_system_that_is_deleted_leaves_nothing_due(world: World) {
         .await;
     world.reload().await;
     world.carded("ada", "Staff").await;
-    let due = store::sql!("SELECT COUNT(*) FROM delivery WHERE sink = 'door:annex'");
-    let (before,): (i64,) = world.one(due).await;
+    let due = || store::sql!("SELECT COUNT(*) FROM delivery WHERE sink = 'door:annex'");
+    let (before,): (i64,) = world.one(due()).await;
     assert!(before > 0, "every door system hears of every card");
     world.undeclare(Kind::DoorSystem, "annex").await;
-    let (after,): (i64,) = world.one(due).await;
+    let (after,): (i64,) = world.one(due()).await;
     assert_eq!(after, 0);
 }
 
