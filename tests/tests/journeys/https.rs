@@ -64,7 +64,9 @@ async fn ask(
         match stream.read_to_end(&mut answer) {
             // The end of an answer that says so itself.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof && !answer.is_empty() => {}
-            read => drop(read.map_err(|error| error.to_string())?),
+            read => {
+                read.map_err(|error| error.to_string())?;
+            }
         }
         assert_eq!(stream.conn.protocol_version(), Some(version.version));
         Ok(String::from_utf8_lossy(&answer).into_owned())
