@@ -401,7 +401,8 @@ mod tests {
             how.await;
         });
         let server = house.server(listeners).unwrap();
-        let mut running = house.serve(server, work, rest);
+        let alone = house.db.serve().await.unwrap();
+        let mut running = house.serve(alone, server, work, rest);
         assert!(alive(&running).await);
         go.notify_one();
         let ended = tokio::time::timeout(PATIENCE, running.ended()).await.unwrap();

@@ -93,9 +93,9 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
     recorded.one(GrantRedeemed { grant: text("g"), client: text("c"), token: text("jti") });
     recorded.one(GrantEnded { grant: text("g"), reason: text("code-reused") });
     recorded.one(CredentialIssued { credential, pool: text("staff") });
-    recorded.one(CredentialSuspended { credential });
-    recorded.one(CredentialResumed { credential });
-    recorded.one(CredentialRevoked { credential });
+    recorded.one(CredentialSuspended { credential, who: None });
+    recorded.one(CredentialResumed { credential, who: None });
+    recorded.one(CredentialRevoked { credential, who: None });
     recorded.one(EntitlementGranted { access_profile: text("p"), because: text("b") });
     recorded.one(EntitlementEnded { access_profile: text("p") });
     recorded.one(ConfigurationChanged { change: text("created"), fields: vec![text("f")] });

@@ -10,6 +10,7 @@ mod deliveries;
 mod demo;
 mod init;
 mod invite;
+mod keys;
 mod receipt;
 mod serve;
 
@@ -73,6 +74,9 @@ enum Command {
     Credential(credential::Credentials),
     /// Show what waits on its way to doors and applications, and what was given up.
     Deliveries(deliveries::Deliveries),
+    /// Show and change the keys that seal secrets in the database.
+    #[command(subcommand)]
+    Keys(keys::Keys),
     /// Look into the journal.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -165,6 +169,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Invite(invite) => invite.run(quiet(config()?), ctx).await,
         Command::Credential(credential) => credential.run(quiet(config()?), ctx).await,
         Command::Deliveries(deliveries) => deliveries.run(quiet(config()?), ctx).await,
+        Command::Keys(keys) => keys.run(quiet(config()?), ctx).await,
         Command::Audit(audit) => audit.run(quiet(config()?), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
         #[cfg(feature = "demo")]

@@ -284,3 +284,33 @@ async fn change_third_fact(house: &Served) {
     assert_eq!(db.change(Origin::system(), text, (), Vec::new()).await.unwrap(), 1);
     db.close().await;
 }
+
+#[tokio::test]
+async fn the_sealing_key_is_changed_step_by_step_and_nothing_is_lost() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let status = house.must(&["keys", "status"]).await;
+    let old = status.trim().strip_prefix("seals  ").unwrap().to_owned();
+    house.must(&["keys", "add"]).await;
+    let status = house.must(&["keys", "status"]).await;
+    let new = status.lines().find_map(|line| line.strip_prefix("opens  ")).unwrap().to_owned();
+    assert!(status.contains(&format!("seals  {old}")), "adding changes nothing yet: {status}");
+    assert_eq!(house.cardea(&["keys", "promote", "nobodys"]).await.code, Some(1));
+    house.must(&["keys", "promote", &new]).await;
+
+    let sealing = house.cardea(&["keys", "retire", &new]).await;
+    assert!(sealing.code == Some(1) && sealing.err.contains("promote another first"), "{sealing:?}");
+    let soon = house.cardea(&["keys", "retire", &old]).await;
+    assert!(soon.code == Some(1) && soon.err.contains("try again in"), "{soon:?}");
+    let file = std::fs::File::options().append(true).open(house.folder.path().join("sealing.key")).unwrap();
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+    file.set_modified(long_ago).unwrap();
+    house.must(&["keys", "retire", &old]).await;
+    assert_eq!(house.must(&["keys", "status"]).await, format!("seals  {new}\n"));
+    assert_eq!(house.stop().await, Some(0));
+    // Everything that was sealed is opened with the new key alone.
+    house.must(&["check"]).await;
+    house.serve().await;
+    house.hr().test_connection().await.unwrap();
+}
