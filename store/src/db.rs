@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use kernel::Ctx;
 use sqlx::postgres::PgPool;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::delivery::Positions;
 use crate::error::of_commit;
@@ -60,7 +60,7 @@ pub(crate) struct Shared {
     /// This process's own number, by which others tell its claims.
     pub(crate) own_number: i64,
     /// Whether others can find out that this process is gone.
-    holds_number: AtomicBool,
+    holds_number: watch::Sender<bool>,
     /// How far the clock was off the database's when last compared, in milliseconds; 0 when it was right.
     clock_off: AtomicI64,
     wakers: Mutex<HashMap<String, Arc<Notify>>>,
@@ -73,14 +73,14 @@ impl Shared {
             ctx,
             sinks,
             positions: Positions::default(),
-            holds_number: AtomicBool::new(false),
+            holds_number: watch::Sender::new(false),
             clock_off: AtomicI64::new(0),
             wakers: Mutex::default(),
         }
     }
 
     pub(crate) fn holds_number(&self, holds: bool) {
-        self.holds_number.store(holds, Ordering::Release);
+        self.holds_number.send_replace(holds);
     }
 
     /// Whether what a transaction writes may carry this node's time.
@@ -295,7 +295,16 @@ impl Db {
 
     /// What this process's claims carry: its number, once others can find out that it is gone.
     pub(crate) fn holder(&self) -> Option<i64> {
-        self.shared.holds_number.load(Ordering::Acquire).then_some(self.shared.own_number)
+        self.shared.holds_number.borrow().then_some(self.shared.own_number)
+    }
+
+    /// Waits until others can find out that this process is gone; not for ever, since it is no condition of work.
+    pub(crate) async fn wait_for_number(&self) {
+        let mut holds = self.shared.holds_number.subscribe();
+        let held = tokio::time::timeout(Duration::from_secs(5), holds.wait_for(|holds| *holds)).await;
+        if !matches!(held, Ok(Ok(_))) {
+            tracing::warn!("until this node is heard of, what it claims waits for its lease should it die");
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -44,6 +44,7 @@ impl Db {
             Pools::Sqlite { path, .. } => Some(lock(path)?),
             Pools::Postgres { .. } => None,
         };
+        self.wait_for_number().await;
         release_dead(self).await.map_err(StartError::failed)?;
         // Alone on its machine, it has nobody's clock to differ from and nobody's claims to give back.
         let watch = self.is_postgres().then(|| tokio::spawn(watch(self.clone())));
