@@ -12,6 +12,12 @@ use crate::Timestamp;
 pub trait Clock: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> Timestamp;
+
+    /// By how much it was moved ahead on purpose, where a whole house is shown what happens later. Whoever compares
+    /// it with another machine's clock leaves this out. Nothing for a clock that tells what it believes.
+    fn moved_ahead(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Gives random bytes.

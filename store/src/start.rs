@@ -255,10 +255,12 @@ async fn check_collation(conn: &mut PgConnection) -> Result<(), StartError> {
 
 /// Refuses when the database's clock and ours are too far apart.
 pub(crate) async fn check_clock(on: impl sqlx::PgExecutor<'_>, ctx: &Ctx) -> Result<(), StartError> {
-    let before = ctx.now().as_millis();
+    let moved = i64::try_from(ctx.clock.moved_ahead().as_millis()).unwrap_or(0);
+    let ours = || ctx.now().as_millis() - moved;
+    let before = ours();
     let text = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
     let (theirs,): (i64,) = answered(sqlx::query_as(text).fetch_one(on)).await.map_err(StartError::failed)?;
-    let off = clocks_apart(before, theirs, ctx.now().as_millis());
+    let off = clocks_apart(before, theirs, ours());
     if off > CLOCK_TOLERANCE_MS { Err(StartError::Clock(off)) } else { Ok(()) }
 }
 

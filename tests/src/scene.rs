@@ -26,7 +26,11 @@ impl MovableClock {
 
 impl Clock for MovableClock {
     fn now(&self) -> Timestamp {
-        SystemClock.now().plus(Duration::from_millis(self.0.load(Ordering::SeqCst)))
+        SystemClock.now().plus(self.moved_ahead())
+    }
+
+    fn moved_ahead(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
 }
 
