@@ -136,10 +136,11 @@ mod tests {
     use actix_web::test::{TestRequest, call_service, init_service, read_body_json};
     use kernel::{Actor, Ctx};
     use serde_json::{Value, json};
-    use store::{DbConfig, Origin, Sinks};
+    use store::{Origin, Sinks};
     use web_kit::Edge;
 
     use super::*;
+    use crate::config::Config;
 
     struct House {
         folder: tempfile::TempDir,
@@ -147,7 +148,8 @@ mod tests {
     }
 
     async fn open(folder: &tempfile::TempDir) -> Db {
-        let config = DbConfig::Sqlite { path: folder.path().join("cardea.sqlite") };
+        let config = Config::parse("issuer = \"http://localhost:8080\"", folder.path()).unwrap();
+        let config = config.database().unwrap();
         Db::open(&config, Ctx::system(), Sinks::default()).await.unwrap()
     }
 

@@ -160,7 +160,8 @@ mod tests {
         for text in ["", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "10.0.0/8", "::/129", "localhost"] {
             assert_eq!(Networks::parse(&[text]), Err(NotANetwork(text.into())));
         }
-        check(&["0.0.0.0/0"], "10.1.2.3", &["203.0.113.9"], "203.0.113.9");
+        // Where everybody is trusted, nobody is the client.
+        check(&["0.0.0.0/0"], "10.1.2.3", &["203.0.113.9"], "0.0.0.0");
         check(&["0.0.0.0/0"], "fd12::1", &["203.0.113.9"], "fd12::1");
     }
 }

@@ -54,9 +54,13 @@ async fn a_revocation_stays_queued_and_somebody_is_told_after_thirty_seconds(wor
     let receipt = world.receipt(user).await.unwrap();
     assert!(!receipt.complete && receipt.doors[0].status == "pending", "{receipt:?}");
     assert!(receipt.doors[0].sent_at.is_some() && receipt.doors[0].accepted_at.is_none(), "{receipt:?}");
-    assert_eq!(receipt.exposure.len(), 2, "{receipt:?}");
+    assert_eq!(receipt.exposure.len(), 3, "{receipt:?}");
     assert!(receipt.exposure[1].what.ends_with("at main (hq)"), "{receipt:?}");
     assert_eq!(receipt.exposure[1].until, "until the panel can be reached again");
+    assert!(
+        receipt.exposure[2].what.contains("supervisor passcode"),
+        "what opens past every list: {receipt:?}"
+    );
 }
 
 async fn the_alert_closes_when_the_revocation_is_proven(world: World) {

@@ -91,5 +91,5 @@ async fn refuse_if_it_holds_cards(tx: &mut Tx, item: &Item) -> Result<(), Direct
 /// Nobody will ever work on what waits for it. Nothing of it is lost: all cards are proven absent there.
 async fn forget_deliveries(tx: &mut Tx, door_system: &str) -> Result<(), StoreError> {
     let lane = format!("door:{door_system}");
-    tx.run(sql!("DELETE FROM delivery WHERE sink = $1"), (lane,)).await.map(drop)
+    tx.run(sql!("DELETE FROM delivery WHERE sink = $1 AND reconcile"), (lane,)).await.map(drop)
 }

@@ -101,11 +101,12 @@ pub async fn users_within(
     group: GroupId,
     limit: i64,
 ) -> Result<Vec<(Timestamp, UserId)>, StoreError> {
+    // CROSS JOIN: SQLite then keeps the order, and does not begin with all users.
     let text = sql!(
         "WITH RECURSIVE below (id) AS (SELECT id FROM groups WHERE id = $1 UNION \
          SELECT g.id FROM below b JOIN membership m ON m.group_id = b.id JOIN groups g ON g.id = m.member_id) \
-         SELECT DISTINCT u.created_at, u.id FROM below b JOIN membership m ON m.group_id = b.id \
-         JOIN users u ON u.id = m.member_id AND u.deleted_at IS NULL LIMIT $2"
+         SELECT DISTINCT u.created_at, u.id FROM below b CROSS JOIN membership m CROSS JOIN users u \
+         WHERE m.group_id = b.id AND u.id = m.member_id AND u.deleted_at IS NULL LIMIT $2"
     );
     db.all(text, (group, limit)).await
 }

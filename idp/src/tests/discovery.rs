@@ -90,6 +90,7 @@ fn the_route_table_of_this_room() {
     assert_eq!(
         web::describe(&crate::routes()),
         "\
+GET / Browser 0
 GET /.well-known/oauth-authorization-server Public 0
 GET /.well-known/openid-configuration Public 0
 GET /authorize Browser 0

@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::policy::{BASELINE, Policies};
 use actix_web::App;
 use actix_web::cookie::Cookie;
-use actix_web::http::header::HeaderMap;
+use actix_web::http::header::{self, HeaderMap};
 use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use directory::authenticator::password::{self, Hasher};
@@ -25,6 +25,9 @@ use web::{Edge, Issuer, Networks};
 
 use super::server::ServerDatabase;
 use crate::{Idp, Settings, routes};
+
+/// The proxy that speaks https before the house.
+const PROXY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 
 /// Makes of each async function of a [`World`] one test per engine, `NAME::sqlite` and `NAME::postgres`.
 macro_rules! on_both_engines {
@@ -120,7 +123,8 @@ impl World {
         let issuer: Issuer = ISSUER.parse().unwrap();
         let (policies, receiver) = watch::channel(Arc::new(Policies::parse(&[BASELINE]).unwrap()));
         let ephemeral = Ephemeral::in_memory(ctx.clone());
-        let edge = Arc::new(Edge { ctx: ctx.clone(), issuer: issuer.clone(), proxies: Networks::default() });
+        let proxies = Networks::parse(&[PROXY.to_string()]).unwrap();
+        let edge = Arc::new(Edge { ctx: ctx.clone(), issuer: issuer.clone(), proxies });
         let idp = Idp::new(
             db.clone(),
             keys.clone(),
@@ -370,7 +374,9 @@ pub(crate) struct Browser<'a> {
 impl Browser<'_> {
     pub(crate) async fn send(&self, mut request: TestRequest) -> Answer {
         if let Some(address) = self.address.get() {
-            request = request.peer_addr((address, 50_000).into());
+            request = request
+                .peer_addr((PROXY, 50_000).into())
+                .insert_header((header::X_FORWARDED_FOR, address.to_string()));
         }
         for (name, value) in self.cookies.borrow().iter() {
             request = request.cookie(Cookie::new(name.clone(), value.clone()));

@@ -186,7 +186,6 @@ fn draft<N: Noun>(
 ) -> (Option<Draft<N::Profile>>, Vec<String>) {
     let Outcome { mut tree, delta, ignored } = outcome;
     settle::<N>(&mut tree);
-    seen.keep(&mut tree);
     let differs =
         |change: &&Change| tree.lookup(change.schema.as_ref(), &change.attribute) != change.before.as_ref();
     let changed: Vec<String> = delta.changes.iter().filter(differs).map(Change::path).collect();
@@ -194,8 +193,9 @@ fn draft<N: Noun>(
     if changed.is_empty() && members.is_none() {
         return (None, ignored);
     }
-    let draft = Draft { profile: N::profile(&tree), changed, members: members.unwrap_or_default() };
-    (Some(draft), ignored)
+    let mut profile = N::profile(&tree);
+    seen.keep(&tree, &mut profile);
+    (Some(Draft { profile, changed, members: members.unwrap_or_default() }), ignored)
 }
 
 /// From the tree as clients see it to the tree that is stored.

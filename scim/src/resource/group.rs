@@ -49,7 +49,7 @@ impl Noun for Group {
 
     fn settle(_: &mut Tree) {}
 
-    fn keep(&self, _: &mut Tree) {}
+    fn keep(&self, _: &Tree, _: &mut GroupProfile) {}
 
     fn profile(tree: &Tree) -> GroupProfile {
         let text = |name| tree.text(name).map(str::to_owned);

@@ -64,8 +64,8 @@ pub(crate) trait Noun: Sized + 'static {
     fn restore(&self, tree: &mut Tree, wanted: &Wanted);
     /// Drops what is worked out anew at each answer.
     fn settle(tree: &mut Tree);
-    /// Sets again what silence must not change.
-    fn keep(&self, tree: &mut Tree);
+    /// Keeps in the profile what silence of the tree must not change.
+    fn keep(&self, tree: &Tree, profile: &mut Self::Profile);
     /// What to write of a settled tree.
     fn profile(tree: &Tree) -> Self::Profile;
     /// Who really joins and leaves.

@@ -48,9 +48,10 @@ impl Noun for User {
         }
     }
 
-    /// A client may take `active` away, which then counts as true. Whoever is disabled is shown as that.
+    /// A client may take `active` away: it is then not shown (scim2-tester insists), and changes nothing about the
+    /// account. Filters and orders go by the account.
     fn restore(&self, tree: &mut Tree, wanted: &Wanted) {
-        if wanted.active || !self.active {
+        if wanted.active {
             tree.set("active", Value::Boolean(self.active));
         }
     }
@@ -64,9 +65,9 @@ impl Noun for User {
 
     /// An old user stays what it was unless the client says otherwise: silence must neither disable nor, worse,
     /// enable anybody.
-    fn keep(&self, tree: &mut Tree) {
+    fn keep(&self, tree: &Tree, profile: &mut Profile) {
         if tree.get("active").is_none() {
-            self.restore(tree, &Wanted::default());
+            profile.active = self.active;
         }
     }
 

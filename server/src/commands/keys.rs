@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use ::keys::{SealedColumn, SealingKeys, reseal, retire_key};
 use clap::Subcommand;
 use kernel::Ctx;
-use ::keys::{SealedColumn, SealingKeys, reseal, retire_key};
 use store::Db;
 
 use super::{Failure, Outcome, open_existing, say};
@@ -60,7 +60,9 @@ fn status(path: &Path) -> Outcome {
 
 fn add(path: &Path, ctx: &Ctx) -> Outcome {
     let id = SealingKeys::add_key(path, ctx)?;
-    say(format_args!("Added {id}. Nodes with a key file of their own need a copy; all have read it a minute later."));
+    say(format_args!(
+        "Added {id}. Nodes with a key file of their own need a copy; all have read it a minute later."
+    ));
     say(format_args!("Then: cardea keys promote {id}"));
     Ok(())
 }
@@ -90,6 +92,8 @@ async fn retire(db: &Db, path: &Path, id: &str) -> Outcome {
     }
     say(format_args!("{resealed} value(s) sealed anew."));
     retire_key(db, path, id, COLUMNS).await?;
-    say(format_args!("{id} is out of the file; keep a copy as long as you keep backups that were made with it."));
+    say(format_args!(
+        "{id} is out of the file; keep a copy as long as you keep backups that were made with it."
+    ));
     Ok(())
 }

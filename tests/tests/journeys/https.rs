@@ -103,8 +103,9 @@ async fn both_versions_of_tls_are_spoken_to_those_who_trust_the_certificate() {
         assert!(refused.contains("certificate"), "{refused}");
     }
     let authorization = house.app().authorization(&[]);
-    let path = authorization.strip_prefix(&house.issuer).unwrap();
-    let page = ask(&house, &ours.der, &rustls::version::TLS13, path).await.unwrap();
+    // Where it is sent to sign in: the page there sets a cookie.
+    let path = authorization.strip_prefix(&house.issuer).unwrap().replace("/authorize?", "/sign-in?");
+    let page = ask(&house, &ours.der, &rustls::version::TLS13, &path).await.unwrap();
     let cookies: Vec<&str> =
         page.lines().filter(|line| line.to_lowercase().starts_with("set-cookie:")).collect();
     assert!(!cookies.is_empty(), "{page}");
