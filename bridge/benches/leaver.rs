@@ -226,7 +226,7 @@ impl House {
         let mut times = Vec::new();
         for user in leavers {
             let card = self.card(user).await;
-            while !self.placed(&card).await.is_some_and(|placed| placed.watched_at.is_some()) {
+            while self.placed(&card).await.is_none_or(|placed| placed.watched_at.is_none()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let before = self.revision(user).await;

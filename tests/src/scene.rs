@@ -13,24 +13,35 @@ use crate::parts::{self, Database, Keyspace};
 pub const NO_ENGINES: &str =
     "no PostgreSQL or no Redis: CARDEA_TEST_POSTGRES or CARDEA_TEST_REDIS is not set (tests/run sets them)";
 
-/// The machine's clock, moved forward by as much as a test says. It agrees with the database's until moved.
+/// The machine's clock, moved forward by as much as a test says.
 #[derive(Debug, Default)]
-pub struct MovableClock(AtomicU64);
+pub struct MovableClock {
+    /// Told to whoever compares it with the database's: there time has passed, too, as far as a test goes.
+    ahead: AtomicU64,
+    /// Told to nobody.
+    wrong: AtomicU64,
+}
 
 impl MovableClock {
     /// Moves it forward; everybody who has it sees that.
     pub fn advance(&self, by: Duration) {
-        self.0.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.ahead.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// Puts it wrong: from now on it disagrees with the database's.
+    pub fn put_wrong(&self, by: Duration) {
+        self.wrong.fetch_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }
 
 impl Clock for MovableClock {
     fn now(&self) -> Timestamp {
-        SystemClock.now().plus(self.moved_ahead())
+        let wrong = Duration::from_millis(self.wrong.load(Ordering::SeqCst));
+        SystemClock.now().plus(self.moved_ahead()).plus(wrong)
     }
 
     fn moved_ahead(&self) -> Duration {
-        Duration::from_millis(self.0.load(Ordering::SeqCst))
+        Duration::from_millis(self.ahead.load(Ordering::SeqCst))
     }
 }
 
