@@ -202,6 +202,11 @@ impl From<StoreError> for IdpError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy | StoreError::Conflict => IdpError::Busy,
+            // Not for the caller to mend, and over as soon as the clock is right: readiness says what it is.
+            error @ StoreError::Clock(_) => {
+                tracing::error!(%error, "a change was refused");
+                IdpError::Busy
+            }
             error => IdpError::failed(error),
         }
     }
@@ -255,6 +260,7 @@ mod tests {
             IdpError::from(DirectoryError::from(StoreError::Conflict)),
             IdpError::from(StoreError::Conflict),
             IdpError::from(StoreError::Busy),
+            IdpError::from(StoreError::Clock(5_000)),
         ] {
             let answer = answer_as_oauth(Err(error));
             assert_eq!(answer.status(), 503);

@@ -22,6 +22,10 @@ impl From<DirectoryError> for ScimError {
                 tracing::warn!("the database was busy for too long");
                 Self::plain(503, "the database is busy: try again in a moment")
             }
+            DirectoryError::Store(error @ StoreError::Clock(_)) => {
+                tracing::error!(%error, "a change was refused");
+                Self::plain(503, "nothing can be changed just now: try again in a moment")
+            }
             DirectoryError::Store(StoreError::OutcomeUnknown) => {
                 tracing::error!("the outcome of a commit is unknown");
                 Self::plain(
@@ -74,6 +78,7 @@ mod tests {
             (DirectoryError::NotFound("user"), 404, None),
             (DirectoryError::VersionMismatch, 503, None),
             (StoreError::Busy.into(), 503, None),
+            (StoreError::Clock(5_000).into(), 503, None),
             (StoreError::OutcomeUnknown.into(), 503, None),
             (StoreError::Inconsistent("column secret".into()).into(), 500, None),
             (StoreError::Taken { table_and_columns: "users_secret".into() }.into(), 500, None),
