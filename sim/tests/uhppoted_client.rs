@@ -2,7 +2,6 @@
 //!
 //! The environment variable `CARDEA_PYTHON` names a Python that has `uhppoted` 0.9.1.1.
 
-use std::io::Write as _;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ const SERIAL: u32 = 405_419_896;
 #[tokio::test]
 async fn an_independent_client_agrees_with_every_operation() {
     let Ok(python) = std::env::var("CARDEA_PYTHON") else {
-        return skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
+        return parts::report_skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
     };
     let now = date(2026, 3, 2).at(12, 0, 0, 0).in_tz("UTC").unwrap().timestamp();
     let controller = Controller::start(SERIAL, ControllerOptions::new(Arc::new(move || now))).await.unwrap();
@@ -52,16 +51,4 @@ async fn an_independent_client_agrees_with_every_operation() {
     };
     tokio::time::timeout(Duration::from_secs(10), rejected).await.unwrap();
     assert_eq!(controller.rejections(), [Rejection::Opcode(0xa2)]);
-}
-
-/// Says why this test is skipped, on the output and in the file that `CARDEA_TEST_SKIPS` names.
-fn skip(reason: &str) {
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI skips nothing: {reason}");
-    let line = format!("{}: {reason}\n", std::thread::current().name().unwrap_or("a test"));
-    // A reason that cannot be told is no reason to fail.
-    let _ = write!(std::io::stdout(), "SKIP {line}");
-    if let Ok(file) = std::env::var("CARDEA_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new().append(true).open(file);
-        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    }
 }

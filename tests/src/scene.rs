@@ -7,7 +7,7 @@ use std::time::Duration;
 use kernel::{Clock, Ctx, SystemClock, Timestamp};
 use server::stage::{Stage, StageError, StageOptions};
 
-use crate::parts::{self, Database, Keyspace};
+use parts::{Database, Keyspace};
 
 /// Why a test that needs PostgreSQL and Redis is skipped.
 pub const NO_ENGINES: &str =

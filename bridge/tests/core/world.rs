@@ -1,7 +1,6 @@
 //! A small world: a house with two controllers, three doors, a policy by department, a pool of cards, and a
 //! database of its own on either engine.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -87,7 +86,7 @@ pub(crate) struct World {
 #[expect(dead_code, reason = "held to be dropped")]
 enum Place {
     Folder(TempDir),
-    Server(ServerDatabase),
+    Server(parts::Database),
 }
 
 impl World {
@@ -100,8 +99,9 @@ impl World {
 
     /// `None`, with a reason on the output, where there is no server.
     pub(crate) async fn postgres() -> Option<Self> {
-        let database = ServerDatabase::create()?;
-        Some(Self::open(database.config(), Place::Server(database)).await)
+        let database = parts::or_skip(parts::postgres(), parts::NO_POSTGRES)?;
+        let config = DbConfig::Postgres { url: Secret::new(database.url().to_owned()), connections: 12 };
+        Some(Self::open(config, Place::Server(database)).await)
     }
 
     async fn open(config: DbConfig, place: Place) -> Self {
@@ -508,64 +508,6 @@ impl Clock for MovedClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(SystemClock.now().as_millis() + self.0.load(Ordering::SeqCst))
     }
-}
-
-/// A PostgreSQL database that is dropped at the end.
-struct ServerDatabase {
-    admin: String,
-    name: String,
-}
-
-impl ServerDatabase {
-    fn create() -> Option<Self> {
-        let admin = server()?;
-        let random: [u8; 8] = Ctx::system().random();
-        let name =
-            random.iter().fold(String::from("cardea_bridge_"), |name, byte| format!("{name}{byte:02x}"));
-        let how = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
-        psql(&admin, &format!("CREATE DATABASE {name} {how}"));
-        Some(Self { admin, name })
-    }
-
-    fn config(&self) -> DbConfig {
-        let (server, _) = self.admin.rsplit_once('/').expect("a URL with a database");
-        DbConfig::Postgres { url: Secret::new(format!("{server}/{}", self.name)), connections: 12 }
-    }
-}
-
-impl Drop for ServerDatabase {
-    fn drop(&mut self) {
-        // Not while a failed test unwinds: what stays goes with its cluster.
-        if !std::thread::panicking() {
-            psql(&self.admin, &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
-        }
-    }
-}
-
-fn psql(admin: &str, sql: &str) {
-    let output = std::process::Command::new("psql")
-        .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", sql, admin])
-        .output()
-        .expect("psql runs");
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// The URL of a server from the environment; without it the test is skipped, in CI it fails.
-fn server() -> Option<String> {
-    const VARIABLE: &str = "CARDEA_TEST_POSTGRES";
-    if let Ok(url) = std::env::var(VARIABLE) {
-        return Some(url);
-    }
-    let reason = format!("no PostgreSQL: {VARIABLE} is not set");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI skips nothing: {reason}");
-    let line = format!("{}: {reason}\n", std::thread::current().name().unwrap_or("a test"));
-    // A reason that cannot be told is no reason to fail.
-    let _ = write!(std::io::stdout(), "SKIP {line}");
-    if let Ok(file) = std::env::var("CARDEA_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new().append(true).open(file);
-        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    }
-    None
 }
 
 /// Waits for what must happen, and says when it does not.

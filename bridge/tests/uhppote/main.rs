@@ -4,4 +4,3 @@ mod behaviour;
 mod building;
 mod flaws;
 mod oracle;
-mod skip;

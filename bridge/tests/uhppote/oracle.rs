@@ -237,7 +237,7 @@ fn door(line: &Line<'_>) -> Door {
 #[test]
 fn the_table_is_what_uhppoted_says_today() {
     let Some(python) = std::env::var_os("CARDEA_PYTHON") else {
-        return crate::skip::skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
+        return parts::report_skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
     };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/uhppote/oracle.py");
     let made = Command::new(python).arg(script).output().expect("CARDEA_PYTHON runs");

@@ -10,7 +10,6 @@ mod ending;
 mod invitation;
 mod pages;
 mod policy;
-mod server;
 mod sign_in;
 mod throttling;
 mod token;

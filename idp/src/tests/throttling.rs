@@ -7,7 +7,6 @@ use std::time::Duration;
 use kernel::{Ctx, Secret};
 use store::Ephemeral;
 
-use super::server;
 use super::*;
 use crate::Settings;
 use crate::sign_in::attempts;
@@ -38,7 +37,7 @@ async fn on_redis_too_two_hundred_guesses_at_once_are_counted_exactly() {
 
 /// The world with its counters on a Redis, if there is one.
 async fn on_redis() -> Option<World> {
-    let url = server::address("CARDEA_TEST_REDIS", "no Redis")?;
+    let url = parts::or_skip(parts::redis_server(), parts::NO_REDIS)?;
     let random: [u8; 8] = Ctx::system().random();
     let prefix = random.iter().fold(String::from("idp-"), |prefix, byte| format!("{prefix}{byte:02x}"));
     let ephemeral = Ephemeral::on_redis(&Secret::new(url), &prefix).await.unwrap();

@@ -23,7 +23,6 @@ use store::{Db, DbConfig, Ephemeral, Origin, Sinks, StoredFact, sql};
 use tokio::sync::watch;
 use web::{Edge, Issuer, Networks};
 
-use super::server::ServerDatabase;
 use crate::{Idp, Settings, routes};
 
 /// The proxy that speaks https before the house.
@@ -84,7 +83,7 @@ pub(crate) struct World {
 #[expect(dead_code, reason = "held to be dropped")]
 enum Place {
     Folder(tempfile::TempDir),
-    Server(ServerDatabase),
+    Server(parts::Database),
 }
 
 struct NoSecrets;
@@ -107,8 +106,9 @@ impl World {
 
     /// `None`, with a reason on the output, where there is no server.
     pub(crate) async fn postgres() -> Option<Self> {
-        let database = ServerDatabase::create()?;
-        Some(Self::open(&database.config(), Place::Server(database)).await)
+        let database = parts::or_skip(parts::postgres(), parts::NO_POSTGRES)?;
+        let config = DbConfig::Postgres { url: Secret::new(database.url().to_owned()), connections: 16 };
+        Some(Self::open(&config, Place::Server(database)).await)
     }
 
     async fn open(config: &DbConfig, place: Place) -> Self {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::house::{House, report_skip};
+use crate::house::House;
 
 /// Runs a checker against a house with nobody in it; what it printed. `None`, with a word about it, when it
 /// is not installed.
@@ -25,12 +25,12 @@ async fn judge(program: &str, arguments: impl FnOnce(&str, &str) -> Vec<String>)
 
 fn installed(program: &str) -> Option<PathBuf> {
     let Some(python) = std::env::var_os("CARDEA_PYTHON").filter(|python| !python.is_empty()) else {
-        report_skip("no Python clients: CARDEA_PYTHON is not set (tests/run sets it)");
+        parts::report_skip("no Python clients: CARDEA_PYTHON is not set (tests/run sets it)");
         return None;
     };
     let found = Path::new(&python).with_file_name(program);
     if !found.exists() {
-        report_skip(&format!("{program} is not installed beside CARDEA_PYTHON"));
+        parts::report_skip(&format!("{program} is not installed beside CARDEA_PYTHON"));
         return None;
     }
     Some(found)

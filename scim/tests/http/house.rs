@@ -1,9 +1,6 @@
 //! A SCIM server over a database of each engine, in process, with a clock that moves when told to.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +15,6 @@ use kernel::{Actor, Assurance, Clock as _, Ctx, ManualClock, Secret, SystemClock
 use scim::Scim;
 use serde_json::{Value as Json, json};
 use store::{Db, DbConfig, Ephemeral, FactBody, Origin, Sinks, StoredFact, sql};
-use url::Url;
 use web::{Edge, Issuer, Networks};
 
 pub(crate) const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -43,7 +39,7 @@ pub(crate) struct House {
 
 enum Place {
     Folder { _folder: tempfile::TempDir },
-    Server { admin: Url, name: String },
+    Server { _database: parts::Database },
 }
 
 /// What was answered.
@@ -65,19 +61,9 @@ impl House {
 
     /// On a fresh PostgreSQL database; `None`, with a word about it, when there is no server. In CI there is.
     pub(crate) async fn on_a_server() -> Option<Self> {
-        let Ok(admin) = std::env::var("CARDEA_TEST_POSTGRES") else {
-            report_skip("no PostgreSQL: CARDEA_TEST_POSTGRES is not set (tests/run sets it)");
-            return None;
-        };
-        let admin: Url = admin.parse().unwrap();
-        let random = Ctx::system().random::<8>();
-        let name = random.iter().fold(String::from("cardea_"), |name, byte| format!("{name}{byte:02x}"));
-        let how = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
-        psql(&admin, &format!("CREATE DATABASE {name} {how}"));
-        let mut url = admin.clone();
-        url.set_path(&name);
-        let config = DbConfig::Postgres { url: Secret::new(url.into()), connections: 8 };
-        Some(Self::open(&config, Place::Server { admin, name }).await)
+        let database = parts::or_skip(parts::postgres(), parts::NO_POSTGRES)?;
+        let config = DbConfig::Postgres { url: Secret::new(database.url().to_owned()), connections: 8 };
+        Some(Self::open(&config, Place::Server { _database: database }).await)
     }
 
     async fn open(config: &DbConfig, place: Place) -> Self {
@@ -306,43 +292,6 @@ impl Answer {
         let resources = self.body["Resources"].as_array().cloned().unwrap_or_default();
         resources.iter().map(|resource| resource["id"].as_str().unwrap().to_owned()).collect()
     }
-}
-
-/// Says why a test does nothing, here and in the file from which `tests/run` tells it at the end.
-pub(crate) fn report_skip(reason: &str) {
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI skips nothing: {reason}");
-    let thread = std::thread::current();
-    let line = format!("{}: {reason}\n", thread.name().unwrap_or("a test"));
-    let _ = write!(std::io::stdout(), "SKIP {line}");
-    if let Ok(file) = std::env::var("CARDEA_TEST_SKIPS") {
-        let open = OpenOptions::new().append(true).open(file);
-        let _ = open.and_then(|mut file| file.write_all(line.as_bytes()));
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // Not while a failed test unwinds: what stays goes with its cluster.
-        if let (Place::Server { admin, name }, false) = (&self, std::thread::panicking()) {
-            psql(admin, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-        }
-    }
-}
-
-/// The URL goes by the environment, since it holds a password.
-fn psql(at: &Url, sql: &str) {
-    let output = Command::new("psql")
-        .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--command", sql])
-        .env("PGHOST", at.host_str().unwrap_or("127.0.0.1"))
-        .env("PGPORT", at.port().unwrap_or(5432).to_string())
-        .env("PGUSER", at.username())
-        .env("PGPASSWORD", at.password().unwrap_or_default())
-        .env("PGDATABASE", at.path().trim_start_matches('/'))
-        .env("PGOPTIONS", "--client-min-messages=warning")
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Each named `async fn name(house: &House)` as a test on both engines.

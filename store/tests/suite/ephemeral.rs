@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::house::{MovedClock, ctx, patient, server};
+use crate::house::{MovedClock, ctx, patient};
 
 /// A store of its own, and how to let time pass in it.
 struct Shelf {
@@ -24,7 +24,7 @@ impl Shelf {
     }
 
     async fn redis() -> Option<Self> {
-        let url = server("CARDEA_TEST_REDIS", "no Redis")?;
+        let url = parts::or_skip(parts::redis_server(), parts::NO_REDIS)?;
         let ephemeral = Ephemeral::on_redis(&Secret::new(url), &prefix()).await.expect("Redis answers");
         Some(Self { ephemeral, clock: None })
     }
@@ -233,7 +233,7 @@ async fn pass(mut client: TcpStream, target: String, mut mood: watch::Receiver<M
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_down_or_silent_fails_soon_and_is_used_again_when_it_is_back() {
-    let Some(url) = server("CARDEA_TEST_REDIS", "no Redis") else { return };
+    let Some(url) = parts::or_skip(parts::redis_server(), parts::NO_REDIS) else { return };
     let link = Link::to(&url).await;
     let ephemeral = Ephemeral::on_redis(&link.url, &prefix()).await.unwrap();
     ephemeral.put("k", "v", LONG).await.unwrap();

@@ -1,13 +1,11 @@
 //! A database of its own for each test, on either engine, and what the tests put into it.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use kernel::{Clock, Ctx, Secret, Subject, SystemClock, Timestamp};
 use serde::{Deserialize, Serialize};
-use sqlx::{Connection as _, Executor as _};
 use store::{Db, DbConfig, Fact, FactBody, Origin, Row, Sinks, Sql, StoreError, sql};
 use tempfile::TempDir;
 
@@ -43,7 +41,7 @@ pub(crate) struct House {
 #[expect(dead_code, reason = "held to be dropped")]
 enum Place {
     Folder(TempDir),
-    Server(ServerDatabase),
+    Server(parts::Database),
 }
 
 impl House {
@@ -55,8 +53,8 @@ impl House {
 
     /// `None`, with a reason on the output, where there is no server.
     pub(crate) async fn postgres() -> Option<Self> {
-        let database = ServerDatabase::create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").await?;
-        Some(Self::open(database.config(), Place::Server(database)).await)
+        let database = parts::or_skip(parts::postgres(), parts::NO_POSTGRES)?;
+        Some(Self::open(config(&database), Place::Server(database)).await)
     }
 
     async fn open(config: DbConfig, place: Place) -> Self {
@@ -146,69 +144,9 @@ pub(crate) fn folder() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder")
 }
 
-/// A PostgreSQL database that is dropped at the end.
-pub(crate) struct ServerDatabase {
-    admin: String,
-    name: String,
-}
-
-impl ServerDatabase {
-    pub(crate) async fn create(how: &str) -> Option<Self> {
-        let admin = server("CARDEA_TEST_POSTGRES", "no PostgreSQL")?;
-        let random: [u8; 8] = Ctx::system().random();
-        let name =
-            random.iter().fold(String::from("cardea_store_"), |name, byte| format!("{name}{byte:02x}"));
-        let database = Self { admin, name };
-        database.administer(&format!("CREATE DATABASE {} TEMPLATE template0 {how}", database.name)).await;
-        Some(database)
-    }
-
-    pub(crate) fn url(&self) -> String {
-        let (server, _) = self.admin.rsplit_once('/').expect("a URL with a database");
-        format!("{server}/{}", self.name)
-    }
-
-    pub(crate) fn config(&self) -> DbConfig {
-        DbConfig::Postgres { url: Secret::new(self.url()), connections: 12 }
-    }
-
-    pub(crate) async fn administer(&self, text: &str) {
-        let mut conn = sqlx::PgConnection::connect(&self.admin).await.expect("the server answers");
-        conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(text.to_owned()))).await.expect(text);
-    }
-}
-
-impl Drop for ServerDatabase {
-    fn drop(&mut self) {
-        let (admin, name) = (self.admin.clone(), self.name.clone());
-        // Dropping awaits nothing, so a thread with a runtime of its own; what stays goes with its cluster.
-        let _ = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                let mut conn = sqlx::PgConnection::connect(&admin).await.map_err(std::io::Error::other)?;
-                let text = sqlx::AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
-                conn.execute(sqlx::raw_sql(text)).await.map(drop).map_err(std::io::Error::other)
-            })
-        })
-        .join();
-    }
-}
-
-/// The URL of a server from the environment; without it the test is skipped, in CI it fails.
-pub(crate) fn server(variable: &str, missing: &str) -> Option<String> {
-    if let Ok(url) = std::env::var(variable) {
-        return Some(url);
-    }
-    let reason = format!("{missing}: {variable} is not set");
-    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI skips nothing: {reason}");
-    let line = format!("{}: {reason}\n", std::thread::current().name().unwrap_or("a test"));
-    // A reason that cannot be told is no reason to fail.
-    let _ = write!(std::io::stdout(), "SKIP {line}");
-    if let Ok(file) = std::env::var("CARDEA_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new().append(true).open(file);
-        let _ = file.and_then(|mut file| file.write_all(line.as_bytes()));
-    }
-    None
+/// How this house's nodes reach a database of a server.
+pub(crate) fn config(database: &parts::Database) -> DbConfig {
+    DbConfig::Postgres { url: Secret::new(database.url().to_owned()), connections: 12 }
 }
 
 /// A fact that says a thing was made.

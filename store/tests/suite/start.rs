@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use kernel::{Ctx, Secret};
-use sqlx::Connection as _;
+use parts::skip;
 use store::{Db, DbConfig, Origin, Sinks, StartError, StoreError, delivery, sql};
 
-use crate::house::{House, MovedClock, ServerDatabase, ctx, folder, make, patient, settle};
+use crate::house::{House, MovedClock, config, ctx, folder, make, patient, settle};
 
 on_every_engine!(
     opening_again_finds_everything,
@@ -213,9 +213,8 @@ async fn several_processes_may_open_an_empty_file_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_nodes_may_open_an_empty_database_at_once() {
-    let how = "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
-    let Some(database) = ServerDatabase::create(how).await else { return };
-    at_once(&database.config()).await;
+    let Some(database) = parts::postgres() else { skip!("{}", parts::NO_POSTGRES) };
+    at_once(&config(&database)).await;
 }
 
 #[tokio::test]
@@ -240,11 +239,8 @@ async fn a_folder_that_is_missing_or_not_writable_is_refused() {
     }
 }
 
-async fn tables(database: &ServerDatabase) -> i64 {
-    let mut conn = sqlx::PgConnection::connect(&database.url()).await.unwrap();
-    let text = "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'";
-    let (count,): (i64,) = sqlx::query_as(text).fetch_one(&mut conn).await.unwrap();
-    count
+fn tables(database: &parts::Database) -> String {
+    database.query("SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'")
 }
 
 #[tokio::test]
@@ -255,33 +251,30 @@ async fn a_server_database_that_does_not_sort_bytewise_is_refused_before_it_is_c
         ("ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'", "LATIN1"),
         ("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'", "SQL_ASCII"),
     ] {
-        let Some(database) = ServerDatabase::create(how).await else { return };
-        let refused = open(&database.config()).await.unwrap_err();
+        let Some(database) = parts::postgres_made(how) else { skip!("{}", parts::NO_POSTGRES) };
+        let refused = open(&config(&database)).await.unwrap_err();
         assert!(matches!(refused, StartError::Collation(_)), "{how}: {refused:?}");
         let text = refused.to_string();
         assert!(
             text.contains(named) && text.contains("CREATE DATABASE") && text.contains("LC_COLLATE 'C'"),
             "{text}"
         );
-        assert_eq!(tables(&database).await, 0, "{how}");
+        assert_eq!(tables(&database), "0", "{how}");
     }
 }
 
 #[tokio::test]
 async fn a_server_whose_clock_is_more_than_2_s_off_is_refused_before_it_is_changed() {
     for (off, refused) in [(-3_000, true), (3_000, true), (-1_000, false), (1_000, false)] {
-        let Some(database) = ServerDatabase::create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'").await
-        else {
-            return;
-        };
-        let opened = Db::open(&database.config(), ctx(&MovedClock::off_by(off)), Sinks::default()).await;
+        let Some(database) = parts::postgres() else { skip!("{}", parts::NO_POSTGRES) };
+        let opened = Db::open(&config(&database), ctx(&MovedClock::off_by(off)), Sinks::default()).await;
         match opened {
             Err(StartError::Clock(apart)) => {
                 assert!(refused && (2_900..=3_100).contains(&apart), "{off}: {apart}")
             }
             other => assert!(!refused && other.is_ok(), "{off}: {other:?}"),
         }
-        assert_eq!(tables(&database).await == 0, refused, "{off}");
+        assert_eq!(tables(&database) == "0", refused, "{off}");
     }
 }
 
@@ -312,7 +305,7 @@ async fn a_server_that_is_not_there_is_told_without_the_password() {
 
 #[tokio::test]
 async fn a_server_without_the_database_is_told() {
-    let Some(database) = ServerDatabase::create("ENCODING 'UTF8'").await else { return };
+    let Some(database) = parts::postgres() else { skip!("{}", parts::NO_POSTGRES) };
     let url = format!("{}_nowhere", database.url());
     let refused = open(&DbConfig::Postgres { url: Secret::new(url), connections: 2 }).await.unwrap_err();
     unreachable(&refused, &["_nowhere", "does not exist"]);

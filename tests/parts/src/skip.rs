@@ -9,9 +9,20 @@ use std::io::Write;
 #[macro_export]
 macro_rules! skip {
     ($($reason:tt)+) => {{
-        $crate::parts::report_skip(&format!($($reason)+));
+        $crate::report_skip(&format!($($reason)+));
         return;
     }};
+}
+
+/// The part, or `None` after having said why the test that needs it is skipped.
+///
+/// # Panics
+/// As [`report_skip`].
+pub fn or_skip<T>(part: Option<T>, reason: &str) -> Option<T> {
+    if part.is_none() {
+        report_skip(reason);
+    }
+    part
 }
 
 /// The work of [`skip!`](crate::skip): prints `SKIP` with the test's name and the reason, and appends it

@@ -43,6 +43,12 @@ impl Drop for Keyspace {
     }
 }
 
+/// The server itself, for tests that keep apart by prefixes of their keys: its URL.
+#[must_use]
+pub fn redis_server() -> Option<String> {
+    super::from_environment("CARDEA_TEST_REDIS").map(|url| url.to_string_lossy().into_owned())
+}
+
 /// A Redis database that no other test uses.
 ///
 /// `None` if `CARDEA_TEST_REDIS`, the URL of a server that may be flushed, is not set.

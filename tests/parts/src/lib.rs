@@ -2,13 +2,15 @@
 //! real clients in Node.js and Python, the built binary.
 //!
 //! `tests/run` starts and installs them and says where they are, in the environment. Each function here
-//! gives `None` when its part is missing, and the test then says so with [`skip!`](crate::skip):
+//! gives `None` when its part is missing, and the test then says so with [`skip!`], or [`or_skip`] in a function
+//! that hands the `None` on:
 //!
 //! ```ignore
 //! let Some(database) = parts::postgres() else { skip!("{}", parts::NO_POSTGRES) };
 //! ```
 //!
-//! What it is not: it starts no server and installs nothing; it knows no room.
+//! What it is not: it starts no server and installs nothing; it knows no room and imports no crate of the house, so
+//! that every suite can use it, the store's own included.
 //!
 //! To add a part: an environment variable that `tests/run` exports, and a function here that reads it.
 
@@ -21,9 +23,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use client::{ClientError, run_node_client, run_node_client_trusting};
-pub use postgres::{Database, NO_POSTGRES, postgres, postgres_sorting_as_english};
-pub use redis::{Keyspace, NO_REDIS, redis};
-pub use skip::report_skip;
+pub use postgres::{Database, NO_POSTGRES, postgres, postgres_made, postgres_sorting_as_english};
+pub use redis::{Keyspace, NO_REDIS, redis, redis_server};
+pub use skip::{or_skip, report_skip};
 
 /// Why a test without [`python`] is skipped.
 pub const NO_PYTHON: &str = "no Python clients: CARDEA_PYTHON is not set (tests/run sets it)";

@@ -75,8 +75,8 @@ async fn run(mut node: Command, clients: &Path, script: &str, config: &Value) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parts::{NO_NODE_CLIENTS, node_clients};
     use crate::skip;
+    use crate::{NO_NODE_CLIENTS, node_clients};
 
     #[tokio::test]
     async fn a_journey_that_cannot_start_says_at_which_step() {

@@ -3,6 +3,7 @@
 //! Spoken to through `psql`, so that the witness shares no code with the store, and so that a database
 //! can be dropped without an async runtime.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::process::{Command, Stdio};
 
 use url::Url;
@@ -56,7 +57,7 @@ impl Drop for Database {
 /// If it is set and the database cannot be made.
 #[must_use]
 pub fn postgres() -> Option<Database> {
-    create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+    postgres_made("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
 }
 
 /// A new empty database that the house must refuse: UTF-8, sorted by the rules of English (ICU), although
@@ -65,10 +66,14 @@ pub fn postgres() -> Option<Database> {
 /// `None` and panics as [`postgres`].
 #[must_use]
 pub fn postgres_sorting_as_english() -> Option<Database> {
-    create("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
+    postgres_made("ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'en-US'")
 }
 
-fn create(how: &str) -> Option<Database> {
+/// A new empty database made in this way: the options of `CREATE DATABASE … TEMPLATE template0`.
+///
+/// `None` and panics as [`postgres`].
+#[must_use]
+pub fn postgres_made(how: &str) -> Option<Database> {
     let given = super::from_environment("CARDEA_TEST_POSTGRES")?;
     let given = given.to_string_lossy();
     let admin = Url::parse(&given).unwrap_or_else(|error| panic!("CARDEA_TEST_POSTGRES: {error}"));
@@ -82,8 +87,7 @@ fn create(how: &str) -> Option<Database> {
 
 /// `cardea_` and 16 random hexadecimal digits: tests run in many processes at once.
 fn fresh_name() -> String {
-    let random: [u8; 8] = kernel::Ctx::system().random();
-    random.iter().fold(String::from("cardea_"), |name, byte| format!("{name}{byte:02x}"))
+    format!("cardea_{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
 fn psql(at: &Url, sql: &str) -> Result<String, String> {
@@ -96,6 +100,7 @@ fn psql(at: &Url, sql: &str) -> Result<String, String> {
         .env("PGUSER", at.username())
         .env("PGPASSWORD", at.password().unwrap_or_default())
         .env("PGDATABASE", at.path().trim_start_matches('/'))
+        .env("PGOPTIONS", "--client-min-messages=warning")
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("psql: {error}"))?;
