@@ -4,7 +4,7 @@ use store::delivery::Address;
 use store::{Db, DbConfig, Fact, FactBody, Origin, Sinks, delivery, sql};
 use world::{Served, parts, skip, until};
 
-use crate::steps::{card_gone, person};
+use crate::steps::{Employee, card_gone, hire_at};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_scripted_demo_proves_every_step() {
@@ -122,10 +122,7 @@ async fn receipts_and_the_journal_are_verified_by_their_exit_codes() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
-    let id = house.hr().hire(&person("Mira")).await.unwrap();
-    let card =
-        until("a card on the controller", async || house.controller.cards().first().map(|card| card.number))
-            .await;
+    let Employee { id, card, .. } = hire_at(&house, "Mira").await;
     let none = house.cardea(&["receipt", "show", &id]).await;
     assert_eq!(none.code, Some(1), "{none:?}");
     house.hr().end_employment(&id).await.unwrap();

@@ -6,7 +6,7 @@ use server::stage::{CONTROL_ROOM, payload};
 use sim::uhppote::Misbehaviour;
 use world::{Served, parts, skip, until, within};
 
-use crate::steps::{card_gone, holds, person};
+use crate::steps::{Employee, card_gone, hire_at, holds};
 
 /// A claim of the dead process runs out after 30 s.
 const LEASE: Duration = Duration::from_secs(60);
@@ -26,10 +26,7 @@ async fn survives(after: Duration) {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
-    let id = house.hr().hire(&person("Mira")).await.unwrap();
-    let card =
-        until("a card on the controller", async || house.controller.cards().first().map(|card| card.number))
-            .await;
+    let Employee { id, card, .. } = hire_at(&house, "Mira").await;
 
     house.controller.misbehave(Misbehaviour::Silent);
     house.hr().end_employment(&id).await.unwrap();

@@ -2,9 +2,9 @@
 
 use kernel::{Clock as _, Ctx, SystemClock};
 use sim::browser::Browser;
-use world::{Served, VERIFIER, parts, skip, until};
+use world::{Served, VERIFIER, parts, skip};
 
-use crate::steps::{PASSWORD, card_gone, person, set_password};
+use crate::steps::{Employee, PASSWORD, card_gone, hire_at, set_password};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_of_a_life_holds_no_secret() {
@@ -17,12 +17,8 @@ async fn the_log_of_a_life_holds_no_secret() {
         ("the password", PASSWORD.to_owned()),
         ("the code verifier", VERIFIER.to_owned()),
     ];
-    let mira = person("Mira");
-    let id = house.hr().hire(&mira).await.unwrap();
-    let card =
-        until("a card on the controller", async || house.controller.cards().first().map(|card| card.number))
-            .await;
-    let link = house.must(&["invite", &mira.user_name]).await;
+    let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
+    let link = house.must(&["invite", &user_name]).await;
     secrets.push(("the invitation", link.trim().rsplit(['/', '=', '#']).next().unwrap().to_owned()));
     let mut browser = Browser::new(std::sync::Arc::new(|| SystemClock.now().to_jiff().unwrap()));
     set_password(&mut browser, &link).await;
@@ -35,11 +31,10 @@ async fn the_log_of_a_life_holds_no_secret() {
     {
         secrets.push(("a form's token", hidden.value.clone()));
     }
-    let refused =
-        browser.submit(&form, &[("username", &mira.user_name), ("password", &wrong)]).await.unwrap();
+    let refused = browser.submit(&form, &[("username", &user_name), ("password", &wrong)]).await.unwrap();
     assert_eq!(refused.status, 422);
     secrets.push(("a wrong password", wrong));
-    let code = app.code(&mut browser, &mira.user_name, PASSWORD).await.unwrap();
+    let code = app.code(&mut browser, &user_name, PASSWORD).await.unwrap();
     let tokens = app.exchange(&code, VERIFIER).await.unwrap();
     assert_eq!(tokens.status, 200, "{tokens:?}");
     for name in ["access_token", "id_token"] {

@@ -2,17 +2,14 @@
 
 use world::{Served, parts, skip, until};
 
-use crate::steps::{card_gone, holds, person};
+use crate::steps::{Employee, card_gone, hire_at, holds};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_card_that_is_suspended_by_hand_is_off_until_a_hand_brings_it_back() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
-    let mira = person("Mira");
-    let id = house.hr().hire(&mira).await.unwrap();
-    let there = async || house.controller.cards().first().map(|card| card.number);
-    let card = until("a card on the controller", there).await;
+    let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
     let written = format!("h10301:{}:{}", card / 100_000, card % 100_000);
 
     let said = house.must(&["credential", "suspend", &written, "--who", "Guard"]).await;
@@ -24,10 +21,11 @@ async fn a_card_that_is_suspended_by_hand_is_off_until_a_hand_brings_it_back() {
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert!(!holds(&house.controller, card));
 
-    house.must(&["credential", "resume", &mira.user_name]).await;
+    house.must(&["credential", "resume", &user_name]).await;
     until("the card back on the controller", async || holds(&house.controller, card).then_some(())).await;
-    house.must(&["credential", "revoke", &mira.user_name]).await;
+    house.must(&["credential", "revoke", &user_name]).await;
     card_gone(&house.controller, card).await;
+    let there = async || house.controller.cards().first().map(|card| card.number);
     let next = until("the next card", there).await;
     assert_ne!(next, card);
     let lost = house.cardea(&["credential", "resume", &written]).await;

@@ -5,7 +5,7 @@ use server::stage::{DEPARTMENT, DOMAIN, Stage, payload};
 use sim::browser::Browser;
 use sim::hr::Person;
 use sim::uhppote::Controller;
-use world::{App, until};
+use world::{App, Served, until};
 
 pub(crate) const PASSWORD: &str = "nine ducks on a cold river";
 
@@ -28,7 +28,16 @@ pub(crate) async fn hire(stage: &Stage, given_name: &str) -> Employee {
     Employee { id, user_name: person.user_name, card }
 }
 
-/// The same, and the employee follows the invitation and sets a password.
+/// The same at a server in a process of its own.
+pub(crate) async fn hire_at(house: &Served, given_name: &str) -> Employee {
+    let person = person(given_name);
+    let id = house.hr().hire(&person).await.unwrap();
+    let first = async || house.controller.cards().first().map(|card| card.number);
+    let card = until("a card on the controller", first).await;
+    Employee { id, user_name: person.user_name, card }
+}
+
+/// HR hires somebody, who follows the invitation and sets a password.
 pub(crate) async fn join(stage: &Stage, given_name: &str) -> (Employee, Browser) {
     let employee = hire(stage, given_name).await;
     let mut browser = stage.browser();

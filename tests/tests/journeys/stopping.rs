@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use world::{Served, parts, skip, until};
 
-use crate::steps::{holds, person};
+use crate::steps::{Employee, hire_at, holds};
 
 /// HR's PATCH, cut in two: a request that is under way for as long as we like.
 fn ending(house: &Served, id: &str) -> (String, String) {
@@ -36,10 +36,7 @@ async fn an_employment_that_ends_while_we_stop_closes_its_door_before_we_are_gon
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
-    let id = house.hr().hire(&person("Mira")).await.unwrap();
-    let card =
-        until("a card on the controller", async || house.controller.cards().first().map(|card| card.number))
-            .await;
+    let Employee { id, card, .. } = hire_at(&house, "Mira").await;
     let (first, rest) = ending(&house, &id);
     let mut hr = TcpStream::connect(house.issuer.trim_start_matches("http://")).await.unwrap();
     hr.write_all(first.as_bytes()).await.unwrap();
@@ -61,8 +58,7 @@ async fn a_silent_door_keeps_nobody_from_stopping() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
-    let id = house.hr().hire(&person("Mira")).await.unwrap();
-    until("a card on the controller", async || house.controller.cards().first().map(drop)).await;
+    let Employee { id, .. } = hire_at(&house, "Mira").await;
     house.controller.misbehave(Misbehaviour::Silent);
     house.hr().end_employment(&id).await.unwrap();
     let stopped = tokio::time::timeout(std::time::Duration::from_secs(20), house.stop()).await;
