@@ -79,6 +79,28 @@ facts! {
         /// The id of the invitation that was used up for it.
         invitation: Option<String>,
     }
+    /// A user has one more way to sign in.
+    AuthenticatorAdded = "authenticator.added" {
+        /// `totp`, `passkey`.
+        kind: String,
+    }
+    /// A way to sign in was taken away.
+    AuthenticatorRemoved = "authenticator.removed" {
+        /// Its kind.
+        kind: String,
+    }
+    /// A user proved to have an authenticator; what that opened is told by the session.
+    AuthenticatorUsed = "authenticator.used" {
+        /// Its kind.
+        kind: String,
+        /// How many recovery codes are left.
+        left: Option<i64>,
+    }
+    /// A user has new recovery codes, and no older ones any more.
+    RecoveryCodesMade = "authenticator.recovery-codes-made" {
+        /// How many.
+        count: i64,
+    }
     /// A browser's sign-in succeeded.
     SessionOpened = "session.opened" {
         /// Its id.
