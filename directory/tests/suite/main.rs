@@ -17,5 +17,7 @@ mod facts;
 mod groups;
 mod model;
 mod queries;
+mod principals;
 mod races;
+mod sessions;
 mod users;
