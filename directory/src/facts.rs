@@ -134,8 +134,9 @@ facts! {
     }
     /// A sign-in did not succeed.
     SignInRefused = "sign-in.refused" {
-        /// `wrong-credentials`, `inactive`, `other-user` (than the client asked for), `denied-by-policy`,
-        /// `assurance-too-low`; `throttled-account` and `throttled-address` once in a window, when it begins.
+        /// `wrong-credentials`, `wrong-factor` (of somebody signed in), `inactive`, `other-user` (than the client
+        /// asked for), `denied-by-policy`, `assurance-too-low`; `throttled-account`, `throttled-factor` and
+        /// `throttled-address` once in a window, when it begins.
         reason: String,
         /// For which client, if for one.
         client: Option<String>,

@@ -80,9 +80,17 @@ pub struct Authenticator {
     pub created_at: Timestamp,
     /// When it was last signed in with.
     pub last_used_at: Option<Timestamp>,
+    /// Of a passkey what is stored of it, else empty.
+    passkey: String,
 }
 
 impl Authenticator {
+    /// Of a passkey, whether its key cannot leave the device; `None` for other kinds.
+    #[must_use]
+    pub fn is_device_bound(&self) -> Option<bool> {
+        (self.kind() == Some(Kind::Passkey)).then(|| passkey::is_device_bound(&self.passkey))
+    }
+
     /// Its kind; `None` for one that a newer release added.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
@@ -94,8 +102,9 @@ impl Authenticator {
 pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Authenticator>, StoreError> {
     db.all(
         sql!(
-            "SELECT id, kind, name, created_at, last_used_at FROM authenticator WHERE user_id = $1 \
-             ORDER BY created_at, id"
+            "SELECT id, kind, name, created_at, last_used_at, \
+             CASE WHEN kind = 'passkey' THEN verifier ELSE '' END AS passkey FROM authenticator \
+             WHERE user_id = $1 ORDER BY created_at, id"
         ),
         (user,),
     )

@@ -193,6 +193,27 @@ fn proof(row: Row, result: &AuthenticationResult) -> Proof {
 #[derive(Debug)]
 pub struct New(Passkey);
 
+impl New {
+    /// Whether its key cannot leave the device.
+    #[must_use]
+    pub fn is_device_bound(&self) -> bool {
+        is_device_bound(&serde_json::to_string(&self.0).unwrap_or_default())
+    }
+}
+
+/// Whether the key of a stored passkey cannot leave the device. What cannot be read is not trusted with that.
+pub(super) fn is_device_bound(stored: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Stored {
+        cred: Flags,
+    }
+    #[derive(Deserialize)]
+    struct Flags {
+        backup_eligible: bool,
+    }
+    serde_json::from_str::<Stored>(stored).is_ok_and(|stored| !stored.cred.backup_eligible)
+}
+
 /// The user handle (WebAuthn, section 5.4.3): the id itself, which names nobody.
 fn handle_of(user: UserId) -> Uuid {
     user.to_string().parse().unwrap_or_default()

@@ -140,7 +140,11 @@ fn device() -> SoftPasskey {
 async fn a_passkey_is_added_verifies_and_counts(house: House) {
     let (ada, mut device) = (ada(&house).await, device());
     assert!(passkeys().ask_user(&house.db, ada.id).await.unwrap().is_none(), "there is none to ask for");
-    let id = add_passkey(&house, &mut device, &ada).await;
+    let new = make(&house, &mut device, &ada).await;
+    assert!(new.is_device_bound(), "a soft device synchronises nothing");
+    let id = change(&house.db, async |tx| passkey::add(tx, ada.id, "Key", &new).await).await.unwrap();
+    let listed = authenticator::of_user(&house.db, ada.id).await.unwrap();
+    assert_eq!((listed[0].kind(), listed[0].is_device_bound()), (Some(Kind::Passkey), Some(true)));
     for _ in 0..2 {
         let (asked, state) = passkeys().ask_user(&house.db, ada.id).await.unwrap().expect("one to ask for");
         let answer = device.do_authentication(origin(), asked).unwrap();

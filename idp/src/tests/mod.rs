@@ -12,6 +12,7 @@ mod pages;
 mod policy;
 mod server;
 mod sign_in;
+mod step_up;
 mod throttling;
 mod token;
 
