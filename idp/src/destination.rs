@@ -30,10 +30,6 @@ pub(crate) enum Own {
     Sessions,
     /// To which applications.
     Apps,
-    /// What one carries to doors.
-    Badge,
-    /// What happened.
-    Activity,
     /// Adding something to sign in with.
     Add(Way),
     /// Taking something away, from the list.
@@ -41,13 +37,11 @@ pub(crate) enum Own {
 }
 
 impl Own {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 10] = [
         Self::Overview,
         Self::Methods,
         Self::Sessions,
         Self::Apps,
-        Self::Badge,
-        Self::Activity,
         Self::Add(Way::Passkey),
         Self::Add(Way::Totp),
         Self::Add(Way::RecoveryCode),
@@ -62,8 +56,6 @@ impl Own {
             Self::Methods => "methods",
             Self::Sessions => "sessions",
             Self::Apps => "apps",
-            Self::Badge => "badge",
-            Self::Activity => "activity",
             Self::Add(Way::Passkey) => "add-passkey",
             Self::Add(Way::Totp) => "add-totp",
             Self::Add(Way::RecoveryCode) => "add-recovery-codes",
@@ -80,8 +72,6 @@ impl Own {
             Self::Methods | Self::Remove(_) | Self::Add(Way::RecoveryCode) => account::METHODS.to_owned(),
             Self::Sessions => account::SESSIONS.to_owned(),
             Self::Apps => account::APPS.to_owned(),
-            Self::Badge => account::BADGE.to_owned(),
-            Self::Activity => account::ACTIVITY.to_owned(),
             Self::Add(way) => format!("{}?way={}&{TO}={}", enrol::PATH, way.word(), self.word()),
         }
     }

@@ -26,6 +26,8 @@ texts! {
         passkey: Passkey,
         enrol: Enrol,
         account: Account,
+        methods: Methods,
+        sessions: Sessions,
         refused: Refused,
         rungs: Rungs,
         invitation: Invitation,
@@ -95,6 +97,36 @@ texts! {
     /// The pages of one's own account.
     Account {
         title: String,
+        overview: String,
+        apps: String,
+        no_apps: String,
+    }
+    /// The list of what one signs in with.
+    Methods {
+        title: String,
+        password: String,
+        totp: String,
+        passkey: String,
+        device_bound: String,
+        synced: String,
+        added: String,
+        used: String,
+        remove: String,
+        codes: String,
+        codes_left: String,
+        codes_hint: String,
+        codes_once: String,
+        make_codes: String,
+    }
+    /// The list of where one is signed in.
+    Sessions {
+        title: String,
+        here: String,
+        unknown_device: String,
+        signed_in: String,
+        seen: String,
+        end: String,
+        end_others: String,
     }
     /// The page of who may not sign in. `{client}` is the application's name.
     Refused {

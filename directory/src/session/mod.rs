@@ -5,6 +5,7 @@
 //! ending an account raises the epoch, so a session whose opening raced with the end is dead as well, and
 //! none comes back when the account does.
 
+pub mod apps;
 pub mod code;
 pub mod grant;
 mod sweep;

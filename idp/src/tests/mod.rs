@@ -3,6 +3,7 @@
 #[macro_use]
 mod world;
 
+mod account;
 mod authorize;
 mod conformance;
 mod discovery;
@@ -15,5 +16,6 @@ mod sign_in;
 mod step_up;
 mod throttling;
 mod token;
+mod walk;
 
 use world::{Answer, Browser, CALLBACK, CHALLENGE, PASSWORD, VERIFIER, World};

@@ -6,6 +6,10 @@ use kernel::{Ctx, RequestId};
 use web::Locale;
 use web::page::Frame;
 
+use crate::account::apps::AppsPage;
+use crate::account::methods::{self, CodesPage, MethodsPage};
+use crate::account::sessions::{self, SessionsPage};
+use crate::account::AccountPage;
 use crate::ceremony::PasskeyForm;
 use crate::enrol::{EnrolPage, TotpOffer};
 use crate::invite::InvitationPage;
@@ -14,7 +18,7 @@ use crate::pages::MessagePage;
 use crate::sign_in::SignInPage;
 use crate::step_up::{Code, StepUpPage};
 use crate::steps::Way;
-use crate::texts::{self, Errors, Message};
+use crate::texts::{self, Errors, Message, Texts};
 
 /// To add a page: a line here.
 fn samples(locale: Locale) -> Vec<(&'static str, String)> {
@@ -126,7 +130,53 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let done =
         MessagePage { frame, t, title: &t.invitation.done, text: &t.invitation.done_text, reference: None };
     pages.push(("invitation-done", done.render().unwrap()));
+    pages.extend(account(frame, t));
     pages
+}
+
+fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
+    let at = || "2026-11-27 09:45".to_owned();
+    let method = |kind: &'static str, about| methods::Line {
+        id: "0193".into(),
+        kind,
+        name: "My phone".into(),
+        about,
+        added: at(),
+        used: Some(at()),
+        removable: kind != t.methods.password,
+    };
+    let methods_page = MethodsPage {
+        frame,
+        t,
+        form_token: "token".into(),
+        lines: vec![
+            method(&t.methods.password, None),
+            method(&t.methods.passkey, Some(t.methods.device_bound.as_str())),
+        ],
+        codes_left: 9,
+        passkey_href: "/enrol?way=passkey&to=add-passkey".into(),
+        totp_href: "/enrol?way=totp&to=add-totp".into(),
+    };
+    let session = |here| sessions::Line {
+        id: "0193".into(),
+        device: "Firefox, Linux".into(),
+        here,
+        rung: &t.rungs.aal2,
+        signed_in: at(),
+        seen: at(),
+    };
+    let sessions_page =
+        SessionsPage { frame, t, form_token: "token".into(), lines: vec![session(true), session(false)] };
+    let overview = AccountPage { frame, t, name: "Mira Holt", user_name: "mira.holt@example.org" };
+    let apps = |lines| AppsPage { frame, t, lines }.render().unwrap();
+    vec![
+        ("account", overview.render().unwrap()),
+        ("account-methods", methods_page.render().unwrap()),
+        ("account-codes", CodesPage { frame, t, codes: vec!["0145-abcd-wxyz-6781"; 10] }.render().unwrap()),
+        ("account-sessions", sessions_page.render().unwrap()),
+        ("account-apps", apps(vec![("Grid Console".to_owned(), at())])),
+        ("account-apps-none", apps(Vec::new())),
+    ]
 }
 
 /// As large as one can become: twenty keys, each with a long id and a state of its own.
