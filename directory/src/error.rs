@@ -1,5 +1,6 @@
 //! What a caller of the directory can do about a failure.
 
+use keys::SealError;
 use store::StoreError;
 
 /// Why a change was not made.
@@ -17,9 +18,19 @@ pub enum DirectoryError {
     /// A value is out of its range; the text says which and what is allowed.
     #[error("{0}")]
     Invalid(String),
+    /// A sealed value does not open; the text says what to do.
+    #[error("a sealed value does not open: {0}")]
+    Sealed(#[from] SealError),
     /// The database failed.
     #[error(transparent)]
     Store(StoreError),
+}
+
+impl DirectoryError {
+    /// There are as many as there may be.
+    pub(crate) fn too_many(what: &str) -> Self {
+        Self::Invalid(format!("there are too many {what} already; remove one first"))
+    }
 }
 
 impl From<StoreError> for DirectoryError {
@@ -31,6 +42,7 @@ impl From<StoreError> for DirectoryError {
                 "users_external_id" => DirectoryError::Taken("externalId"),
                 "groups_display_name_key" => DirectoryError::Taken("displayName"),
                 "scim_connection_token_hash" => DirectoryError::Taken("token of the SCIM connection"),
+                "authenticator_key_id" => DirectoryError::Taken("passkey"),
                 "credential_format_facility_number" => DirectoryError::Taken("card number"),
                 _ => DirectoryError::Store(error),
             },

@@ -82,6 +82,28 @@ facts! {
         #[serde(default)]
         ended: EndedSignIns,
     }
+    /// A user has one more way to sign in.
+    AuthenticatorAdded = "authenticator.added" {
+        /// `totp`, `passkey`.
+        kind: String,
+    }
+    /// A way to sign in was taken away.
+    AuthenticatorRemoved = "authenticator.removed" {
+        /// Its kind.
+        kind: String,
+    }
+    /// A user proved to have an authenticator; what that opened is told by the session.
+    AuthenticatorUsed = "authenticator.used" {
+        /// Its kind.
+        kind: String,
+        /// How many recovery codes are left.
+        left: Option<i64>,
+    }
+    /// A user has new recovery codes, and no older ones any more.
+    RecoveryCodesMade = "authenticator.recovery-codes-made" {
+        /// How many.
+        count: i64,
+    }
     /// The password that was just given was hashed anew, at today's cost. It is the same password.
     PasswordRehashed = "authenticator.password-rehashed" {}
     /// A browser's sign-in succeeded.
@@ -112,8 +134,9 @@ facts! {
     }
     /// A sign-in did not succeed.
     SignInRefused = "sign-in.refused" {
-        /// `wrong-credentials`, `inactive`, `other-user` (than the client asked for), `denied-by-policy`,
-        /// `assurance-too-low`; `throttled-account` and `throttled-address` once in a window, when it begins.
+        /// `wrong-credentials`, `wrong-factor` (of somebody signed in), `inactive`, `other-user` (than the client
+        /// asked for), `denied-by-policy`, `assurance-too-low`; `throttled-account`, `throttled-factor` and
+        /// `throttled-address` once in a window, when it begins.
         reason: String,
         /// For which client, if for one.
         client: Option<String>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
 use directory::DirectoryError;
+use directory::authenticator::passkey::PasskeyError;
 use directory::authenticator::password::PasswordError;
 use keys::KeysError;
 use serde_json::json;
@@ -236,6 +237,16 @@ impl From<PasswordError> for IdpError {
     fn from(error: PasswordError) -> Self {
         match error {
             PasswordError::Busy => IdpError::Busy,
+            error => IdpError::failed(error),
+        }
+    }
+}
+
+/// What a person can mend is sorted out before ([`crate::ceremony`]).
+impl From<PasskeyError> for IdpError {
+    fn from(error: PasskeyError) -> Self {
+        match error {
+            PasskeyError::Directory(error) => error.into(),
             error => IdpError::failed(error),
         }
     }

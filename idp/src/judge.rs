@@ -9,16 +9,36 @@ use directory::client::Client;
 use directory::facts::SignInRefused;
 use directory::user::{self, User};
 use kernel::id::UserId;
-use kernel::{Actor, Assurance, Subject};
-use policy::{Circumstances, Decision, LocalTime, Network, Reason, Risk, SignInRequest};
+use kernel::{Assurance, Subject};
+use policy::{
+    Circumstances, Decision, EnrolRequest, Factor, LocalTime, Network, Reason, Risk, SignInRequest,
+};
 use store::{Fact, Tx};
+use web::fill;
 use web::page::Frame;
-use web::{Passage, fill};
 
-use crate::authorize::{Asked, Prompt, Refusal};
+use crate::authorize::{Prompt, Refusal};
+use crate::destination::Destination;
 use crate::error::IdpError;
+use crate::sign_in::attempts;
 use crate::texts::{self, Texts};
-use crate::{Idp, locale, origin};
+use crate::visit::Visit;
+use crate::{Idp, device};
+
+/// Where and how somebody comes. A code or token that is presented by an application's server has no browser: what
+/// was known of it was judged when the code was given, and counts as good afterwards.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Scene {
+    pub(crate) network: Network,
+    pub(crate) device_known: bool,
+    pub(crate) risk: Risk,
+}
+
+impl From<Network> for Scene {
+    fn from(network: Network) -> Self {
+        Self { network, device_known: true, risk: Risk::None }
+    }
+}
 
 /// Whether this user may sign in to this client from there, having reached this rung.
 pub(crate) async fn judge(
@@ -26,7 +46,7 @@ pub(crate) async fn judge(
     user: &User,
     client: &Client,
     reached: Assurance,
-    network: Network,
+    scene: impl Into<Scene>,
 ) -> Result<Decision, IdpError> {
     let request = SignInRequest {
         user: user::principal(&idp.db, user).await?,
@@ -35,10 +55,38 @@ pub(crate) async fn judge(
             sensitivity: client.sensitivity(),
             project: client.project.clone(),
         },
-        circumstances: circumstances(idp, reached, network),
+        circumstances: circumstances(idp, reached, scene.into()),
     };
     let policies = idp.policies.borrow().clone();
     Ok(policies.decide_sign_in(&request))
+}
+
+/// Whether this user may add this to sign in with, having reached this rung.
+pub(crate) async fn judge_enrolment(
+    idp: &Idp,
+    user: &User,
+    factor: Factor,
+    reached: Assurance,
+    scene: Scene,
+) -> Result<Decision, IdpError> {
+    let user = user::principal(&idp.db, user).await?;
+    let request = EnrolRequest { user, factor, circumstances: circumstances(idp, reached, scene) };
+    let policies = idp.policies.borrow().clone();
+    Ok(policies.decide_enrol(&request))
+}
+
+/// How a browser comes that acts for this user.
+///
+/// The risk is a fixed level from simple signs: a device that is new to us is a little unusual, some failed attempts
+/// at the account are unusual. A better score takes this place.
+pub(crate) async fn scene(visit: &Visit<'_>, user: &User) -> Scene {
+    let device_known = device::is_known(visit, user.id);
+    let risk = match (attempts::have_failed(visit.idp, &user.user_name).await, device_known) {
+        (true, _) => Risk::Medium,
+        (false, false) => Risk::Low,
+        (false, true) => Risk::None,
+    };
+    Scene { network: network(visit.idp, visit.passage.client()), device_known, risk }
 }
 
 /// Where a browser is.
@@ -46,15 +94,15 @@ pub(crate) fn network(idp: &Idp, address: IpAddr) -> Network {
     if idp.settings.internal_networks.hold(address) { Network::Internal } else { Network::Remote }
 }
 
-fn circumstances(idp: &Idp, reached: Assurance, network: Network) -> Circumstances {
+fn circumstances(idp: &Idp, reached: Assurance, scene: Scene) -> Circumstances {
     let now = idp.ctx().now();
     let offset = now.to_jiff().map_or(0, |at| idp.settings.time_zone.to_offset(at).seconds());
     Circumstances {
         reached: Some(reached),
-        risk: Risk::None,
-        risk_score: 0.0,
-        network,
-        device_known: false,
+        risk: scene.risk,
+        risk_score: f64::from(scene.risk as u8),
+        network: scene.network,
+        device_known: scene.device_known,
         presence: None,
         time: LocalTime::at(now, offset),
     }
@@ -95,33 +143,45 @@ impl<'a> Verdict<'a> {
 
     /// Records it in the transaction of what follows from it.
     pub(crate) fn record(&self, tx: &mut Tx, user: UserId, client: &str) {
-        let body = SignInRefused {
-            reason: self.reason.to_owned(),
-            client: Some(client.to_owned()),
-            because: in_words(self.because),
-        };
-        tx.record(Fact::new(user.subject(), &body).about(Subject::new("client", client)));
+        self.record_for(tx, user, Some(client.to_owned()));
+    }
+
+    fn record_for(&self, tx: &mut Tx, user: UserId, client: Option<String>) {
+        let (reason, because) = (self.reason.to_owned(), in_words(self.because));
+        let body = SignInRefused { reason, client: client.clone(), because };
+        let fact = Fact::new(user.subject(), &body);
+        tx.record(match client {
+            Some(client) => fact.about(Subject::new("client", &client)),
+            None => fact,
+        });
     }
 }
 
 /// Records that policy did not allow a sign-in, and says so: to the person on a page with the reason and a
 /// way back, or to the application at once when it asked for no page.
 pub(crate) async fn refuse(
-    idp: &Idp,
-    passage: &Passage,
-    asked: &Asked,
+    visit: &Visit<'_>,
+    destination: &Destination,
     user: &User,
     verdict: &Verdict<'_>,
+    what_to_do: WhatToDo,
 ) -> Result<HttpResponse, IdpError> {
-    let mut tx = idp.db.write(origin(Actor::User(user.id), passage.id())).await?;
-    verdict.record(&mut tx, user.id, &asked.client.id);
+    let mut tx = visit.write_as(user.id).await?;
+    verdict.record_for(&mut tx, user.id, destination.client_id());
     tx.commit().await?;
-    if asked.wishes.prompt == Prompt::None {
-        return Err(
-            asked.send_back(idp, Refusal { error: verdict.error, description: "policy asks for more" })
-        );
+    if let Some(asked) = destination.asked().filter(|asked| asked.wishes.prompt == Prompt::None) {
+        return Err(asked.send_back(visit.idp, Refusal { error: verdict.error, ..Refusal::POLICY }));
     }
-    Ok(show(idp, passage, asked, verdict))
+    Ok(show(visit, destination, verdict, what_to_do))
+}
+
+/// What somebody can do who may not sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhatToDo {
+    /// Nothing that we know of: the reason must do.
+    Nothing,
+    /// Nothing that is strong enough is set up, and may not be set up from here.
+    AskForFactor,
 }
 
 /// The page of who may not sign in.
@@ -133,29 +193,35 @@ pub(crate) struct RefusedPage<'a> {
     pub(crate) title: String,
     pub(crate) because: Vec<&'a str>,
     pub(crate) needed: Option<&'static str>,
+    pub(crate) what_to_do: Option<&'static str>,
     pub(crate) back: String,
     pub(crate) back_href: &'a str,
 }
 
-fn show(idp: &Idp, passage: &Passage, asked: &Asked, verdict: &Verdict<'_>) -> HttpResponse {
-    let locale = locale(passage, &asked.wishes.ui_locales);
-    let t = texts::of(locale);
-    let frame = Frame::new(passage.id(), locale);
+fn show(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    verdict: &Verdict<'_>,
+    what_to_do: WhatToDo,
+) -> HttpResponse {
+    let frame = destination.frame(visit.passage);
+    let t = texts::of(frame.locale);
     let title = if verdict.required.is_some() { &t.refused.step_up } else { &t.refused.denied };
-    let denied = Refusal { error: "access_denied", description: "policy does not allow this sign-in" };
     let page = RefusedPage {
         frame: &frame,
         t,
-        title: fill(title, "client", &asked.client.name),
+        title: fill(title, "client", destination.name(t)),
         because: verdict.because.iter().map(|reason| reason.because.as_str()).collect(),
         needed: verdict.required.map(|rung| rung_in_words(t, rung)),
-        back: fill(&t.refused.back, "client", &asked.client.name),
-        back_href: &asked.location_of(idp, &denied),
+        what_to_do: (what_to_do == WhatToDo::AskForFactor).then_some(t.refused.ask_for_factor.as_str()),
+        back: fill(&t.refused.back, "client", destination.name(t)),
+        back_href: &destination.way_back(visit.idp),
     };
     frame.respond(StatusCode::FORBIDDEN, &page)
 }
 
-fn rung_in_words(t: &'static Texts, rung: Assurance) -> &'static str {
+/// A rung of assurance in plain words.
+pub(crate) fn rung_in_words(t: &'static Texts, rung: Assurance) -> &'static str {
     match rung {
         Assurance::Aal1 => &t.rungs.aal1,
         Assurance::Aal2 => &t.rungs.aal2,

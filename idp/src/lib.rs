@@ -2,7 +2,9 @@
 //!
 //! - [`discovery`]: what we are and which keys we sign with; bytes made beforehand.
 //! - [`authorize`]: an application asks for a sign-in (OpenID Connect Core, section 3.1.2).
-//! - [`sign_in`]: a person gives a user name and a password; policy says whether that is enough.
+//! - [`sign_in`]: a person gives a user name and a password, or a passkey; [`step_up`]: one thing more.
+//! - [`arrive`]: the one place that decides where a browser goes next, and whether a code is granted.
+//! - [`enrol`]: a person adds something to sign in with; [`account`]: what a person sees and ends.
 //! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
@@ -13,11 +15,17 @@
 //!
 //! To add an endpoint: a folder with its handler, a line in [`routes`].
 
+mod account;
+mod arrive;
 mod assurance;
 mod authorize;
 mod bearer;
+mod ceremony;
 mod client_auth;
+mod destination;
+mod device;
 mod discovery;
+mod enrol;
 mod error;
 mod home;
 mod introspect;
@@ -25,11 +33,15 @@ mod invite;
 mod judge;
 mod pages;
 mod revoke;
+mod sealed;
 mod session;
 mod sign_in;
+mod step_up;
+mod steps;
 mod texts;
 mod token;
 mod userinfo;
+mod visit;
 
 #[cfg(test)]
 mod tests;
@@ -39,10 +51,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::web::to;
+use directory::authenticator::passkey::Passkeys;
 use directory::authenticator::password::Hasher;
 use jiff::tz::TimeZone;
-use kernel::{Ctx, RequestId};
-use keys::KeyRing;
+use kernel::{Assurance, Ctx, RequestId};
+use keys::{KeyRing, SealingKeys};
 use policy::Policies;
 use store::{Db, Ephemeral, Origin};
 use tokio::sync::watch;
@@ -55,10 +68,13 @@ pub use invite::invitation_link;
 pub struct Idp {
     db: Db,
     keys: KeyRing,
+    sealing: SealingKeys,
     policies: watch::Receiver<Arc<Policies>>,
     hasher: Hasher,
     ephemeral: Ephemeral,
     issuer: Issuer,
+    /// None where passkeys cannot work: at an address without a name.
+    passkeys: Option<Passkeys>,
     settings: Settings,
     metadata: Prebuilt,
     published: discovery::Published,
@@ -70,6 +86,9 @@ pub struct Idp {
 pub struct Settings {
     /// How long a session lasts. Default: 12 hours.
     pub session_time: Duration,
+    /// How long its browser may stay away, by the rung of the session, the lowest first. Default: for ever, 1 hour, 1
+    /// hour, 15 minutes (NIST SP 800-63B-4, 2.1.3, 2.2.3 and 2.3.3).
+    pub idle_times: [Option<Duration>; 4],
     /// How long ID and access tokens are valid. Default, and at most: 5 minutes. An access token is dead at
     /// userinfo and introspection earlier, at the commit that ends what it rests on.
     pub token_time: Duration,
@@ -79,6 +98,8 @@ pub struct Settings {
     pub time_zone: TimeZone,
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// The longest life of a token that is verified without asking us.
 const LONGEST_TOKEN: Duration = Duration::from_secs(5 * 60);
 
@@ -86,10 +107,17 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             session_time: Duration::from_secs(12 * 60 * 60),
+            idle_times: [None, Some(60 * MINUTE), Some(60 * MINUTE), Some(15 * MINUTE)],
             token_time: LONGEST_TOKEN,
             internal_networks: Networks::default(),
             time_zone: TimeZone::UTC,
         }
+    }
+}
+
+impl Settings {
+    fn idle_time(&self, rung: Assurance) -> Option<Duration> {
+        self.idle_times.get(usize::from(rung.rung()) - 1).copied().flatten()
     }
 }
 
@@ -99,6 +127,7 @@ impl Idp {
     pub fn new(
         db: Db,
         keys: KeyRing,
+        sealing: SealingKeys,
         policies: watch::Receiver<Arc<Policies>>,
         hasher: Hasher,
         ephemeral: Ephemeral,
@@ -109,11 +138,37 @@ impl Idp {
         let metadata = discovery::metadata(&issuer);
         let rs256_is_ready = AtomicBool::new(false);
         let published = discovery::Published::default();
-        Self { db, keys, policies, hasher, ephemeral, issuer, settings, metadata, published, rs256_is_ready }
+        let passkeys = passkeys(&issuer);
+        Self {
+            db,
+            keys,
+            sealing,
+            policies,
+            hasher,
+            ephemeral,
+            issuer,
+            passkeys,
+            settings,
+            metadata,
+            published,
+            rs256_is_ready,
+        }
     }
 
     fn ctx(&self) -> &Ctx {
         self.db.ctx()
+    }
+}
+
+/// Passkeys for exactly the issuer's origin, named after its host.
+fn passkeys(issuer: &Issuer) -> Option<Passkeys> {
+    let origin = issuer.as_str().parse().ok()?;
+    match Passkeys::new(&origin, issuer.host()) {
+        Ok(passkeys) => Some(passkeys),
+        Err(error) => {
+            tracing::warn!(%error, "passkeys are switched off");
+            None
+        }
     }
 }
 
@@ -122,8 +177,10 @@ fn origin(actor: kernel::Actor, request: &RequestId) -> Origin {
     Origin { actor, request: Some(request.clone()) }
 }
 
-/// No form or query of ours is longer.
+/// No form or query of ours is longer,
 const FORM: usize = 16 * 1024;
+/// but for what goes to and fro with a passkey: of twenty that one may have, the state of each.
+const CEREMONY: usize = 48 * 1024;
 
 /// Every endpoint of this room.
 #[must_use]
@@ -145,6 +202,16 @@ pub fn routes() -> Vec<Route> {
         page(Post, authorize::PATH, || to(authorize::post)).body_limit(FORM),
         page(Get, sign_in::PATH, || to(sign_in::get)),
         page(Post, sign_in::PATH, || to(sign_in::post)).body_limit(FORM),
+        page(Get, step_up::PATH, || to(step_up::get)),
+        page(Post, step_up::PATH, || to(step_up::post)).body_limit(CEREMONY),
+        page(Get, enrol::PATH, || to(enrol::get)),
+        page(Post, enrol::PATH, || to(enrol::post)).body_limit(CEREMONY),
+        page(Get, account::PATH, || to(account::get)),
+        page(Get, account::METHODS, || to(account::methods::get)),
+        page(Post, account::METHODS, || to(account::methods::post)).body_limit(FORM),
+        page(Get, account::SESSIONS, || to(account::sessions::get)),
+        page(Post, account::SESSIONS, || to(account::sessions::post)).body_limit(FORM),
+        page(Get, account::APPS, || to(account::apps::get)),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
         call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM).cross_origin(),

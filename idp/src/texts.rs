@@ -23,6 +23,12 @@ texts! {
         layout: Layout,
         home: Home,
         sign_in: SignIn,
+        step_up: StepUp,
+        passkey: Passkey,
+        enrol: Enrol,
+        account: Account,
+        methods: Methods,
+        sessions: Sessions,
         refused: Refused,
         rungs: Rungs,
         invitation: Invitation,
@@ -43,10 +49,91 @@ texts! {
     SignIn {
         title: String,
         to: String,
+        to_account: String,
         user_name: String,
         password: String,
         submit: String,
         wrong: String,
+    }
+    /// The page of one more step.
+    StepUp {
+        title: String,
+        totp: String,
+        totp_hint: String,
+        recovery_code: String,
+        recovery_code_hint: String,
+        passkey_hint: String,
+        submit: String,
+        wrong_code: String,
+        wrong_recovery_code: String,
+        others: String,
+        use_passkey: String,
+        use_totp: String,
+        use_recovery_code: String,
+    }
+    /// Whatever asks for a passkey.
+    Passkey {
+        use_one: String,
+        create: String,
+        failed: String,
+        unknown: String,
+        too_late: String,
+        needs_script: String,
+    }
+    /// The page where something to sign in with is added.
+    Enrol {
+        totp_title: String,
+        totp_scan: String,
+        totp_qr: String,
+        totp_here: String,
+        totp_by_hand: String,
+        totp_then: String,
+        totp_instead: String,
+        passkey_title: String,
+        passkey_hint: String,
+        passkey_instead: String,
+        passkey_failed: String,
+        passkeys_impossible: String,
+        name: String,
+        name_hint: String,
+        add: String,
+        wrong_code: String,
+        taken: String,
+        too_many: String,
+    }
+    /// The pages of one's own account.
+    Account {
+        title: String,
+        overview: String,
+        apps: String,
+        no_apps: String,
+    }
+    /// The list of what one signs in with.
+    Methods {
+        title: String,
+        password: String,
+        totp: String,
+        passkey: String,
+        device_bound: String,
+        synced: String,
+        added: String,
+        used: String,
+        remove: String,
+        codes: String,
+        codes_left: String,
+        codes_hint: String,
+        codes_once: String,
+        make_codes: String,
+    }
+    /// The list of where one is signed in.
+    Sessions {
+        title: String,
+        here: String,
+        unknown_device: String,
+        signed_in: String,
+        seen: String,
+        end: String,
+        end_others: String,
     }
     /// The page of who may not sign in. `{client}` is the application's name.
     Refused {
@@ -54,7 +141,7 @@ texts! {
         denied: String,
         because: String,
         needed: String,
-        only_password: String,
+        ask_for_factor: String,
         back: String,
     }
     /// The rungs of assurance in plain words.

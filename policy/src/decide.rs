@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::entities::{Fault, Query};
 use crate::policies::Policies;
-use crate::request::{AccessProfile, AdministerRequest, EnterRequest, SignInRequest, User};
+use crate::request::{AccessProfile, AdministerRequest, EnrolRequest, EnterRequest, SignInRequest, User};
 
 /// The `policy_id` of the reason when nothing forbids a request and nothing permits it. No policy has it.
 pub const NO_PERMIT: &str = "no-permit";
@@ -77,6 +77,12 @@ impl Policies {
     #[must_use]
     pub fn decide_sign_in(&self, request: &SignInRequest) -> Decision {
         self.climb(Query::sign_in(request), request.circumstances.reached)
+    }
+
+    /// Whether a user may add something to sign in with, and at which assurance.
+    #[must_use]
+    pub fn decide_enrol(&self, request: &EnrolRequest) -> Decision {
+        self.climb(Query::enrol(request), request.circumstances.reached)
     }
 
     /// Whether a user may do an operation of the console or API, and at which assurance.

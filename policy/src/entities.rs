@@ -10,7 +10,8 @@ use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpr
 use kernel::Assurance;
 
 use crate::request::{
-    AccessProfile, AdministerRequest, Area, Circumstances, Client, EnterRequest, SignInRequest, User,
+    AccessProfile, AdministerRequest, Area, Circumstances, Client, EnrolRequest, EnterRequest, SignInRequest,
+    User,
 };
 use crate::schema::{Action, Kind};
 
@@ -69,6 +70,12 @@ impl Query {
     pub(crate) fn sign_in(request: &SignInRequest) -> Result<Self, Fault> {
         let SignInRequest { user, client, circumstances } = request;
         Self::new(Action::SignIn, user.into(), client.into(), pairs(circumstances))
+    }
+
+    pub(crate) fn enrol(request: &EnrolRequest) -> Result<Self, Fault> {
+        let EnrolRequest { user, factor, circumstances } = request;
+        let factor = Draft::new(Kind::Factor.uid(factor.as_str()));
+        Self::new(Action::Enrol, user.into(), factor, pairs(circumstances))
     }
 
     pub(crate) fn administer(request: &AdministerRequest) -> Result<Self, Fault> {

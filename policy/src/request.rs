@@ -141,6 +141,44 @@ pub struct SignInRequest {
     pub circumstances: Circumstances,
 }
 
+/// What a user may add to sign in with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Factor {
+    /// An app that shows one-time passwords.
+    Totp,
+    /// A passkey or security key.
+    Passkey,
+    /// A list of recovery codes.
+    RecoveryCode,
+}
+
+impl Factor {
+    /// All of them.
+    pub const ALL: [Factor; 3] = [Factor::Totp, Factor::Passkey, Factor::RecoveryCode];
+
+    /// The id: `Factor::"…"`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Factor::Totp => "totp",
+            Factor::Passkey => "passkey",
+            Factor::RecoveryCode => "recovery-code",
+        }
+    }
+}
+
+/// May this user add this to sign in with?
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EnrolRequest {
+    /// Who.
+    pub user: User,
+    /// What.
+    pub factor: Factor,
+    /// How things stand; `reached` is what was shown in this session.
+    pub circumstances: Circumstances,
+}
+
 /// May this user do this in the console or through the API?
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdministerRequest {

@@ -24,10 +24,11 @@ pub(crate) enum Kind {
     Area,
     AccessProfile,
     AdminOperation,
+    Factor,
     Network,
 }
 
-const KINDS: [&str; 11] = [
+const KINDS: [&str; 12] = [
     "Action",
     "User",
     "Group",
@@ -38,6 +39,7 @@ const KINDS: [&str; 11] = [
     "Area",
     "AccessProfile",
     "AdminOperation",
+    "Factor",
     "Network",
 ];
 
@@ -55,17 +57,20 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Action {
     SignIn,
+    Enrol,
     Administer,
     Enter,
     Hold,
 }
 
 impl Action {
-    pub(crate) const ALL: [Action; 4] = [Action::SignIn, Action::Administer, Action::Enter, Action::Hold];
+    pub(crate) const ALL: [Action; 5] =
+        [Action::SignIn, Action::Enrol, Action::Administer, Action::Enter, Action::Hold];
 
     pub(crate) fn uid(self) -> EntityUid {
         Kind::Action.uid(match self {
             Action::SignIn => "signIn",
+            Action::Enrol => "enrol",
             Action::Administer => "administer",
             Action::Enter => "enter",
             Action::Hold => "hold",

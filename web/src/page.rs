@@ -1,7 +1,8 @@
 //! Pages: a frame with a language and a content security policy around a template.
 //!
-//! Pages have no scripts at all. Styles stand in the page and carry a nonce that is new in each answer, so
-//! whatever somebody manages to smuggle into a page neither runs nor loads nor posts anything anywhere.
+//! Styles stand in the page and carry a nonce that is new in each answer, and so does the one script that we have, on
+//! the pages that ask for a passkey: whatever somebody manages to smuggle into a page neither runs nor loads nor posts
+//! anything anywhere.
 //!
 //! To add a page: a template in `templates/` that extends `layout.html`, a struct with `#[derive(Template)]`
 //! in its room, texts in `templates/messages/`, a sample of it in the room's test of all pages.
@@ -20,8 +21,10 @@ use crate::Locale;
 pub struct Frame {
     /// Its language.
     pub locale: Locale,
-    /// What its `<style>` carries.
+    /// What its `<style>` and `<script>` carry.
     pub nonce: String,
+    /// Whether it has a script.
+    pub scripted: bool,
     leads_to: Option<String>,
 }
 
@@ -30,7 +33,7 @@ impl Frame {
     #[must_use]
     pub fn new(request: &RequestId, locale: Locale) -> Self {
         let digest = kernel::sha256(format!("cardea.nonce\n{request}").as_bytes());
-        Self { locale, nonce: URL_SAFE_NO_PAD.encode(&digest[..16]), leads_to: None }
+        Self { locale, nonce: URL_SAFE_NO_PAD.encode(&digest[..16]), scripted: false, leads_to: None }
     }
 
     /// The same for a page whose form may end in a redirect to this address: browsers hold `form-action`
@@ -40,14 +43,21 @@ impl Frame {
         Self { leads_to: source(redirect_uri), ..self }
     }
 
+    /// The same for a page that may have our script.
+    #[must_use]
+    pub fn scripted(self, scripted: bool) -> Self {
+        Self { scripted, ..self }
+    }
+
     /// The `Content-Security-Policy` (W3C CSP, level 3).
     #[must_use]
     pub fn policy(&self) -> String {
         let leads_to = self.leads_to.iter().map(|source| format!(" {source}")).collect::<String>();
+        let nonce = &self.nonce;
+        let scripts = if self.scripted { format!("script-src 'nonce-{nonce}'; ") } else { String::new() };
         format!(
-            "default-src 'none'; style-src 'nonce-{}'; img-src 'self' data:; form-action 'self'{leads_to}; \
-             frame-ancestors 'none'; base-uri 'none'",
-            self.nonce
+            "default-src 'none'; {scripts}style-src 'nonce-{nonce}'; img-src 'self' data:; \
+             form-action 'self'{leads_to}; frame-ancestors 'none'; base-uri 'none'"
         )
     }
 
@@ -106,6 +116,15 @@ mod tests {
             let frame = frame(&Ctx::for_tests(1)).leading_to(redirect_uri);
             assert!(frame.policy().contains(expect), "{redirect_uri}: {}", frame.policy());
         }
+    }
+
+    #[test]
+    fn scripts_run_only_on_pages_that_have_one_and_only_with_the_nonce() {
+        let frame = frame(&Ctx::for_tests(1));
+        assert!(!frame.policy().contains("script-src"), "{}", frame.policy());
+        let frame = frame.scripted(true);
+        let expect = format!("default-src 'none'; script-src 'nonce-{}'; style-src", frame.nonce);
+        assert!(frame.policy().starts_with(&expect), "{}", frame.policy());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! ending an account raises the epoch, so a session whose opening raced with the end is dead as well, and
 //! none comes back when the account does.
 
+pub mod apps;
 pub mod code;
 pub mod grant;
 mod sweep;
@@ -13,12 +14,15 @@ use std::time::Duration;
 
 use kernel::id::{SessionId, UserId};
 use kernel::{Assurance, Timestamp, Token, TokenHash};
-use store::{Db, Fact, JsonText, StoreError, Tx, sql};
+use store::{Db, Fact, JsonText, Origin, StoreError, Tx, sql};
 
 use crate::DirectoryError;
 use crate::facts::{SessionEnded, SessionOpened, SessionRenewed};
 
 pub use sweep::{KEPT, sweep};
+
+/// How exactly it is known when a browser was last here.
+pub const TOUCH: Duration = Duration::from_secs(60);
 
 /// A browser's sign-in, while it lives.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -35,6 +39,14 @@ pub struct Session {
     pub authenticated_at: Timestamp,
     /// When it ends by itself.
     pub expires_at: Timestamp,
+    /// What was proven in it, in the words of whoever opened it: one more proof raises what is there already.
+    pub methods: JsonText<Vec<String>>,
+    /// When its browser was last here, to the minute.
+    pub seen_at: Timestamp,
+    /// For how many milliseconds its browser may stay away.
+    pub idle_time: Option<i64>,
+    /// As its owner would call the browser.
+    pub device: String,
 }
 
 impl Session {
@@ -46,7 +58,18 @@ impl Session {
             amr: JsonText(sign_in.amr.clone()),
             authenticated_at: now,
             expires_at: now.plus(sign_in.lasts),
+            methods: JsonText(sign_in.methods.clone()),
+            seen_at: now,
+            idle_time: sign_in.idle.map(|idle| i64::try_from(idle.as_millis()).unwrap_or(i64::MAX)),
+            device: sign_in.device.clone(),
         }
+    }
+
+    /// Whether its browser stayed away for too long: it must sign in again, and may then keep the session.
+    #[must_use]
+    pub fn is_idle(&self, now: Timestamp) -> bool {
+        let away = now.as_millis().saturating_sub(self.seen_at.as_millis());
+        self.idle_time.is_some_and(|most| away >= most)
     }
 
     /// The rung reached. A number that cannot be read counts as the lowest.
@@ -76,6 +99,12 @@ pub struct SignIn {
     pub because: Vec<String>,
     /// How long the session lasts.
     pub lasts: Duration,
+    /// See [`Session::methods`].
+    pub methods: Vec<String>,
+    /// How long its browser may stay away, if not for ever.
+    pub idle: Option<Duration>,
+    /// See [`Session::device`].
+    pub device: String,
 }
 
 /// Opens a session. The token goes into the browser's cookie; we keep its hash.
@@ -90,7 +119,8 @@ pub async fn open(tx: &mut Tx, sign_in: &SignIn) -> Result<(Session, Token), Dir
         .run(
             sql!(
                 "INSERT INTO session (id, user_id, access_epoch, token_hash, assurance, amr, authenticated_at, \
-                 expires_at) SELECT $2, u.id, u.access_epoch, $3, $4, $5, $6, $7 FROM users u \
+                 expires_at, methods, seen_at, idle_time, device) \
+                 SELECT $2, u.id, u.access_epoch, $3, $4, $5, $6, $7, $8, $6, $9, $10 FROM users u \
                  WHERE u.id = $1 AND u.active AND u.deleted_at IS NULL"
             ),
             (
@@ -101,6 +131,9 @@ pub async fn open(tx: &mut Tx, sign_in: &SignIn) -> Result<(Session, Token), Dir
                 &session.amr,
                 now,
                 session.expires_at,
+                &session.methods,
+                session.idle_time,
+                &session.device,
             ),
         )
         .await?;
@@ -138,8 +171,9 @@ pub async fn renew(
     let renewed = tx
         .run(
             sql!(
-                "UPDATE session SET token_hash = $3, assurance = $4, amr = $5, authenticated_at = $6, expires_at = $7 \
-                 WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $6 AND access_epoch = \
+                "UPDATE session SET token_hash = $3, assurance = $4, amr = $5, authenticated_at = $6, expires_at = $7, \
+                 methods = $8, seen_at = $6, idle_time = $9, device = $10 WHERE id = $1 AND user_id = $2 \
+                 AND ended_at IS NULL AND expires_at > $6 AND access_epoch = \
                  (SELECT u.access_epoch FROM users u WHERE u.id = $2 AND u.active AND u.deleted_at IS NULL)"
             ),
             (
@@ -150,6 +184,9 @@ pub async fn renew(
                 &session.amr,
                 now,
                 session.expires_at,
+                &session.methods,
+                session.idle_time,
+                &session.device,
             ),
         )
         .await?;
@@ -167,17 +204,48 @@ pub async fn renew(
     Ok(Some((session, token)))
 }
 
-/// The living session of a presented cookie.
+/// The living session of a presented cookie, unless its browser stayed away for too long.
 pub async fn by_token(db: &Db, presented: &str) -> Result<Option<Session>, StoreError> {
+    let session = by_token_or_idle(db, presented).await?;
+    Ok(session.filter(|session| !session.is_idle(db.ctx().now())))
+}
+
+/// The same, also when its browser stayed away: good for nothing but to be renewed by whoever signs in.
+pub async fn by_token_or_idle(db: &Db, presented: &str) -> Result<Option<Session>, StoreError> {
     db.opt(
         sql!(
-            "SELECT s.id, s.user_id, s.assurance, s.amr, s.authenticated_at, s.expires_at FROM session s \
-             JOIN users u ON u.id = s.user_id WHERE s.token_hash = $1 AND s.ended_at IS NULL AND s.expires_at > $2 \
-             AND u.active AND u.deleted_at IS NULL AND u.access_epoch = s.access_epoch"
+            "SELECT s.id, s.user_id, s.assurance, s.amr, s.authenticated_at, s.expires_at, s.methods, s.seen_at, \
+             s.idle_time, s.device FROM session s JOIN users u ON u.id = s.user_id WHERE s.token_hash = $1 \
+             AND s.ended_at IS NULL AND s.expires_at > $2 AND u.active AND u.deleted_at IS NULL \
+             AND u.access_epoch = s.access_epoch"
         ),
         (TokenHash::of(presented).as_str(), db.ctx().now()),
     )
     .await
+}
+
+/// All living sessions of a user, the last heard of first.
+pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Session>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT s.id, s.user_id, s.assurance, s.amr, s.authenticated_at, s.expires_at, s.methods, s.seen_at, \
+             s.idle_time, s.device FROM session s JOIN users u ON u.id = s.user_id WHERE s.user_id = $1 \
+             AND s.ended_at IS NULL AND s.expires_at > $2 AND u.active AND u.deleted_at IS NULL \
+             AND u.access_epoch = s.access_epoch ORDER BY s.seen_at DESC, s.id"
+        ),
+        (user, db.ctx().now()),
+    )
+    .await
+}
+
+/// Notes that the browser of a session is here, once a minute at most. No fact: nobody can do more or less for it.
+pub async fn touch(db: &Db, session: &Session) -> Result<(), StoreError> {
+    let now = db.ctx().now();
+    if now.since(session.seen_at) < TOUCH {
+        return Ok(());
+    }
+    let sql = sql!("UPDATE session SET seen_at = $2 WHERE id = $1 AND seen_at < $2 AND ended_at IS NULL");
+    db.change(Origin::system(), sql, (session.id, now), Vec::new()).await.map(drop)
 }
 
 /// Ends a session and the grants made in it. `false` when it had ended before.

@@ -69,6 +69,10 @@ fn record_people(recorded: &mut Recorded<'_>, credential: CredentialId) {
     let ended = EndedSignIns { sessions: 1, grants: 2, codes: 3 };
     recorded.one(PasswordSet { invitation: None, ended });
     recorded.one(PasswordRehashed {});
+    recorded.one(AuthenticatorAdded { kind: text("totp") });
+    recorded.one(AuthenticatorUsed { kind: text("recovery-code"), left: Some(9) });
+    recorded.one(AuthenticatorRemoved { kind: text("passkey") });
+    recorded.one(RecoveryCodesMade { count: 10 });
 }
 
 fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {

@@ -9,6 +9,7 @@
 mod house;
 mod people;
 
+mod authenticators;
 mod credentials;
 mod declarations;
 mod emails;

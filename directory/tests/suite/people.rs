@@ -84,6 +84,9 @@ pub(crate) fn sign_in(user: UserId) -> SignIn {
         amr: vec!["pwd".into()],
         because: vec!["baseline".into()],
         lasts: HOUR,
+        methods: vec!["password".into()],
+        idle: None,
+        device: "Firefox, Linux".into(),
     }
 }
 

@@ -24,6 +24,55 @@ on_both_engines! {
     sweeping_removes_what_is_over_in_batches_and_nothing_else,
     a_code_is_kept_as_long_as_its_grant_could_live,
     two_nodes_sweep_at_once,
+    a_browser_that_stayed_away_too_long_signs_in_again_and_may_keep_the_session,
+    that_a_browser_is_here_is_noted_once_a_minute,
+    a_person_sees_all_sessions_that_live_and_no_others,
+}
+
+async fn a_browser_that_stayed_away_too_long_signs_in_again_and_may_keep_the_session(house: House) {
+    let db = &house.db;
+    let user = create(db, &profile("ada")).await.unwrap();
+    let strong = session::SignIn { idle: Some(Duration::from_secs(900)), ..sign_in(user.id) };
+    let (opened, token) = change(db, async |tx| session::open(tx, &strong).await).await.unwrap();
+    assert_eq!(opened.methods.0, ["password"]);
+    house.advance(Duration::from_secs(600));
+    let here = session::by_token(db, token.expose()).await.unwrap().expect("ten minutes are not long");
+    session::touch(db, &here).await.unwrap();
+    house.advance(Duration::from_millis(899_999));
+    assert!(session::by_token(db, token.expose()).await.unwrap().is_some());
+    house.advance(Duration::from_millis(1));
+    assert_eq!(session::by_token(db, token.expose()).await.unwrap(), None);
+    let idle = session::by_token_or_idle(db, token.expose()).await.unwrap().expect("it lives");
+    let (again, token) = renew(db, &idle, user.id).await.expect("it is kept");
+    assert_eq!(session::by_token(db, token.expose()).await.unwrap(), Some(again));
+}
+
+async fn that_a_browser_is_here_is_noted_once_a_minute(house: House) {
+    let db = &house.db;
+    let user = create(db, &profile("ada")).await.unwrap();
+    let (opened, token) = open(db, user.id).await.unwrap();
+    let (began, facts) = (opened.seen_at, house.count(sql!("SELECT COUNT(*) FROM fact")).await);
+    for (after, seen) in [(59, 0), (1, 60), (30, 60), (30, 120)] {
+        house.advance(Duration::from_secs(after));
+        let here = session::by_token(db, token.expose()).await.unwrap().unwrap();
+        session::touch(db, &here).await.unwrap();
+        let here = session::by_token(db, token.expose()).await.unwrap().unwrap();
+        assert_eq!(here.seen_at.since(began), Duration::from_secs(seen));
+    }
+    assert_eq!(house.count(sql!("SELECT COUNT(*) FROM fact")).await, facts);
+}
+
+async fn a_person_sees_all_sessions_that_live_and_no_others(house: House) {
+    let db = &house.db;
+    let (ada, grace) =
+        (create(db, &profile("ada")).await.unwrap(), create(db, &profile("grace")).await.unwrap());
+    let (first, _) = open(db, ada.id).await.unwrap();
+    let (second, _) = open(db, ada.id).await.unwrap();
+    open(db, grace.id).await.unwrap();
+    change(db, async |tx| session::end(tx, first.id).await).await.unwrap();
+    assert_eq!(session::of_user(db, ada.id).await.unwrap(), [second]);
+    set_active(db, &ada, false).await.unwrap();
+    assert_eq!(session::of_user(db, ada.id).await.unwrap(), []);
 }
 
 async fn renew(db: &Db, session: &Session, user: UserId) -> Option<(Session, Token)> {

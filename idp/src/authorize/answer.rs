@@ -3,33 +3,33 @@
 use actix_web::HttpResponse;
 use directory::session::grant::{self as grants, GrantRequest};
 use directory::session::{Session, code};
-use kernel::{Actor, Token};
+use kernel::Token;
 use policy::Network;
 use store::{StoreError, Tx};
-use web::Passage;
 
 use super::Asked;
+use crate::assurance;
 use crate::error::IdpError;
 use crate::pages::see_other;
-use crate::{Idp, assurance, judge, origin};
+use crate::visit::Visit;
 
-/// Answers from a session that is already there.
+/// Grants what was asked for in this session, and takes the code to the application.
 pub(crate) async fn answer(
-    idp: &Idp,
-    passage: &Passage,
+    visit: &Visit<'_>,
     asked: &Asked,
     session: &Session,
+    network: Network,
 ) -> Result<HttpResponse, IdpError> {
-    let mut tx = idp.db.write(origin(Actor::User(session.user_id), passage.id())).await?;
-    let outcome = grant(&mut tx, asked, session, judge::network(idp, passage.client())).await;
+    let mut tx = visit.write_as(session.user_id).await?;
+    let outcome = grant(&mut tx, asked, session, network).await;
     let code = tx.end(outcome).await?;
-    Ok(asked.redirect_with(idp, &code))
+    Ok(see_other(&asked.location(visit.idp, &[("code", code.expose())])))
 }
 
 /// Grants the client what it asked for in this session, and makes the code that carries it. The grant ends
 /// with the session. If session or user end while this runs, the grant is born dead: whoever asks later asks
 /// for all three.
-pub(crate) async fn grant(
+async fn grant(
     tx: &mut Tx,
     asked: &Asked,
     session: &Session,
@@ -47,11 +47,4 @@ pub(crate) async fn grant(
     let grant = grants::create(tx, session, &wanted).await?;
     let (nonce, challenge) = (wishes.nonce.as_deref(), wishes.code_challenge.as_deref());
     code::issue(tx, grant, client, &asked.redirect_uri, nonce, challenge).await
-}
-
-impl Asked {
-    /// Takes the code to the application.
-    pub(crate) fn redirect_with(&self, idp: &Idp, code: &Token) -> HttpResponse {
-        see_other(&self.location(idp, &[("code", code.expose())]))
-    }
 }

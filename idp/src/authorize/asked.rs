@@ -1,15 +1,35 @@
 //! An authorization request of a known client, whose answer has a known place to go.
 
 use directory::client::{self, Client};
+use kernel::Timestamp;
+use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 use web::Params;
 
 use super::{Refusal, Wishes};
 use crate::Idp;
 use crate::error::IdpError;
+use crate::sealed::{self, Purpose};
+use crate::visit::Visit;
 
 /// The longest request, encoded.
 pub(crate) const LONGEST_REQUEST: usize = 8 * 1024;
+
+/// Parameters of ours that travel beside a request: which way a person chose, and when the sign-in began. What an
+/// application sends under these names is not heard.
+pub(crate) const WAY: &str = "way";
+const BEGAN: &str = "began";
+
+/// How long a sign-in that must be new may take.
+const BEGINNING: Purpose = Purpose::new("began", 30);
+
+/// When the sign-in that answers a request began.
+#[derive(Serialize, Deserialize)]
+struct Beginning {
+    at: Timestamp,
+    /// Of which request: that of another says nothing.
+    request: [u8; 32],
+}
 
 /// A request that can be answered.
 #[derive(Debug)]
@@ -21,6 +41,10 @@ pub(crate) struct Asked {
     pub(crate) wishes: Wishes,
     /// The whole request, encoded: what travels to the next step.
     pub(crate) request: String,
+    /// As it was presented; nothing is read from it but by [`Asked::recall`].
+    presented: Option<String>,
+    /// When the sign-in for it began, and the same sealed.
+    began: Option<(Timestamp, String)>,
 }
 
 impl Asked {
@@ -44,7 +68,9 @@ impl Asked {
             redirect_uri: redirect_uri.to_owned(),
             state: params.one("state").ok().flatten().map(str::to_owned),
             wishes: Wishes::default(),
-            request: params.encode(),
+            request: without_ours(encoded),
+            presented: params.one(BEGAN).ok().flatten().map(str::to_owned),
+            began: None,
         };
         match Wishes::read(&params) {
             Ok(wishes) if wishes.code_challenge.is_none() && asked.client.requires_pkce() => {
@@ -53,6 +79,45 @@ impl Asked {
             Ok(wishes) => Ok(Self { wishes, ..asked }),
             Err(refusal) => Err(asked.send_back(idp, refusal)),
         }
+    }
+
+    /// When the sign-in that answers this began, if it had to.
+    pub(crate) fn began(&self) -> Option<Timestamp> {
+        self.began.as_ref().map(|(at, _)| *at)
+    }
+
+    /// Reads what an earlier step of this browser noted with [`Asked::begin`].
+    pub(crate) fn recall(&mut self, visit: &Visit<'_>) {
+        let Some(sealed) = self.presented.take() else { return };
+        let kept = sealed::open::<Beginning>(visit.idp, &visit.browser, BEGINNING, &sealed);
+        let kept = kept.filter(|kept| kept.value.request == kernel::sha256(self.request.as_bytes()));
+        self.began = kept.map(|kept| (kept.value.at, sealed));
+    }
+
+    /// Notes that a sign-in begins now, if only a new one will do and none has begun: whoever signed in earlier has
+    /// not answered this, and whoever signs in now is not asked without end.
+    pub(crate) fn begin(&mut self, visit: &Visit<'_>) -> Result<(), IdpError> {
+        if self.wishes.only_new() && self.began.is_none() {
+            let at = visit.idp.ctx().now();
+            let beginning = Beginning { at, request: kernel::sha256(self.request.as_bytes()) };
+            let sealed = sealed::seal(visit.idp, &visit.browser, BEGINNING, beginning)?;
+            self.began = Some((at, sealed));
+        }
+        Ok(())
+    }
+
+    /// What travels to the next step: the request, with the beginning.
+    pub(crate) fn carried(&self) -> String {
+        match &self.began {
+            // Sealed values need no encoding.
+            Some((_, sealed)) => format!("{BEGAN}={sealed}&{}", self.request),
+            None => self.request.clone(),
+        }
+    }
+
+    /// Where the application is told that the person turned back.
+    pub(crate) fn location_of_denied(&self, idp: &Idp) -> String {
+        self.location_of(idp, &Refusal::DENIED)
     }
 
     /// Tells the application.
@@ -76,6 +141,13 @@ impl Asked {
         let separator = if self.redirect_uri.contains('?') { '&' } else { '?' };
         format!("{}{separator}{}", self.redirect_uri, query.finish())
     }
+}
+
+/// A request without what is ours.
+fn without_ours(encoded: &str) -> String {
+    let all = form_urlencoded::parse(encoded.as_bytes());
+    let theirs = all.filter(|(name, _)| name != WAY && name != BEGAN);
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(theirs).finish()
 }
 
 /// Exactly one of the client's own (RFC 9700, section 4.1.3), and of a kind that can carry an answer: a browser

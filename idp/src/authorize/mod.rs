@@ -6,6 +6,9 @@
 //! forged, that a form was sent from our page by this browser, is the form token's business
 //! ([`web::browser`]).
 //!
+//! Where a request goes with the session that is there, to the application or to another step first, is decided in one
+//! place for all steps: [`crate::arrive`].
+//!
 //! Until client and redirect URI are known to be right, nobody is redirected anywhere; afterwards every
 //! error goes to the application (RFC 6749, section 4.1.2.1).
 //!
@@ -18,18 +21,19 @@ mod wishes;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use directory::user;
 use web::body::{BodyError, Form};
 use web::{Params, Passage};
 
+use crate::arrive::arrive;
+use crate::destination::Destination;
 use crate::error::{IdpError, answer_as_page};
-use crate::judge::{self, Verdict};
 use crate::pages::see_other;
-use crate::{Idp, session, sign_in};
+use crate::visit::Visit;
+use crate::{Idp, session};
 
-pub(crate) use answer::{answer, grant};
-pub(crate) use asked::{Asked, LONGEST_REQUEST};
-use next::{Next, next};
+pub(crate) use answer::answer;
+pub(crate) use asked::{Asked, LONGEST_REQUEST, WAY};
+pub(crate) use next::{Next, next};
 pub(crate) use wishes::{Prompt, Refusal, SCOPES, Wishes};
 
 /// The authorization endpoint.
@@ -42,25 +46,11 @@ pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) 
 }
 
 async fn proceed(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
+    let visit = Visit::new(idp, passage, request);
     let asked = Asked::read(idp, request.query_string()).await?;
-    let session = session::of(idp, request).await?;
-    match next(&asked.wishes, session.as_ref(), idp.ctx().now()) {
-        Next::SignIn => Ok(sign_in(&asked)),
-        Next::Refuse(refusal) => Err(asked.send_back(idp, refusal)),
-        Next::Answer(session) => {
-            let Some(user) = user::get(&idp.db, session.user_id).await? else { return Ok(sign_in(&asked)) };
-            let network = judge::network(idp, passage.client());
-            let decision = judge::judge(idp, &user, &asked.client, session.assurance(), network).await?;
-            match Verdict::of(&decision) {
-                None => answer(idp, passage, &asked, session).await,
-                Some(verdict) => judge::refuse(idp, passage, &asked, &user, &verdict).await,
-            }
-        }
-    }
-}
-
-fn sign_in(asked: &Asked) -> HttpResponse {
-    see_other(&format!("{}?{}", sign_in::PATH, asked.request))
+    let destination = Destination::Application(Box::new(asked));
+    let session = session::of(&visit).await?;
+    arrive(&visit, &destination, session.as_ref()).await
 }
 
 /// `POST /authorize`: the same by GET. A post from another site's page comes without our `SameSite=Lax`

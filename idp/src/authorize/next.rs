@@ -7,32 +7,39 @@ use super::{Prompt, Refusal, Wishes};
 
 /// The next step.
 #[derive(Debug, PartialEq)]
-pub(super) enum Next<'a> {
+pub(crate) enum Next {
     /// Show the sign-in page.
     SignIn,
     /// The session will do, as far as the request goes: ask policy.
-    Answer(&'a Session),
+    Ask,
     /// Tell the application.
     Refuse(Refusal),
 }
 
-/// OpenID Connect Core, section 3.1.2.3.
-pub(super) fn next<'a>(wishes: &Wishes, session: Option<&'a Session>, now: Timestamp) -> Next<'a> {
-    match session.filter(|session| will_do(wishes, session, now)) {
-        Some(session) if wishes.prompt != Prompt::Login => Next::Answer(session),
-        _ if wishes.prompt == Prompt::None => Next::Refuse(Refusal::LOGIN_REQUIRED),
-        _ => Next::SignIn,
+/// OpenID Connect Core, section 3.1.2.3. `began` is when the sign-in that answers the request began, if one did.
+pub(crate) fn next(
+    wishes: &Wishes,
+    session: Option<&Session>,
+    began: Option<Timestamp>,
+    now: Timestamp,
+) -> Next {
+    match session.filter(|session| will_do(wishes, session, began, now)) {
+        Some(_) => Next::Ask,
+        None if wishes.prompt == Prompt::None => Next::Refuse(Refusal::LOGIN_REQUIRED),
+        None => Next::SignIn,
     }
 }
 
-fn will_do(wishes: &Wishes, session: &Session, now: Timestamp) -> bool {
-    // `auth_time` is in whole seconds, and so is the age that the client will reckon from it.
-    let age = now.as_secs().saturating_sub(session.authenticated_at.as_secs());
-    let fresh = wishes
-        .max_age
-        .is_none_or(|most| age <= i64::try_from(most.as_secs()).unwrap_or(i64::MAX) && !most.is_zero());
+fn will_do(wishes: &Wishes, session: &Session, began: Option<Timestamp>, now: Timestamp) -> bool {
     let right = wishes.only_user.as_ref().is_none_or(|only| *only == session.user_id.to_string());
-    fresh && right
+    let fresh = if wishes.only_new() {
+        began.is_some_and(|began| session.authenticated_at >= began)
+    } else {
+        // `auth_time` is in whole seconds, and so is the age that the client will reckon from it.
+        let age = now.as_secs().saturating_sub(session.authenticated_at.as_secs());
+        wishes.max_age.is_none_or(|most| age <= i64::try_from(most.as_secs()).unwrap_or(i64::MAX))
+    };
+    right && fresh
 }
 
 #[cfg(test)]
@@ -53,6 +60,10 @@ mod tests {
             amr: JsonText(vec!["pwd".into()]),
             authenticated_at: ctx.now(),
             expires_at: ctx.now().plus(Duration::from_secs(3600)),
+            methods: JsonText(vec!["password".into()]),
+            seen_at: ctx.now(),
+            idle_time: None,
+            device: String::new(),
         }
     }
 
@@ -68,9 +79,9 @@ mod tests {
                 only_user: only.map(str::to_owned),
                 ..Wishes::default()
             };
-            match next(&wishes, signed_in.then_some(&session), ctx.now()) {
+            match next(&wishes, signed_in.then_some(&session), None, ctx.now()) {
                 Next::SignIn => "sign in",
-                Next::Answer(_) => "answer",
+                Next::Ask => "answer",
                 Next::Refuse(refusal) => refusal.error,
             }
         };
@@ -99,6 +110,26 @@ mod tests {
                 expect,
                 "{prompt:?} {max_age:?} {only:?} {signed_in}"
             );
+        }
+    }
+
+    #[test]
+    fn a_sign_in_that_must_be_new_is_one_that_began_for_this_request() {
+        let ctx = Ctx::for_tests(1);
+        let session = session(&ctx);
+        let at = session.authenticated_at;
+        let second = Duration::from_secs(1);
+        for (prompt, max_age) in [(Prompt::Login, None), (Prompt::Maybe, Some(0)), (Prompt::Login, Some(60))] {
+            let max_age = max_age.map(Duration::from_secs);
+            let wishes = Wishes { prompt, max_age, ..Wishes::default() };
+            for (began, expect) in [
+                (None, Next::SignIn),
+                (Some(at.minus(second)), Next::Ask),
+                (Some(at), Next::Ask),
+                (Some(at.plus(second)), Next::SignIn),
+            ] {
+                assert_eq!(next(&wishes, Some(&session), began, ctx.now()), expect, "{prompt:?} {began:?}");
+            }
         }
     }
 }

@@ -78,6 +78,10 @@ impl Refusal {
         Self { error: "login_required", description: "the user must sign in, and no page may be shown" };
     pub(crate) const OTHER_USER: Self =
         Self { error: "login_required", description: "another user than the id_token_hint's has signed in" };
+    pub(crate) const POLICY: Self =
+        Self { error: "interaction_required", description: "policy asks for more than is proven" };
+    pub(super) const DENIED: Self =
+        Self { error: "access_denied", description: "policy does not allow this sign-in" };
     pub(super) const NO_PKCE: Self = Self::invalid("code_challenge is missing; PKCE is required");
 
     const fn invalid(description: &'static str) -> Self {
@@ -86,6 +90,11 @@ impl Refusal {
 }
 
 impl Wishes {
+    /// Whether only a sign-in that begins after the request will do.
+    pub(crate) fn only_new(&self) -> bool {
+        self.prompt == Prompt::Login || self.max_age.is_some_and(|most| most.is_zero())
+    }
+
     /// Reads a request. What is not known is ignored; what is not supported is refused, never ignored.
     pub(crate) fn read(params: &Params) -> Result<Self, Refusal> {
         if params.repeated(&ONCE).is_some() {

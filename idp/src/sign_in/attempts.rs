@@ -1,32 +1,45 @@
-//! Guessing is slowed: in five minutes ten attempts per account, and a hundred per address that did not succeed.
+//! Guessing is slowed: in five minutes ten attempts per account, five per further factor of an account, and a hundred
+//! per address that did not succeed.
 //!
 //! The address is asked first. Who is stopped there touches no account: a stopped address can lock nobody out,
 //! and can make no more than its hundred counters. Of IPv6 an address is the first 64 bits, since whoever has
 //! one has them all; a thousand are allowed to the first 48, which is what a customer is given.
 //!
-//! Everything is counted before the password is looked at, so that many guesses at once are counted one by one;
+//! Everything is counted before the secret is looked at, so that many guesses at once are counted one by one;
 //! an account is counted whether or not it exists. A success is counted beside the attempts of an address: a
 //! whole office signs in from one in the morning. Both counts belong to one window of the clock, so that no
-//! success is ever set against attempts of another. Without the counters nobody signs in.
+//! success is ever set against attempts of another. A success with one factor forgives attempts at that factor only:
+//! whoever knows the password gains no guess at the one-time code. Without the counters nobody signs in.
+//!
+//! Besides, what failed at an account is remembered for a while, for the assessment of risk ([`have_failed`]).
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use directory::fold;
 use kernel::Timestamp;
+use kernel::id::UserId;
 
 use crate::Idp;
 use crate::error::IdpError;
+use crate::steps::Way;
 
 const WINDOW: Duration = Duration::from_secs(5 * 60);
 const PER_ACCOUNT: u64 = 10;
+const PER_FACTOR: u64 = 5;
 const PER_ADDRESS: u64 = 100;
 const PER_SITE: u64 = 1_000;
 
+/// How long a failure makes a sign-in look unusual, and how many it takes.
+const REMEMBERED: Duration = Duration::from_secs(15 * 60);
+const UNUSUAL: u64 = 3;
+
 /// An attempt that is being made, counted.
 pub(crate) struct Attempt {
-    account: String,
+    /// The counter of what is guessed at; none where nothing can be guessed.
+    counter: Option<String>,
     networks: Vec<Network>,
 }
 
@@ -39,10 +52,45 @@ pub(crate) struct Throttled {
     pub(crate) first: bool,
 }
 
-/// Counts an attempt at an account, named by its folded user name.
+/// What is guessed at.
+struct Target {
+    counter: String,
+    most: u64,
+    reason: &'static str,
+}
+
+/// Counts an attempt at an account's password, the account named by its folded user name.
 pub(crate) async fn begin(
     idp: &Idp,
     account: &str,
+    address: IpAddr,
+) -> Result<Result<Attempt, Throttled>, IdpError> {
+    let target = Target { counter: of_account(account), most: PER_ACCOUNT, reason: "throttled-account" };
+    begin_at(idp, Some(target), address).await
+}
+
+/// Counts an attempt at a further factor of a user who is known already.
+pub(crate) async fn begin_factor(
+    idp: &Idp,
+    user: UserId,
+    way: Way,
+    address: IpAddr,
+) -> Result<Result<Attempt, Throttled>, IdpError> {
+    let counter = format!("sign-in:factor:{}:{user}", way.word());
+    begin_at(idp, Some(Target { counter, most: PER_FACTOR, reason: "throttled-factor" }), address).await
+}
+
+/// Counts an attempt of somebody of whom nothing is known yet: a passkey says itself whose it is.
+pub(crate) async fn begin_unknown(
+    idp: &Idp,
+    address: IpAddr,
+) -> Result<Result<Attempt, Throttled>, IdpError> {
+    begin_at(idp, None, address).await
+}
+
+async fn begin_at(
+    idp: &Idp,
+    target: Option<Target>,
     address: IpAddr,
 ) -> Result<Result<Attempt, Throttled>, IdpError> {
     let now = idp.ctx().now();
@@ -54,19 +102,41 @@ pub(crate) async fn begin(
             return Ok(Err(Throttled { reason, retry_after, first: failed == network.most + 1 }));
         }
     }
-    let account = of_account(account);
-    let attempts = idp.ephemeral.count(&account, WINDOW).await?;
-    if attempts > PER_ACCOUNT {
-        let first = attempts == PER_ACCOUNT + 1;
-        return Ok(Err(Throttled { reason: "throttled-account", retry_after: WINDOW, first }));
+    let Some(Target { counter, most, reason }) = target else {
+        return Ok(Ok(Attempt { counter: None, networks }));
+    };
+    let attempts = idp.ephemeral.count(&counter, WINDOW).await?;
+    if attempts > most {
+        return Ok(Err(Throttled { reason, retry_after: WINDOW, first: attempts == most + 1 }));
     }
-    Ok(Ok(Attempt { account, networks }))
+    Ok(Ok(Attempt { counter: Some(counter), networks }))
+}
+
+/// Remembers that somebody failed at an account.
+pub(crate) async fn remember_failure(idp: &Idp, user_name: &str) -> Result<(), IdpError> {
+    idp.ephemeral.count(&failures_of(user_name), REMEMBERED).await?;
+    Ok(())
+}
+
+/// Whether somebody failed at this account several times, just now. That nobody can tell counts as yes: it makes a
+/// sign-in look unusual, and stops nobody who is signed in.
+pub(crate) async fn have_failed(idp: &Idp, user_name: &str) -> bool {
+    match idp.ephemeral.get(&failures_of(user_name)).await {
+        Ok(count) => count.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0) >= UNUSUAL,
+        Err(_) => true,
+    }
+}
+
+fn failures_of(user_name: &str) -> String {
+    format!("sign-in:failed:{}", hashed(&fold(user_name)))
 }
 
 impl Attempt {
     /// Forgives it: the owner of the account has come.
     pub(crate) async fn succeeded(self, idp: &Idp) -> Result<(), IdpError> {
-        idp.ephemeral.forget(&self.account).await?;
+        if let Some(counter) = &self.counter {
+            idp.ephemeral.forget(counter).await?;
+        }
         self.take_back(idp).await
     }
 
@@ -118,9 +188,13 @@ fn rest_of_window(now: Timestamp) -> Duration {
     Duration::from_secs((window - now.as_secs().rem_euclid(window)).unsigned_abs())
 }
 
-/// Hashed: names are of any length, and somebody may type a password there.
 fn of_account(account: &str) -> String {
-    format!("sign-in:account:{}", URL_SAFE_NO_PAD.encode(kernel::sha256(account.as_bytes())))
+    format!("sign-in:account:{}", hashed(account))
+}
+
+/// Names are of any length, and somebody may type a password there.
+fn hashed(account: &str) -> String {
+    URL_SAFE_NO_PAD.encode(kernel::sha256(account.as_bytes()))
 }
 
 #[cfg(test)]

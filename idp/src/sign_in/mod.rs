@@ -1,34 +1,37 @@
-//! A person gives a user name and a password.
+//! A person gives a user name and a password, or a passkey that says itself whose it is.
 //!
 //! An unknown name, an inactive account and a wrong password have one answer and take one time: each reads
-//! the same rows, hashes once, and records one fact. Guessing is slowed per account and per address
+//! the same rows, hashes once, and records one fact. Guessing is slowed per account, per factor and per address
 //! (`attempts.rs`).
 //!
-//! To add a second factor: after [`authenticate`], where policy answers that more is needed.
+//! Whoever is right is signed in, as far as that goes: a session opens at the rung that was reached, and
+//! [`crate::arrive`] sees what is still missing for where the person wants to go.
 
 pub(crate) mod attempts;
 mod page;
+mod passkey;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use directory::authenticator::password::{self, PasswordError};
 use directory::facts::SignInRefused;
-use directory::session::{self, Session, SignIn};
 use directory::user::{self, User};
 use directory::{DirectoryError, fold};
 use kernel::id::UserId;
-use kernel::{Actor, Secret, Subject, Token};
-use policy::Network;
+use kernel::{Actor, Secret, Subject};
+use policy::Method;
 use store::{Fact, Tx};
 use web::body::{BodyError, Form};
-use web::browser::Browser;
 use web::{Params, Passage};
 
-use crate::authorize::{self, Asked, Refusal};
+use crate::arrive::arrive;
+use crate::authorize::Refusal;
+use crate::destination::Destination;
 use crate::error::{IdpError, answer_as_page};
-use crate::judge::{self, Verdict};
 use crate::pages::with_cookie;
-use crate::{Idp, assurance, origin};
+use crate::session::{self, Proven};
+use crate::visit::{Opened, Visit};
+use crate::{Idp, assurance, judge, origin};
 use attempts::Throttled;
 use page::Entry;
 #[cfg(test)]
@@ -44,11 +47,11 @@ pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) 
 }
 
 async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let asked = Asked::read(idp, request.query_string()).await?;
-    let browser = Browser::of(idp.ctx(), request);
-    let hint = asked.wishes.login_hint.as_deref().unwrap_or_default();
-    let answer = page::show(passage, &asked, &browser, Entry::Empty { hint });
-    Ok(with_cookie(answer, browser.cookie()))
+    let visit = Visit::new(idp, passage, request);
+    let mut destination = Destination::read(&visit, request.query_string()).await?;
+    destination.begin(&visit)?;
+    let answer = page::show(&visit, &destination, Entry::Empty).await?;
+    Ok(with_cookie(answer, visit.browser.cookie()))
 }
 
 /// `POST /sign-in`.
@@ -71,49 +74,97 @@ async fn sign_in(
     request: &HttpRequest,
     form: &Params,
 ) -> Result<HttpResponse, IdpError> {
-    let browser = Browser::of(idp.ctx(), request);
-    if !browser.sent_form(request, &idp.issuer, form) {
-        return Err(IdpError::ForeignForm);
+    let visit = Visit::new(idp, passage, request);
+    visit.sent(form)?;
+    let mut destination = Destination::read(&visit, form.one("request")?.unwrap_or_default()).await?;
+    destination.begin(&visit)?;
+    match form.one("passkey")? {
+        Some(answer) => passkey::sign_in(&visit, &destination, form, answer).await,
+        None => with_password(&visit, &destination, form).await,
     }
-    let asked = Asked::read(idp, form.one("request")?.unwrap_or_default()).await?;
+}
+
+async fn with_password(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    form: &Params,
+) -> Result<HttpResponse, IdpError> {
     let user_name = form.one("username")?.unwrap_or_default().trim();
     let password = Secret::new(form.one("password")?.unwrap_or_default().to_owned());
-    let Some(user) = authenticate(idp, passage, &asked, user_name, password).await? else {
-        return Ok(page::show(passage, &asked, &browser, Entry::Wrong { user_name }));
+    let Some(user) = authenticate(visit, destination, user_name, password).await? else {
+        return page::show(visit, destination, Entry::Wrong { user_name }).await;
     };
-    if asked.wishes.only_user.as_ref().is_some_and(|only| *only != user.id.to_string()) {
-        record_refusal(idp, passage, &asked, Some(&user), "other-user").await?;
-        return Err(asked.send_back(idp, Refusal::OTHER_USER));
+    if let Some(refused) = refuse_another(visit, destination, &user).await? {
+        return Err(refused);
     }
-    let reached = assurance::of_password();
-    let network = judge::network(idp, passage.client());
-    let decision = judge::judge(idp, &user, &asked.client, reached, network).await?;
-    if let Some(verdict) = Verdict::of(&decision) {
-        return judge::refuse(idp, passage, &asked, &user, &verdict).await;
+    let because = because(visit, destination, &user, Method::Password).await?;
+    let earlier = session::of_or_idle(visit).await?;
+    let mut tx = visit.write_as(user.id).await?;
+    let client = destination.client_id();
+    let proven = Proven { user: user.id, methods: &[Method::Password], client, because };
+    let opened = session::open(&mut tx, visit, earlier.as_ref(), proven).await;
+    match tx.end(opened).await {
+        Ok(opened) => onwards(visit, destination, opened).await,
+        // Deactivated since the password was checked: as if it had been before.
+        Err(DirectoryError::NotFound(_)) => {
+            page::show(visit, destination, Entry::Wrong { user_name: "" }).await
+        }
+        Err(error) => Err(error.into()),
     }
-    let sign_in = SignIn {
-        user: user.id,
-        client: Some(asked.client.id.clone()),
-        assurance: reached,
-        amr: assurance::amr_of_password(),
-        because: judge::in_words(decision.because()),
-        lasts: idp.settings.session_time,
-    };
-    open(idp, passage, request, &asked, &sign_in).await
+}
+
+/// The answer when the application asked for somebody else.
+async fn refuse_another(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    user: &User,
+) -> Result<Option<IdpError>, IdpError> {
+    let Some(asked) = destination.asked() else { return Ok(None) };
+    if !destination.is_for_another_than(&user.id.to_string()) {
+        return Ok(None);
+    }
+    record_refusal(visit, destination, Some(user), "other-user").await?;
+    Ok(Some(asked.send_back(visit.idp, Refusal::OTHER_USER)))
+}
+
+/// Why policy asks for this much and no more, or for more than this.
+async fn because(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    user: &User,
+    method: Method,
+) -> Result<Vec<String>, IdpError> {
+    let Some(client) = destination.client() else { return Ok(Vec::new()) };
+    let scene = judge::scene(visit, user).await;
+    let decision = judge::judge(visit.idp, user, client, assurance::of(&[method]), scene).await?;
+    Ok(judge::in_words(decision.because()))
+}
+
+/// On with a session that was just opened, and its new cookie.
+async fn onwards(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    (session, token): Opened,
+) -> Result<HttpResponse, IdpError> {
+    let answer = arrive(visit, destination, Some(&session)).await;
+    Ok(with_cookie(answer_as_page(visit.passage, answer), Some(session::cookie(&token))))
 }
 
 /// The active user of this name and password, if there is one.
 async fn authenticate(
-    idp: &Idp,
-    passage: &Passage,
-    asked: &Asked,
+    visit: &Visit<'_>,
+    destination: &Destination,
     user_name: &str,
     password: Secret<String>,
 ) -> Result<Option<User>, IdpError> {
+    let idp = visit.idp;
     let account = fold(user_name);
-    let attempt = match attempts::begin(idp, &account, passage.client()).await? {
+    let attempt = match attempts::begin(idp, &account, visit.passage.client()).await? {
         Ok(attempt) => attempt,
-        Err(throttled) => return Err(throttle(idp, passage, asked, user_name, throttled).await?),
+        Err(throttled) => {
+            let user = user::by_user_name(&idp.db, user_name).await?;
+            return Err(throttle(visit, destination, user.as_ref(), throttled).await?);
+        }
     };
     let user = user::by_user_name(&idp.db, user_name).await?;
     // Who is not there is looked up, too: it takes as long.
@@ -129,28 +180,27 @@ async fn authenticate(
     match user {
         Some(user) if right && user.active => {
             attempt.succeeded(idp).await?;
-            keep_dear(idp, passage, user.id, password, verifier).await;
+            keep_dear(idp, visit.passage, user.id, password, verifier).await;
             Ok(Some(user))
         }
         user => {
+            attempts::remember_failure(idp, user_name).await?;
             let reason = if right { "inactive" } else { "wrong-credentials" };
-            record_refusal(idp, passage, asked, user.as_ref(), reason).await?;
+            record_refusal(visit, destination, user.as_ref(), reason).await?;
             Ok(None)
         }
     }
 }
 
 /// Says that it is too much, and leaves a trace once in a window: not as often as somebody tries.
-async fn throttle(
-    idp: &Idp,
-    passage: &Passage,
-    asked: &Asked,
-    user_name: &str,
+pub(crate) async fn throttle(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    user: Option<&User>,
     throttled: Throttled,
 ) -> Result<IdpError, IdpError> {
     if throttled.first {
-        let user = user::by_user_name(&idp.db, user_name).await?;
-        record_refusal(idp, passage, asked, user.as_ref(), throttled.reason).await?;
+        record_refusal(visit, destination, user, throttled.reason).await?;
     }
     Ok(IdpError::Throttled { retry_after: throttled.retry_after })
 }
@@ -179,77 +229,24 @@ async fn keep_dear(
 
 /// A name that nobody has is not recorded: it may be a password in the wrong field. In its place stands a user
 /// who is nobody, so that as many rows are written as for somebody.
-async fn record_refusal(
-    idp: &Idp,
-    passage: &Passage,
-    asked: &Asked,
+pub(crate) async fn record_refusal(
+    visit: &Visit<'_>,
+    destination: &Destination,
     user: Option<&User>,
     reason: &str,
 ) -> Result<(), IdpError> {
-    let subject = user.map_or_else(|| Subject::new("user", "unknown"), |user| user.id.subject());
-    let body = SignInRefused {
-        reason: reason.to_owned(),
-        client: Some(asked.client.id.clone()),
-        because: Vec::new(),
-    };
-    let mut tx = idp.db.write(origin(Actor::Anonymous, passage.id())).await?;
-    tx.record(Fact::new(subject, &body).about(Subject::new("client", &asked.client.id)));
+    let mut tx = visit.idp.db.write(origin(Actor::Anonymous, visit.passage.id())).await?;
+    refusal_in(&mut tx, destination, user, reason);
     Ok(tx.commit().await?)
 }
 
-/// Signs the browser in and grants what was asked for, in one transaction. The browser's token is a new one in
-/// any case: nothing from before a sign-in is valid after it.
-async fn open(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    asked: &Asked,
-    sign_in: &SignIn,
-) -> Result<HttpResponse, IdpError> {
-    let earlier = crate::session::of(idp, request).await?;
-    let network = judge::network(idp, passage.client());
-    let mut tx = idp.db.write(origin(Actor::User(sign_in.user), passage.id())).await?;
-    let outcome = open_in(&mut tx, earlier.as_ref(), asked, sign_in, network).await;
-    match tx.end(outcome).await {
-        Ok((token, code)) => {
-            Ok(with_cookie(asked.redirect_with(idp, &code), Some(crate::session::cookie(&token))))
-        }
-        // Deactivated since the password was checked: as if it had been before.
-        Err(DirectoryError::NotFound(_)) => {
-            let browser = Browser::of(idp.ctx(), request);
-            Ok(page::show(passage, asked, &browser, Entry::Wrong { user_name: "" }))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn open_in(
-    tx: &mut Tx,
-    earlier: Option<&Session>,
-    asked: &Asked,
-    sign_in: &SignIn,
-    network: Network,
-) -> Result<(Token, Token), DirectoryError> {
-    let (session, token) = session_in(tx, earlier, sign_in).await?;
-    let code = authorize::grant(tx, asked, &session, network).await?;
-    Ok((token, code))
-}
-
-/// Whoever was signed in here already keeps the session, and with it what other applications were granted. The
-/// session of somebody else ends: it may have been planted.
-async fn session_in(
-    tx: &mut Tx,
-    earlier: Option<&Session>,
-    sign_in: &SignIn,
-) -> Result<(Session, Token), DirectoryError> {
-    match earlier {
-        Some(earlier) if earlier.user_id == sign_in.user => {
-            if let Some(renewed) = session::renew(tx, earlier.id, sign_in).await? {
-                return Ok(renewed);
-            }
-        }
-        Some(earlier) => drop(session::end(tx, earlier.id).await?),
-        None => {}
-    }
-    session::open(tx, sign_in).await
+fn refusal_in(tx: &mut Tx, destination: &Destination, user: Option<&User>, reason: &str) {
+    let subject = user.map_or_else(|| Subject::new("user", "unknown"), |user| user.id.subject());
+    let client = destination.client_id();
+    let body = SignInRefused { reason: reason.to_owned(), client: client.clone(), because: Vec::new() };
+    let fact = Fact::new(subject, &body);
+    tx.record(match client {
+        Some(client) => fact.about(Subject::new("client", &client)),
+        None => fact,
+    });
 }

@@ -3,15 +3,15 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
-use web::browser::Browser;
 use web::page::Frame;
-use web::{Passage, fill};
 
-use crate::authorize::Asked;
-use crate::locale;
+use crate::ceremony::{self, Asking, PasskeyForm};
+use crate::destination::Destination;
+use crate::error::IdpError;
 use crate::texts::{self, Texts};
+use crate::visit::Visit;
 
-/// A form with a user name and a password.
+/// A form with a user name and a password, and one for a passkey.
 #[derive(Template)]
 #[template(path = "sign-in.html")]
 pub(crate) struct SignInPage<'a> {
@@ -21,35 +21,58 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) request: &'a str,
     pub(crate) form_token: String,
     pub(crate) user_name: &'a str,
-    pub(crate) wrong: bool,
+    pub(crate) problem: Option<&'static str>,
+    pub(crate) passkey: Option<PasskeyForm>,
 }
 
 /// What has been entered so far.
 pub(super) enum Entry<'a> {
-    /// Nothing; the application may know a name.
-    Empty { hint: &'a str },
+    /// Nothing.
+    Empty,
     /// A name and a password that do not match.
     Wrong { user_name: &'a str },
+    /// A passkey that signs nobody in.
+    NoSuchPasskey,
+    /// A passkey, but the page was too old for it.
+    TooLate,
 }
 
-/// The page for an authorization request.
-pub(super) fn show(passage: &Passage, asked: &Asked, browser: &Browser, entry: Entry<'_>) -> HttpResponse {
-    let locale = locale(passage, &asked.wishes.ui_locales);
-    let frame = Frame::new(passage.id(), locale).leading_to(&asked.redirect_uri);
-    let t = texts::of(locale);
-    let (status, user_name, wrong) = match entry {
-        Entry::Empty { hint } => (StatusCode::OK, hint, false),
-        // Not 401, which needs a challenge that a page cannot give. Password managers read a 4xx as a failure.
-        Entry::Wrong { user_name } => (StatusCode::UNPROCESSABLE_ENTITY, user_name, true),
+impl Entry<'_> {
+    fn problem(&self, t: &'static Texts) -> Option<&'static str> {
+        match self {
+            Entry::Empty => None,
+            Entry::Wrong { .. } => Some(&t.sign_in.wrong),
+            Entry::NoSuchPasskey => Some(&t.passkey.unknown),
+            Entry::TooLate => Some(&t.passkey.too_late),
+        }
+    }
+}
+
+/// The page of a sign-in that leads somewhere.
+pub(super) async fn show(
+    visit: &Visit<'_>,
+    destination: &Destination,
+    entry: Entry<'_>,
+) -> Result<HttpResponse, IdpError> {
+    let passkey = ceremony::ask(visit, Asking::Anybody, super::PATH).await?;
+    let frame = destination.frame(visit.passage).scripted(passkey.is_some());
+    let t = texts::of(frame.locale);
+    let problem = entry.problem(t);
+    // Not 401, which needs a challenge that a page cannot give. Password managers read a 4xx as a failure.
+    let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let user_name = match entry {
+        Entry::Wrong { user_name } => user_name,
+        _ => destination.login_hint(),
     };
     let page = SignInPage {
         frame: &frame,
         t,
-        to: fill(&t.sign_in.to, "client", &asked.client.name),
-        request: &asked.request,
-        form_token: browser.form_token(),
+        to: destination.in_words(t),
+        request: &destination.carried(),
+        form_token: visit.browser.form_token(),
         user_name,
-        wrong,
+        problem,
+        passkey,
     };
-    frame.respond(status, &page)
+    Ok(frame.respond(status, &page))
 }

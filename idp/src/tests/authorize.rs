@@ -168,10 +168,11 @@ async fn what_is_reflected_is_escaped(world: World) {
     let more = [("state", evil), ("login_hint", evil), ("nonce", evil), ("x", evil)];
     let browser = world.browser();
     let page = browser.sign_in_page("app", &more).await;
-    assert!(!page.body.contains("<script") && !page.body.contains("The <app>"), "{}", page.body);
+    let only_ours = |page: &Answer| page.body.matches("<script").count() == 1;
+    assert!(only_ours(&page) && !page.body.contains("The <app>"), "{}", page.body);
     assert_eq!(page.field("username"), evil);
     let again = browser.enter(&page, evil, "wrong").await;
-    assert!(again.status == 422 && !again.body.contains("<script"), "{}", again.body);
+    assert!(again.status == 422 && only_ours(&again), "{}", again.body);
     let answer = browser.enter(&again, "ada@example.org", PASSWORD).await;
     assert_eq!(answer.sent("state").as_deref(), Some(evil));
 }

@@ -3,6 +3,7 @@
 #[macro_use]
 mod world;
 
+mod account;
 mod authorize;
 mod conformance;
 mod discovery;
@@ -11,7 +12,9 @@ mod invitation;
 mod pages;
 mod policy;
 mod sign_in;
+mod step_up;
 mod throttling;
 mod token;
+mod walk;
 
 use world::{Answer, Browser, CALLBACK, CHALLENGE, PASSWORD, VERIFIER, World};

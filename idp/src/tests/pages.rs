@@ -1,24 +1,77 @@
 //! Every page, in every language, from a sample.
 
 use askama::Template;
+use directory::authenticator::totp::Seed;
 use kernel::{Ctx, RequestId};
 use web::Locale;
 use web::page::Frame;
 
 use crate::home::HomePage;
+use crate::account::apps::AppsPage;
+use crate::account::methods::{self, CodesPage, MethodsPage};
+use crate::account::sessions::{self, SessionsPage};
+use crate::account::AccountPage;
+use crate::ceremony::PasskeyForm;
+use crate::enrol::{EnrolPage, TotpOffer};
 use crate::invite::InvitationPage;
 use crate::judge::RefusedPage;
 use crate::pages::MessagePage;
 use crate::sign_in::SignInPage;
-use crate::texts::{self, Errors, Message};
+use crate::step_up::{Code, StepUpPage};
+use crate::steps::Way;
+use crate::texts::{self, Errors, Message, Texts};
 
 /// To add a page: a line here.
 fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let frame = &Frame::new(&RequestId::new(&Ctx::for_tests(1)), locale);
     let t = texts::of(locale);
-    let sign_in = |wrong, user_name: &str| {
-        let (to, form_token) = (web::fill(&t.sign_in.to, "client", "Grid Console"), "token".to_owned());
-        SignInPage { frame, t, to, request: "a=b", form_token, user_name, wrong }.render().unwrap()
+    let to = || web::fill(&t.sign_in.to, "client", "Grid Console");
+    let form_token = || "token".to_owned();
+    let because = || vec!["This critical application needs a phishing-resistant sign-in."];
+    let scripted = &frame.clone().scripted(true);
+    let sign_in = |frame, problem, user_name: &str, passkey| {
+        SignInPage { frame, t, to: to(), request: "a=b", form_token: form_token(), user_name, problem, passkey }
+            .render()
+            .unwrap()
+    };
+    let step_up = |frame, way: Way, passkey, problem| {
+        StepUpPage {
+            frame,
+            t,
+            to: to(),
+            because: because(),
+            request: "a=b",
+            form_token: form_token(),
+            way: way.word(),
+            code: Code::of(way, t),
+            passkey,
+            problem,
+            others: vec![("/step-up?way=recovery-code&a=b".to_owned(), &t.step_up.use_recovery_code)],
+            back: web::fill(&t.refused.back, "client", "Grid Console"),
+            back_href: "https://app.example.org/callback?error=access_denied",
+        }
+        .render()
+        .unwrap()
+    };
+    let enrol = |frame, title, way: Way, totp, passkey| {
+        EnrolPage {
+            frame,
+            t,
+            title,
+            to: to(),
+            because: because(),
+            request: "a=b",
+            form_token: form_token(),
+            way: way.word(),
+            totp,
+            passkey,
+            problem: Some(&t.enrol.wrong_code),
+            others: vec![("/enrol?way=totp&a=b".to_owned(), &t.enrol.totp_instead)],
+            back: web::fill(&t.refused.back, "client", "Grid Console"),
+            back_href: "https://app.example.org/callback?error=access_denied",
+        }
+        .render()
+        .unwrap()
     };
     let invitation = |problem| {
         let (form_token, user_name) = ("token".to_owned(), "mira.holt@example.org");
@@ -30,13 +83,22 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         title: web::fill(title, "client", "Grid Console"),
         because: vec!["This critical application needs a phishing-resistant sign-in."],
         needed,
+        what_to_do: needed.map(|_| t.refused.ask_for_factor.as_str()),
         back: web::fill(&t.refused.back, "client", "Grid Console"),
         back_href: "https://app.example.org/callback?error=access_denied",
     };
     let mut pages = vec![
         ("home", HomePage { frame, t, discovery: "/.well-known/openid-configuration" }.render().unwrap()),
-        ("sign-in", sign_in(false, "")),
-        ("sign-in-wrong", sign_in(true, "mira.holt@example.org")),
+        ("sign-in", sign_in(scripted, None, "", Some(passkey_form("get")))),
+        ("sign-in-wrong", sign_in(frame, Some(&t.sign_in.wrong), "mira.holt@example.org", None)),
+        ("step-up-totp", step_up(frame, Way::Totp, None, Some(t.step_up.wrong_code.as_str()))),
+        ("step-up-recovery-code", step_up(frame, Way::RecoveryCode, None, None)),
+        ("step-up-passkey", step_up(scripted, Way::Passkey, Some(passkey_form("get")), None)),
+        ("enrol-totp", enrol(frame, &t.enrol.totp_title, Way::Totp, Some(totp_offer()), None)),
+        (
+            "enrol-passkey",
+            enrol(scripted, &t.enrol.passkey_title, Way::Passkey, None, Some(passkey_form("create"))),
+        ),
         ("invitation", invitation(None)),
         ("invitation-problem", invitation(Some(t.invitation.too_short.as_str()))),
         ("refused-step-up", refused(&t.refused.step_up, Some(t.rungs.phr.as_str())).render().unwrap()),
@@ -70,7 +132,80 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let done =
         MessagePage { frame, t, title: &t.invitation.done, text: &t.invitation.done_text, reference: None };
     pages.push(("invitation-done", done.render().unwrap()));
+    pages.extend(account(frame, t));
     pages
+}
+
+fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
+    let at = || "2026-11-27 09:45".to_owned();
+    let method = |kind: &'static str, about| methods::Line {
+        id: "0193".into(),
+        kind,
+        name: "My phone".into(),
+        about,
+        added: at(),
+        used: Some(at()),
+        removable: kind != t.methods.password,
+    };
+    let methods_page = MethodsPage {
+        frame,
+        t,
+        form_token: "token".into(),
+        lines: vec![
+            method(&t.methods.password, None),
+            method(&t.methods.passkey, Some(t.methods.device_bound.as_str())),
+        ],
+        codes_left: 9,
+        passkey_href: "/enrol?way=passkey&to=add-passkey".into(),
+        totp_href: "/enrol?way=totp&to=add-totp".into(),
+    };
+    let session = |here| sessions::Line {
+        id: "0193".into(),
+        device: "Firefox, Linux".into(),
+        here,
+        rung: &t.rungs.aal2,
+        signed_in: at(),
+        seen: at(),
+    };
+    let sessions_page =
+        SessionsPage { frame, t, form_token: "token".into(), lines: vec![session(true), session(false)] };
+    let overview = AccountPage { frame, t, name: "Mira Holt", user_name: "mira.holt@example.org" };
+    let apps = |lines| AppsPage { frame, t, lines }.render().unwrap();
+    vec![
+        ("account", overview.render().unwrap()),
+        ("account-methods", methods_page.render().unwrap()),
+        ("account-codes", CodesPage { frame, t, codes: vec!["0145-abcd-wxyz-6781"; 10] }.render().unwrap()),
+        ("account-sessions", sessions_page.render().unwrap()),
+        ("account-apps", apps(vec![("Grid Console".to_owned(), at())])),
+        ("account-apps-none", apps(Vec::new())),
+    ]
+}
+
+/// As large as one can become: twenty keys, each with a long id and a state of its own.
+fn passkey_form(kind: &'static str) -> PasskeyForm {
+    let (options, ceremony) = ("o".repeat(6_000), "c".repeat(30_000));
+    PasskeyForm { action: "/step-up", kind, options, ceremony }
+}
+
+fn totp_offer() -> TotpOffer {
+    let seed = Seed::generate(&Ctx::for_tests(1));
+    let handover = seed.handover("id.example.org", "mira.holt@example.org").unwrap();
+    TotpOffer {
+        seed: "s1.k.x".into(),
+        uri: handover.uri.expose().clone(),
+        key: handover.key.expose().clone(),
+        qr_path: handover.qr_path.expose().clone(),
+        qr_side: handover.qr_size + 8,
+    }
+}
+
+#[test]
+fn no_page_is_larger_than_sixty_kilobytes() {
+    for locale in Locale::ALL {
+        for (name, html) in samples(locale) {
+            assert!(html.len() < 60_000, "{name} {locale}: {}", html.len());
+        }
+    }
 }
 
 #[test]
@@ -86,12 +221,15 @@ fn every_page_renders_whole_in_every_language() {
 }
 
 #[test]
-fn no_page_runs_or_loads_anything() {
+fn no_page_loads_anything_or_runs_anything_but_our_one_script() {
     for (name, html) in samples(Locale::En) {
         let nonce = html.matches("<style nonce=\"").count();
         assert_eq!((nonce, html.matches("<style").count()), (1, 1), "{name}");
+        let script = html.matches("<script nonce=\"").count();
+        let asks = html.contains("data-passkey");
+        assert_eq!((script, html.matches("<script").count()), (usize::from(asks), usize::from(asks)), "{name}");
         for bad in
-            ["<script", "javascript:", " style=\"", " onclick", " onload", "src=\"http", "@import", "url("]
+            ["javascript:", " style=\"", " onclick", " onload", "src=\"http", "@import", "url("]
         {
             assert!(!html.contains(bad), "{name}: {bad}");
         }

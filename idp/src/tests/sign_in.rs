@@ -31,8 +31,13 @@ on_both_engines! {
 fn bare(answer: &Answer) -> (u16, String) {
     let nonce =
         answer.header("content-security-policy").split("'nonce-").nth(1).unwrap().split('\'').next().unwrap();
-    let token = answer.field("form_token");
-    (answer.status, answer.body.replace(nonce, "").replace(&token, ""))
+    let bare = [answer.field("form_token"), answer.field("ceremony"), options(&answer.body)];
+    (answer.status, bare.iter().fold(answer.body.replace(nonce, ""), |body, new| body.replace(new, "")))
+}
+
+/// What a passkey is asked: the challenge is new each time.
+fn options(body: &str) -> String {
+    body.split("data-options=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
 }
 
 /// What refusals have cost so far: hashing, facts, what the facts are about. (Signing keys are made meanwhile.)

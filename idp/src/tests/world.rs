@@ -12,7 +12,10 @@ use actix_web::cookie::Cookie;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
+use directory::authenticator::passkey::{self, Passkeys};
 use directory::authenticator::password::{self, Hasher};
+use directory::authenticator::totp::{self, Seed};
+use directory::authenticator::recovery_code;
 use directory::declared::{self, Item, Kind, Sealer};
 use directory::user::{self, Profile};
 use kernel::id::UserId;
@@ -22,6 +25,8 @@ use serde_json::{Value, json};
 use store::{Db, DbConfig, Ephemeral, Origin, Sinks, StoredFact, sql};
 use tokio::sync::watch;
 use web::{Edge, Issuer, Networks};
+use webauthn_authenticator_rs::WebauthnAuthenticator as _;
+use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
 use crate::{Idp, Settings, routes};
 
@@ -57,11 +62,12 @@ pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// `(id, secret, sensitivity, redirect URI, algorithm)`. `basic` need not use PKCE.
-const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 5] = [
+const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 6] = [
     ("app", Some("app-secret"), "low", CALLBACK, "RS256"),
     ("basic", Some("basic-secret"), "low", BASIC_CALLBACK, "RS256"),
     ("other", Some("other-secret"), "low", "https://other.example.org/callback", "ES256"),
     ("spa", None, "low", "https://spa.example.org/callback?tenant=1", "ES256"),
+    ("moderate", Some("moderate-secret"), "moderate", "https://moderate.example.org/callback", "ES256"),
     ("vault", Some("vault-secret"), "critical", "https://vault.example.org/callback", "ES256"),
 ];
 
@@ -75,6 +81,7 @@ pub(crate) struct World {
     pub(crate) policies: watch::Sender<Arc<Policies>>,
     pub(crate) hasher: Hasher,
     keys: KeyRing,
+    sealing: SealingKeys,
     edge: Arc<Edge>,
     /// Held for its end, which removes the database.
     _place: Place,
@@ -117,8 +124,8 @@ impl World {
         let mut ctx = Ctx::for_tests(7);
         ctx.clock = clock.clone();
         let db = Db::open(config, ctx.clone(), Sinks::default()).await.unwrap();
-        let keys =
-            KeyRing::open(db.clone(), SealingKeys::generate(&ctx), RotationPolicy::default()).await.unwrap();
+        let sealing = SealingKeys::generate(&ctx);
+        let keys = KeyRing::open(db.clone(), sealing.clone(), RotationPolicy::default()).await.unwrap();
         let hasher = Hasher::new(2);
         let issuer: Issuer = ISSUER.parse().unwrap();
         let (policies, receiver) = watch::channel(Arc::new(Policies::parse(&[BASELINE]).unwrap()));
@@ -128,6 +135,7 @@ impl World {
         let idp = Idp::new(
             db.clone(),
             keys.clone(),
+            sealing.clone(),
             receiver,
             hasher.clone(),
             ephemeral,
@@ -135,14 +143,15 @@ impl World {
             Settings::default(),
         );
         let (ada, bo) = fill(&db, &hasher).await;
-        Self { ctx, clock, db, idp: Data::new(idp), ada, bo, policies, hasher, keys, edge, _place: place }
+        Self { ctx, clock, db, idp: Data::new(idp), ada, bo, policies, hasher, keys, sealing, edge, _place: place }
     }
 
     /// The same house with other counters, another hasher or other settings.
     pub(crate) fn rebuilt(mut self, ephemeral: Ephemeral, hasher: Hasher, settings: Settings) -> Self {
         let (db, keys, issuer) = (self.db.clone(), self.keys.clone(), self.idp.issuer.clone());
         let policies = self.policies.subscribe();
-        self.idp = Data::new(Idp::new(db, keys, policies, hasher.clone(), ephemeral, issuer, settings));
+        let sealing = self.sealing.clone();
+        self.idp = Data::new(Idp::new(db, keys, sealing, policies, hasher.clone(), ephemeral, issuer, settings));
         self.hasher = hasher;
         self
     }
@@ -202,6 +211,46 @@ impl World {
         let answer = self.call("/introspect", Some(("app", "app-secret")), &[("token", token)]).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.json()["active"].as_bool().unwrap()
+    }
+
+    /// Gives Ada an app for one-time codes whose first code is used up.
+    pub(crate) async fn give_totp(&self) -> Seed {
+        let seed = Seed::generate(&self.ctx);
+        let now = self.ctx.now();
+        let step = seed.step_of(&seed.code_at(now).unwrap(), now, None).unwrap();
+        let mut tx = self.db.write(Origin::system()).await.unwrap();
+        totp::add(&mut tx, &self.sealing, self.ada, "Phone", &seed, step).await.unwrap();
+        tx.commit().await.unwrap();
+        self.advance(Duration::from_secs(30));
+        seed
+    }
+
+    /// Gives Ada a security key that keeps its key.
+    pub(crate) async fn give_passkey(&self) -> SoftPasskey {
+        let mut device = SoftPasskey::new(true);
+        let passkeys = Passkeys::new(&ISSUER.parse().unwrap(), "id.example.org").unwrap();
+        let ada = user::get(&self.db, self.ada).await.unwrap().unwrap();
+        let (asked, state) = passkeys.begin_adding(&self.db, &ada).await.unwrap();
+        let answer = device.do_registration(ISSUER.parse().unwrap(), asked).unwrap();
+        let new = passkeys.finish_adding(&answer, &state).unwrap();
+        let mut tx = self.db.write(Origin::system()).await.unwrap();
+        passkey::add(&mut tx, self.ada, "Key", &new).await.unwrap();
+        tx.commit().await.unwrap();
+        device
+    }
+
+    /// Gives Ada recovery codes.
+    pub(crate) async fn give_recovery_codes(&self) -> Vec<Secret<String>> {
+        let codes = recovery_code::generate(&self.ctx);
+        let mut tx = self.db.write(Origin::system()).await.unwrap();
+        recovery_code::replace(&mut tx, &self.sealing, self.ada, &codes).await.unwrap();
+        tx.commit().await.unwrap();
+        codes
+    }
+
+    /// The code that an app shows now.
+    pub(crate) fn code_of(&self, seed: &Seed) -> String {
+        seed.code_at(self.ctx.now()).unwrap()
     }
 
     pub(crate) fn browser(&self) -> Browser<'_> {
@@ -345,17 +394,28 @@ impl Answer {
         self.sent("code").unwrap_or_else(|| panic!("no code: {}", self.location()))
     }
 
+    /// What a page asks a passkey, in JSON.
+    pub(crate) fn options<T: serde::de::DeserializeOwned>(&self) -> T {
+        let text = self.body.split("data-options=\"").nth(1).unwrap_or_else(|| panic!("{}", self.body));
+        let text = unescaped(text.split('"').next().unwrap());
+        serde_json::from_str(&text).unwrap()
+    }
+
     /// The value of a form field on this page.
     pub(crate) fn field(&self, name: &str) -> String {
         let at =
             self.body.find(&format!("name=\"{name}\"")).unwrap_or_else(|| panic!("{name}: {}", self.body));
         let tag = self.body[at..].split('>').next().unwrap();
         let value = tag.split("value=\"").nth(1).map_or("", |rest| rest.split('"').next().unwrap());
-        [("&#38;", "&"), ("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'")]
-            .iter()
-            .rev()
-            .fold(value.to_owned(), |text, (entity, character)| text.replace(entity, character))
+        unescaped(value)
     }
+}
+
+fn unescaped(text: &str) -> String {
+    [("&#38;", "&"), ("&#60;", "<"), ("&#62;", ">"), ("&#34;", "\""), ("&#39;", "'")]
+        .iter()
+        .rev()
+        .fold(text.to_owned(), |text, (entity, character)| text.replace(entity, character))
 }
 
 /// A query or form as text.
@@ -435,6 +495,42 @@ impl Browser<'_> {
     pub(crate) async fn sign_in(&self, client: &str, more: &[(&str, &str)]) -> Answer {
         let page = self.sign_in_page(client, more).await;
         self.enter(&page, "ada@example.org", PASSWORD).await
+    }
+
+    /// Sends a code from the page of one more step.
+    pub(crate) async fn step(&self, page: &Answer, way: &str, code: &str) -> Answer {
+        let (form_token, request) = (page.field("form_token"), page.field("request"));
+        let form =
+            [("form_token", form_token.as_str()), ("request", &request), ("way", way), ("code", code)];
+        self.post("/step-up", &form).await
+    }
+
+    /// Answers with a passkey what a page asks.
+    pub(crate) async fn passkey(&self, page: &Answer, path: &str, device: &mut SoftPasskey) -> Answer {
+        let answer = device.do_authentication(ISSUER.parse().unwrap(), page.options()).unwrap();
+        self.send_passkey(page, path, &serde_json::to_string(&answer).unwrap()).await
+    }
+
+    pub(crate) async fn send_passkey(&self, page: &Answer, path: &str, answer: &str) -> Answer {
+        let (form_token, request) = (page.field("form_token"), page.field("request"));
+        let ceremony = page.field("ceremony");
+        let form = [
+            ("form_token", form_token.as_str()),
+            ("request", &request),
+            ("way", "passkey"),
+            ("ceremony", &ceremony),
+            ("passkey", answer),
+        ];
+        self.post(path, &form).await
+    }
+
+    /// Follows a redirect of our own to the page of one more step.
+    pub(crate) async fn step_page(&self, answer: &Answer) -> Answer {
+        let location = answer.location().to_owned();
+        assert!(location.starts_with("/step-up?"), "{location}");
+        let page = self.get(&location).await;
+        assert_eq!(page.status, 200, "{}", page.body);
+        page
     }
 
     pub(crate) fn session(&self) -> Option<String> {

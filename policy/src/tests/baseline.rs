@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::generate;
 use super::*;
-use crate::{AdministerRequest, Area, EnterRequest, Reason};
+use crate::{AdministerRequest, Area, EnrolRequest, EnterRequest, Factor, Reason, Risk};
 
 /// The required assurance and the ids of the rules that ask for it; `None` where nothing is enough.
 type Reference = (Option<Assurance>, Vec<&'static str>);
@@ -38,6 +38,14 @@ fn reference_administer(request: &AdministerRequest) -> Reference {
         (false, _) => (None, vec![]),
         (true, true) => (Some(Assurance::Phr), vec!["administer.phishing-resistant"]),
         (true, false) => (None, vec![]),
+    }
+}
+
+fn reference_enrol(request: &EnrolRequest) -> Reference {
+    match (request.user.active, request.circumstances.risk) {
+        (false, _) => inactive(),
+        (true, Risk::None | Risk::Low) => (Some(Assurance::Aal1), vec![]),
+        (true, Risk::Medium | Risk::High) => (Some(Assurance::Aal2), vec!["enrol.after-failures"]),
     }
 }
 
@@ -141,6 +149,17 @@ proptest! {
     fn any_sign_in_agrees_with_the_reference(request in generate::sign_in_request()) {
         let decision = BASELINE_POLICIES.decide_sign_in(&request);
         agree(&decision, &reference_sign_in(&request), request.circumstances.reached);
+    }
+
+    #[test]
+    fn any_enrolment_agrees_with_the_reference(
+        user in generate::user(),
+        factor in prop::sample::select(&Factor::ALL[..]),
+        circumstances in generate::circumstances(),
+    ) {
+        let request = EnrolRequest { user, factor, circumstances };
+        let decision = BASELINE_POLICIES.decide_enrol(&request);
+        agree(&decision, &reference_enrol(&request), request.circumstances.reached);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::*;
 use crate::decide::Verdict;
 use crate::entities::Query;
 use crate::schema::VALIDATOR;
-use crate::{AdministerRequest, Area, EnterRequest};
+use crate::{AdministerRequest, Area, EnrolRequest, EnterRequest, Factor};
 
 /// Scores on both sides of every bound that generated policies compare with.
 const SCORES: [f64; 6] = [0.0, 0.5, 1.2, 2.5, 3.1, 1e9];
@@ -137,13 +137,22 @@ proptest! {
         let operation = texts[0].clone();
         let operation = AdministerRequest { user: user.clone(), operation, circumstances: circumstances.clone() };
         prop_assert!(!policies.decide_administer(&operation).because().is_empty());
+        let enrolment = |factor| {
+            EnrolRequest { user: user.clone(), factor, circumstances: circumstances.clone() }
+        };
+        let enrolments = Factor::ALL.map(enrolment);
+        for enrolment in &enrolments {
+            prop_assert!(!policies.decide_enrol(enrolment).because().is_empty());
+        }
         let area = Area { id: texts[1].clone(), protection_class, project: project.clone() };
         let entry = EnterRequest { user: user.clone(), area, entitled, circumstances };
         prop_assert!(!policies.decide_enter(&entry).because().is_empty());
         let profile = AccessProfile { id: texts[2].clone(), areas: texts, protection_class, project };
         prop_assert!(!policies.decide_hold(&user, &profile).because.is_empty());
 
-        for query in [Query::sign_in(&request), Query::administer(&operation), Query::enter(&entry)] {
+        let enrolments = enrolments.iter().map(Query::enrol);
+        let others = [Query::sign_in(&request), Query::administer(&operation), Query::enter(&entry)];
+        for query in others.into_iter().chain(enrolments) {
             let query = query.unwrap();
             for rung in Assurance::ALL {
                 fits_the_schema(&query, Some(rung));

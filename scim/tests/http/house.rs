@@ -233,6 +233,9 @@ impl House {
             amr: vec!["pwd".into()],
             because: Vec::new(),
             lasts: Duration::from_secs(3_600),
+            methods: vec!["password".into()],
+            idle: None,
+            device: String::new(),
         };
         let mut tx = self.db.write(Origin::of(Actor::User(user))).await.unwrap();
         let opened = directory::session::open(&mut tx, &sign_in).await;

@@ -1,0 +1,128 @@
+//! Where a person is signed in, and ending it.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use directory::session::{self, Session};
+use kernel::id::UserId;
+use store::{StoreError, Tx};
+use web::body::{BodyError, Form};
+use web::page::Frame;
+use web::{Params, Passage};
+
+use super::{Person, SESSIONS, moment, person};
+use crate::Idp;
+use crate::destination::Own;
+use crate::error::{IdpError, answer_as_page};
+use crate::judge::rung_in_words;
+use crate::pages::{see_other, with_cookie};
+use crate::texts::{self, Texts};
+use crate::visit::Visit;
+
+/// The list.
+#[derive(Template)]
+#[template(path = "account-sessions.html")]
+pub(crate) struct SessionsPage<'a> {
+    pub(crate) frame: &'a Frame,
+    pub(crate) t: &'static Texts,
+    pub(crate) form_token: String,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One session as its owner reads it.
+pub(crate) struct Line {
+    pub(crate) id: String,
+    pub(crate) device: String,
+    pub(crate) here: bool,
+    pub(crate) rung: &'static str,
+    pub(crate) signed_in: String,
+    pub(crate) seen: String,
+}
+
+/// `GET /account/sessions`.
+pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
+    let answer = show(&idp, &passage, &request).await;
+    answer_as_page(&passage, answer)
+}
+
+async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
+    let visit = Visit::new(idp, passage, request);
+    let here = match person(&visit, Own::Sessions).await? {
+        Ok(person) => person,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let all = session::of_user(&idp.db, here.user.id).await?;
+    let frame = Frame::new(passage.id(), passage.locale());
+    let t = texts::of(frame.locale);
+    let lines = all.iter().map(|session| line(idp, t, &here, session)).collect();
+    let page = SessionsPage { frame: &frame, t, form_token: visit.browser.form_token(), lines };
+    Ok(with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie()))
+}
+
+fn line(idp: &Idp, t: &'static Texts, here: &Person, session: &Session) -> Line {
+    let unknown = || t.sessions.unknown_device.clone();
+    Line {
+        id: session.id.to_string(),
+        device: Some(session.device.clone()).filter(|device| !device.is_empty()).unwrap_or_else(unknown),
+        here: session.id == here.session.id,
+        rung: rung_in_words(t, session.assurance()),
+        signed_in: moment(idp, session.authenticated_at),
+        seen: moment(idp, session.seen_at),
+    }
+}
+
+/// `POST /account/sessions`: ends one, or all but this.
+pub(crate) async fn post(
+    idp: Data<Idp>,
+    passage: Passage,
+    request: HttpRequest,
+    form: Result<Form, BodyError>,
+) -> HttpResponse {
+    let answer = match form {
+        Ok(Form(form)) => end(&idp, &passage, &request, &form).await,
+        Err(error) => Err(error.into()),
+    };
+    answer_as_page(&passage, answer)
+}
+
+async fn end(
+    idp: &Idp,
+    passage: &Passage,
+    request: &HttpRequest,
+    form: &Params,
+) -> Result<HttpResponse, IdpError> {
+    let visit = Visit::new(idp, passage, request);
+    visit.sent(form)?;
+    let here = match person(&visit, Own::Sessions).await? {
+        Ok(person) => person,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    // Only those of this person are looked at: an id of another's names nothing.
+    let all = session::of_user(&idp.db, here.user.id).await?;
+    let named = form.one("session")?;
+    let wanted = |session: &&Session| match named {
+        Some(id) => session.id.to_string() == id,
+        None => session.id != here.session.id,
+    };
+    end_all(&visit, here.user.id, all.iter().filter(wanted)).await?;
+    Ok(see_other(SESSIONS))
+}
+
+async fn end_all(
+    visit: &Visit<'_>,
+    user: UserId,
+    sessions: impl Iterator<Item = &Session>,
+) -> Result<(), IdpError> {
+    let sessions: Vec<&Session> = sessions.collect();
+    let mut tx = visit.write_as(user).await?;
+    let ended = end_in(&mut tx, &sessions).await;
+    Ok(tx.end(ended).await?)
+}
+
+async fn end_in(tx: &mut Tx, sessions: &[&Session]) -> Result<(), StoreError> {
+    for session in sessions {
+        session::end(tx, session.id).await?;
+    }
+    Ok(())
+}
