@@ -6,6 +6,7 @@
 //! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
+//! - [`logout`]: an application signs a person out, and all applications of the session are told.
 //! - [`invite`]: a person sets a first password.
 //!
 //! What it is not: it keeps no state of its own. Users, sessions, grants and codes are the directory's; what
@@ -22,6 +23,7 @@ mod error;
 mod introspect;
 mod invite;
 mod judge;
+pub mod logout;
 mod pages;
 mod revoke;
 mod session;
@@ -143,6 +145,8 @@ pub fn routes() -> Vec<Route> {
         page(Post, authorize::PATH, || to(authorize::post)).body_limit(FORM),
         page(Get, sign_in::PATH, || to(sign_in::get)),
         page(Post, sign_in::PATH, || to(sign_in::post)).body_limit(FORM),
+        page(Get, logout::PATH, || to(logout::get)),
+        page(Post, logout::PATH, || to(logout::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
         call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM),

@@ -23,3 +23,8 @@ pub(crate) async fn of(idp: &Idp, request: &HttpRequest) -> Result<Option<Sessio
 pub(crate) fn cookie(token: &Token) -> Cookie<'static> {
     browser::cookie(COOKIE, token.expose().clone())
 }
+
+/// Has the browser forget its session.
+pub(crate) fn forget() -> Cookie<'static> {
+    browser::forget(COOKIE)
+}

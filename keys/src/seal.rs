@@ -15,6 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::{Ctx, Secret};
 
+use crate::derive::DerivingKey;
+
 const SCHEME: &str = "s1.";
 
 /// Why a sealed value does not open.
@@ -96,6 +98,7 @@ pub struct SealingKeys(Arc<[SealingKey]>);
 struct SealingKey {
     kid: String,
     cipher: LessSafeKey,
+    deriver: DerivingKey,
 }
 
 impl SealingKeys {
@@ -104,7 +107,8 @@ impl SealingKeys {
     pub fn generate(ctx: &Ctx) -> Self {
         let (kid, bytes) = new_key(ctx);
         let cipher = cipher(bytes.expose()).expect("32 bytes are an AES-256 key");
-        Self(Arc::new([SealingKey { kid, cipher }]))
+        let deriver = DerivingKey::of(bytes.expose());
+        Self(Arc::new([SealingKey { kid, cipher, deriver }]))
     }
 
     /// From the text of a key file; on failure the line, counted from 1, and what is wrong with it.
@@ -171,6 +175,13 @@ impl SealingKeys {
         Ok(Secret::new(value))
     }
 
+    /// What follows from an input, by each key, the current one's first: see `derive.rs`. `purpose` is a
+    /// fixed text without NUL that keeps uses apart.
+    #[must_use]
+    pub fn derive(&self, purpose: &str, input: &[u8]) -> Vec<[u8; 32]> {
+        self.0.iter().map(|key| key.deriver.derive(purpose, input)).collect()
+    }
+
     /// Whether the current key sealed it, as far as the text says.
     pub(crate) fn sealed_with_current(&self, sealed: &str) -> bool {
         parts(sealed).is_some_and(|(kid, _)| kid == self.current())
@@ -211,7 +222,8 @@ fn parse_line(line: &str) -> Result<SealingKey, &'static str> {
     }
     let wrong = |_| "a key is 32 bytes in base64url without padding: 43 characters";
     let bytes = Secret::new(URL_SAFE_NO_PAD.decode(encoded.trim()).map_err(|_| wrong(Unspecified))?);
-    Ok(SealingKey { kid: kid.to_owned(), cipher: cipher(bytes.expose()).map_err(wrong)? })
+    let (cipher, deriver) = (cipher(bytes.expose()).map_err(wrong)?, DerivingKey::of(bytes.expose()));
+    Ok(SealingKey { kid: kid.to_owned(), cipher, deriver })
 }
 
 /// Fails when the key is not 32 bytes long.

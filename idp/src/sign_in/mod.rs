@@ -26,8 +26,8 @@ use web::{Params, Passage};
 
 use crate::authorize::{self, Asked, Refusal};
 use crate::error::{IdpError, answer_as_page};
-use crate::pages::with_cookie;
 use crate::judge::{self, Verdict};
+use crate::pages::with_cookie;
 use crate::{Idp, assurance, origin};
 use attempts::Throttled;
 use page::Entry;

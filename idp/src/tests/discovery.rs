@@ -25,6 +25,10 @@ async fn the_metadata_is_what_we_are(world: World) {
         ("jwks_uri", json!("https://id.example.org/jwks")),
         ("introspection_endpoint", json!("https://id.example.org/introspect")),
         ("revocation_endpoint", json!("https://id.example.org/revoke")),
+        ("end_session_endpoint", json!("https://id.example.org/logout")),
+        ("backchannel_logout_supported", json!(true)),
+        ("backchannel_logout_session_supported", json!(true)),
+        ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
         ("response_types_supported", json!(["code"])),
         ("code_challenge_methods_supported", json!(["S256"])),
         ("acr_values_supported", json!(["aal1"])),
@@ -98,6 +102,8 @@ POST /introspect Client 16384
 GET /invitation Browser 0
 POST /invitation Browser 16384
 GET /jwks Public 0
+GET /logout Browser 0
+POST /logout Browser 16384
 POST /revoke Client 16384
 GET /sign-in Browser 0
 POST /sign-in Browser 16384

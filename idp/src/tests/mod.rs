@@ -10,6 +10,7 @@ mod ending;
 mod invitation;
 mod pages;
 mod policy;
+mod refresh;
 mod server;
 mod sign_in;
 mod throttling;

@@ -7,6 +7,7 @@ use web::page::Frame;
 
 use crate::invite::InvitationPage;
 use crate::judge::RefusedPage;
+use crate::logout::LogoutPage;
 use crate::pages::MessagePage;
 use crate::sign_in::SignInPage;
 use crate::texts::{self, Errors, Message};
@@ -68,6 +69,10 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let done =
         MessagePage { frame, t, title: &t.invitation.done, text: &t.invitation.done_text, reference: None };
     pages.push(("invitation-done", done.render().unwrap()));
+    let question = LogoutPage { frame, t, form_token: "token".to_owned(), request: "state=x" };
+    pages.push(("logout", question.render().unwrap()));
+    let (title, text) = (&t.logout.done, &t.logout.done_text);
+    pages.push(("logout-done", MessagePage { frame, t, title, text, reference: None }.render().unwrap()));
     pages
 }
 

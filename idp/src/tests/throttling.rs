@@ -90,7 +90,9 @@ async fn a_stopped_address_locks_nobody_out(world: World) {
 async fn successes_stop_no_address_and_guessing_beside_them_still_does(world: World) {
     let begin = async |name: &str| attempts::begin(&world.idp, name, address(1)).await.unwrap();
     for n in 0..250 {
-        let Ok(attempt) = begin(&format!("colleague-{n}")).await else { panic!("{n}: an office in the morning") };
+        let Ok(attempt) = begin(&format!("colleague-{n}")).await else {
+            panic!("{n}: an office in the morning")
+        };
         attempt.succeeded(&world.idp).await.unwrap();
     }
     let mut guessed = 0;
