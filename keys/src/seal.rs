@@ -258,6 +258,15 @@ mod tests {
     }
 
     #[test]
+    fn each_key_derives_its_own_and_the_current_one_comes_first() {
+        let (one, two) = (format!("one {}", "A".repeat(43)), format!("two {}E", "A".repeat(42)));
+        let derived = |text: &str| SealingKeys::parse(text).unwrap().derive("purpose", b"input");
+        let (old, new) = (derived(&one), derived(&format!("{two}\n{one}")));
+        assert_eq!((old.len(), new.len()), (1, 2));
+        assert_eq!((old[0], new[0] == old[0]), (new[1], false));
+    }
+
+    #[test]
     fn a_value_opens_only_in_its_own_place() {
         let (ctx, keys) = keys(1);
         let sealed = keys.seal(&ctx, COLUMN.at("hq"), b"secret");

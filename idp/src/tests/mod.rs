@@ -4,10 +4,13 @@
 mod world;
 
 mod authorize;
+mod back_channel;
 mod conformance;
 mod discovery;
 mod ending;
 mod invitation;
+mod logout;
+mod matrix;
 mod pages;
 mod policy;
 mod refresh;

@@ -99,7 +99,7 @@ pub(crate) struct World {
     pub(crate) keys: KeyRing,
     edge: Arc<Edge>,
     /// Held for its end, which removes the database.
-    _place: Place,
+    place: Place,
 }
 
 #[expect(dead_code, reason = "held to be dropped")]
@@ -132,6 +132,14 @@ impl World {
         Some(Self::open(&database.config(), Place::Server(database)).await)
     }
 
+    /// A new one on the same engine.
+    pub(crate) async fn another(self) -> Self {
+        match &self.place {
+            Place::Folder(_) => Self::sqlite().await,
+            Place::Server(_) => Self::postgres().await.unwrap(),
+        }
+    }
+
     async fn open(config: &DbConfig, place: Place) -> Self {
         // The machine's time: a database server refuses who is too far from it.
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
@@ -155,7 +163,7 @@ impl World {
             Settings::default(),
         );
         let (ada, bo) = fill(&db, &hasher).await;
-        Self { ctx, clock, db, idp: Data::new(idp), ada, bo, policies, hasher, keys, edge, _place: place }
+        Self { ctx, clock, db, idp: Data::new(idp), ada, bo, policies, hasher, keys, edge, place }
     }
 
     /// The same house with other counters, another hasher or other settings.
