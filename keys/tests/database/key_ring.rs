@@ -308,8 +308,8 @@ async fn a_senseless_rotation_is_refused(house: House) {
 }
 
 async fn a_token_whose_time_is_over_is_taken_where_it_is_a_hint_and_must_be_ours_all_the_same(house: House) {
-    let ring = ring(&house.db, &sealing(&house.db)).await;
-    let past = json!({"iss": ISSUER, "aud": "app", "exp": house.db.ctx().now().as_secs() - 3_600});
+    let ring = ring(&house.one, &sealing(&house.one)).await;
+    let past = json!({"iss": ISSUER, "aud": "app", "exp": house.one.ctx().now().as_secs() - 3_600});
     let token = ring.sign_jwt(Alg::Es256, "at+jwt", &past).await.unwrap();
     assert_eq!(ring.verify_jwt(&token, &EXPECT), Err(JwtError::Expired));
     assert_eq!(ring.verify_past_jwt(&token, &EXPECT), Ok(past));
