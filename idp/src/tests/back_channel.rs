@@ -25,9 +25,12 @@ on_both_engines! {
     npm_jose_believes_a_logout_token_and_no_changed_one,
 }
 
+/// Address and token of what was sent.
+type Sent = Vec<(String, String)>;
+
 /// What was sent, and what is answered: 200 when nothing else was said.
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<(Vec<(String, String)>, VecDeque<Result<Said, String>>)>>);
+struct Ears(Arc<Mutex<(Sent, VecDeque<Result<Said, String>>)>>);
 
 #[async_trait]
 impl Post for Ears {
