@@ -168,12 +168,24 @@ facts! {
         /// `jti` of the access token.
         token: String,
     }
+    /// A client exchanged a refresh token of a grant for new tokens.
+    GrantRefreshed = "grant.refreshed" {
+        /// Its id.
+        grant: String,
+        /// The client.
+        client: String,
+        /// `jti` of the access token.
+        token: String,
+        /// Whether the refresh token had been answered a moment ago: that answer may have been lost.
+        again: bool,
+    }
     /// A grant ended: its tokens are dead.
     GrantEnded = "grant.ended" revokes true {
         /// Its id.
         grant: String,
         /// `revoked-by-client`, `code-reused`, `code-misused` (wrong client, redirect URI or verifier),
-        /// `code-expired`, `denied-by-policy` and `assurance-too-low` (when the code was presented).
+        /// `code-expired`, `refresh-reused`; `denied-by-policy` and `assurance-too-low` (when a code or refresh token
+        /// was presented).
         reason: String,
     }
     /// A card was given to a user.

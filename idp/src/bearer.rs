@@ -44,12 +44,16 @@ pub(crate) fn claims(idp: &Idp, presented: &str) -> Option<AccessClaims> {
     serde_json::from_value(claims).ok()
 }
 
-/// The claims with the grant they rest on, if both are in force now.
+/// The claims with the grant they rest on, if both are in force now. Its scope is the token's, which may be a part
+/// of what was granted.
 pub(crate) async fn in_force(
     idp: &Idp,
     presented: &str,
 ) -> Result<Option<(AccessClaims, LiveGrant)>, IdpError> {
     let Some(claims) = claims(idp, presented) else { return Ok(None) };
     let grant = grant::live(&idp.db, claims.gid).await?;
-    Ok(grant.map(|grant| (claims, grant)))
+    Ok(grant.map(|grant| {
+        let grant = LiveGrant { scope: claims.scope.clone(), ..grant };
+        (claims, grant)
+    }))
 }

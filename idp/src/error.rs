@@ -31,8 +31,14 @@ pub(crate) enum IdpError {
     #[error("{0}")]
     InvalidGrant(&'static str),
     /// Another grant type than ours.
-    #[error("grant_type must be authorization_code")]
+    #[error("grant_type must be authorization_code or refresh_token")]
     UnsupportedGrantType,
+    /// A grant type that was not declared for this client.
+    #[error("this client is given no refresh tokens; its administrator may declare refresh_tokens = true")]
+    UnauthorizedClient,
+    /// More than was granted, or less than is needed.
+    #[error("{0}")]
+    InvalidScope(&'static str),
     /// The body was not taken.
     #[error(transparent)]
     Body(#[from] BodyError),
@@ -98,6 +104,8 @@ impl IdpError {
             IdpError::InvalidClient | IdpError::UnknownClient => (401, "invalid_client"),
             IdpError::InvalidGrant(_) | IdpError::InvitationGone => (400, "invalid_grant"),
             IdpError::UnsupportedGrantType => (400, "unsupported_grant_type"),
+            IdpError::UnauthorizedClient => (400, "unauthorized_client"),
+            IdpError::InvalidScope(_) => (400, "invalid_scope"),
             IdpError::Throttled { .. } => (429, "temporarily_unavailable"),
             IdpError::Busy => (503, "temporarily_unavailable"),
             IdpError::Failed(_) | IdpError::SentBack(_) => (500, "server_error"),
@@ -114,9 +122,11 @@ impl IdpError {
             IdpError::Throttled { .. } => (429, &texts.throttled),
             IdpError::Busy => (503, &texts.busy),
             IdpError::Body(error) => (error.status(), &texts.invalid_request),
-            IdpError::InvalidRequest(_) | IdpError::InvalidGrant(_) | IdpError::UnsupportedGrantType => {
-                (400, &texts.invalid_request)
-            }
+            IdpError::InvalidRequest(_)
+            | IdpError::InvalidGrant(_)
+            | IdpError::UnsupportedGrantType
+            | IdpError::UnauthorizedClient
+            | IdpError::InvalidScope(_) => (400, &texts.invalid_request),
             IdpError::Failed(_) | IdpError::SentBack(_) => (500, &texts.failed),
         }
     }

@@ -8,6 +8,7 @@
 //! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
+//! - [`logout`]: an application signs a person out, and all applications of the session are told.
 //! - [`invite`]: a person sets a first password.
 //!
 //! What it is not: it keeps no state of its own. Users, sessions, grants and codes are the directory's; what
@@ -31,6 +32,7 @@ mod home;
 mod introspect;
 mod invite;
 mod judge;
+pub mod logout;
 mod pages;
 mod revoke;
 mod sealed;
@@ -212,6 +214,8 @@ pub fn routes() -> Vec<Route> {
         page(Get, account::SESSIONS, || to(account::sessions::get)),
         page(Post, account::SESSIONS, || to(account::sessions::post)).body_limit(FORM),
         page(Get, account::APPS, || to(account::apps::get)),
+        page(Get, logout::PATH, || to(logout::get)),
+        page(Post, logout::PATH, || to(logout::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
         call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM).cross_origin(),

@@ -31,6 +31,7 @@ texts! {
         sessions: Sessions,
         refused: Refused,
         rungs: Rungs,
+        logout: Logout,
         invitation: Invitation,
         errors: Errors,
     }
@@ -150,6 +151,14 @@ texts! {
         aal2: String,
         phr: String,
         phrh: String,
+    }
+    /// The page that asks whether to sign out, and the one after it.
+    Logout {
+        title: String,
+        text: String,
+        submit: String,
+        done: String,
+        done_text: String,
     }
     /// The page where a first password is set.
     Invitation {

@@ -26,6 +26,7 @@
 //! To add a signature algorithm: a variant of [`Alg`], its key pair in `pair.rs`, and a slot in `rotation.rs`.
 //! To seal another column: a [`SealedColumn`] in the room that owns the table.
 
+mod derive;
 mod error;
 mod evidence;
 mod facts;

@@ -16,6 +16,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::{Ctx, Secret};
 
+use crate::derive::DerivingKey;
+
 const SCHEME: &str = "s1.";
 
 /// Why a sealed value does not open.
@@ -113,6 +115,7 @@ pub(crate) struct Edition {
 pub(crate) struct SealingKey {
     kid: String,
     cipher: LessSafeKey,
+    deriver: DerivingKey,
 }
 
 impl SealingKeys {
@@ -121,7 +124,8 @@ impl SealingKeys {
     pub fn generate(ctx: &Ctx) -> Self {
         let (kid, bytes) = new_key(ctx);
         let cipher = cipher(bytes.expose()).expect("32 bytes are an AES-256 key");
-        Self::holding(None, Arc::new([SealingKey { kid, cipher }]), None)
+        let deriver = DerivingKey::of(bytes.expose());
+        Self::holding(None, Arc::new([SealingKey { kid, cipher, deriver }]), None)
     }
 
     pub(crate) fn holding(file: Option<PathBuf>, keys: Keys, edition: Option<Edition>) -> Self {
@@ -196,6 +200,13 @@ impl SealingKeys {
         Ok(Secret::new(value))
     }
 
+    /// What follows from an input, by each key, the current one's first: see `derive.rs`. `purpose` is a
+    /// fixed text without NUL that keeps uses apart.
+    #[must_use]
+    pub fn derive(&self, purpose: &str, input: &[u8]) -> Vec<[u8; 32]> {
+        self.keys().iter().map(|key| key.deriver.derive(purpose, input)).collect()
+    }
+
     /// Whether the current key sealed it, as far as the text says.
     pub(crate) fn sealed_with_current(&self, sealed: &str) -> bool {
         parts(sealed).is_some_and(|(kid, _)| kid == self.current())
@@ -259,7 +270,8 @@ fn parse_line(line: &str) -> Result<SealingKey, &'static str> {
     }
     let wrong = |_| "a key is 32 bytes in base64url without padding: 43 characters";
     let bytes = Secret::new(URL_SAFE_NO_PAD.decode(encoded.trim()).map_err(|_| wrong(Unspecified))?);
-    Ok(SealingKey { kid: kid.to_owned(), cipher: cipher(bytes.expose()).map_err(wrong)? })
+    let (cipher, deriver) = (cipher(bytes.expose()).map_err(wrong)?, DerivingKey::of(bytes.expose()));
+    Ok(SealingKey { kid: kid.to_owned(), cipher, deriver })
 }
 
 /// Fails when the key is not 32 bytes long.
@@ -295,6 +307,15 @@ mod tests {
         assert_ne!(sealed, keys.seal(&ctx, place, b"secret"));
         assert_eq!(keys.open(place, &sealed).unwrap().expose(), b"secret");
         assert_eq!(format!("{keys:?}"), format!("[{:?}]", keys.current()));
+    }
+
+    #[test]
+    fn each_key_derives_its_own_and_the_current_one_comes_first() {
+        let (one, two) = (format!("one {}", "A".repeat(43)), format!("two {}E", "A".repeat(42)));
+        let derived = |text: &str| parsed(text).unwrap().derive("purpose", b"input");
+        let (old, new) = (derived(&one), derived(&format!("{two}\n{one}")));
+        assert_eq!((old.len(), new.len()), (1, 2));
+        assert_eq!((old[0], new[0] == old[0]), (new[1], false));
     }
 
     #[test]

@@ -19,9 +19,9 @@ use webauthn_rs::prelude::{
 use webauthn_rs::{Webauthn, WebauthnBuilder};
 
 use super::{Kind, has_place, tidy_name};
+use crate::DirectoryError;
 use crate::facts::{AuthenticatorAdded, AuthenticatorUsed};
 use crate::user::{self, User};
-use crate::DirectoryError;
 
 pub use webauthn_rs::prelude::{
     CreationChallengeResponse as Creation, PublicKeyCredential as Assertion,

@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::facts::{EndedSignIns, PasswordRehashed, PasswordSet};
-use crate::user::ending;
+use crate::user::ending::{self, Ending};
 use crate::{DirectoryError, fold, user};
 
 /// The shortest password (NIST SP 800-63B-4, 3.1.1.2: at least 15 characters where it is the only factor).
@@ -289,9 +289,9 @@ pub async fn set(
     if !user::hold(tx, user).await? {
         return Err(DirectoryError::NotFound("active user"));
     }
-    let ended = match invitation {
+    let ending = match invitation {
         Some(_) => ending::end_sign_ins(tx, user).await?,
-        None => EndedSignIns::default(),
+        None => Ending::default(),
     };
     let id = AuthenticatorId::new(tx.ctx());
     tx.run(
@@ -303,9 +303,9 @@ pub async fn set(
         (id, user, verifier, tx.now()),
     )
     .await?;
-    let body = PasswordSet { invitation: invitation.map(|id| id.to_string()), ended };
-    let mut fact = Fact::new(user.subject(), &body);
-    fact.revokes = ended != EndedSignIns::default();
+    let body = PasswordSet { invitation: invitation.map(|id| id.to_string()), ended: ending.ended };
+    let mut fact = ending.tell(Fact::new(user.subject(), &body));
+    fact.revokes = ending.ended != EndedSignIns::default();
     tx.record(fact);
     Ok(())
 }

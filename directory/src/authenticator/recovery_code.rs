@@ -31,7 +31,8 @@ fn letters(ctx: &Ctx) -> Vec<u8> {
 }
 
 fn in_fours(letters: &[u8]) -> String {
-    let fours: Vec<String> = letters.chunks(4).map(|four| String::from_utf8_lossy(four).into_owned()).collect();
+    let fours: Vec<String> =
+        letters.chunks(4).map(|four| String::from_utf8_lossy(four).into_owned()).collect();
     fours.join("-")
 }
 
@@ -62,7 +63,8 @@ pub async fn replace(
     tx.run(sql!("DELETE FROM authenticator WHERE user_id = $1 AND kind = 'recovery-code'"), (user,)).await?;
     for code in codes {
         let id = AuthenticatorId::new(tx.ctx());
-        let sealed = sealing.seal(tx.ctx(), SEALED.at(&id.to_string()), plain(code.expose()).expose().as_bytes());
+        let sealed =
+            sealing.seal(tx.ctx(), SEALED.at(&id.to_string()), plain(code.expose()).expose().as_bytes());
         tx.run(
             sql!(
                 "INSERT INTO authenticator (id, user_id, kind, verifier, version, created_at, sealed) \
@@ -106,7 +108,8 @@ pub async fn use_up(tx: &mut Tx, user: UserId, id: AuthenticatorId) -> Result<bo
         )
         .await?;
     if used == 1 {
-        let body = AuthenticatorUsed { kind: Kind::RecoveryCode.to_string(), left: Some(left(tx, user).await?) };
+        let body =
+            AuthenticatorUsed { kind: Kind::RecoveryCode.to_string(), left: Some(left(tx, user).await?) };
         tx.record(Fact::new(user.subject(), &body).about(id.subject()));
     }
     Ok(used == 1)

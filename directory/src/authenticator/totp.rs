@@ -256,7 +256,10 @@ mod tests {
         assert_eq!(dark_modules(&handover), {
             let qr = QrCode::encode_text(handover.uri.expose(), QrCodeEcc::Medium).unwrap();
             let side = 0..qr.size();
-            side.clone().flat_map(|y| side.clone().map(move |x| (x, y))).filter(|(x, y)| qr.get_module(*x, *y)).count()
+            side.clone()
+                .flat_map(|y| side.clone().map(move |x| (x, y)))
+                .filter(|(x, y)| qr.get_module(*x, *y))
+                .count()
         });
         assert!(format!("{handover:?}").matches("[secret]").count() == 3);
     }

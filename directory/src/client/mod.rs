@@ -24,6 +24,14 @@ pub struct Client {
     pub id_token_alg: String,
     /// Whether it must use PKCE: `required`, or `optional` for one that keeps a secret.
     pub pkce: String,
+    /// Whether it is given refresh tokens, where that was said: [`Client::may_refresh`].
+    pub refresh_tokens: Option<bool>,
+    /// Where a browser may be sent after signing out, compared exactly (RP-Initiated Logout 1.0, section 3).
+    pub post_logout_redirect_uris: JsonText<Vec<String>>,
+    /// Where logout tokens go; without, it is not told (Back-Channel Logout 1.0, section 2.2).
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether each logout token must name a session.
+    pub backchannel_logout_session_required: bool,
 }
 
 impl Client {
@@ -52,6 +60,19 @@ impl Client {
         !self.is_confidential() || self.pkce != "optional"
     }
 
+    /// Whether a browser that signed out may be sent there: exactly one of the registered ones.
+    #[must_use]
+    pub fn allows_return_to(&self, uri: &str) -> bool {
+        self.post_logout_redirect_uris.0.iter().any(|registered| registered == uri)
+    }
+
+    /// Whether it is given refresh tokens: as declared, else if it keeps a secret. Who finds the refresh token of a
+    /// client without one needs nothing else, so that is for its administrator to say (RFC 9700, section 2.2.2).
+    #[must_use]
+    pub fn may_refresh(&self) -> bool {
+        self.refresh_tokens.unwrap_or(self.is_confidential())
+    }
+
     /// Whether this is its secret, in constant time.
     #[must_use]
     pub fn has_secret(&self, presented: &str) -> bool {
@@ -63,7 +84,8 @@ impl Client {
 pub async fn get(db: &Db, id: &str) -> Result<Option<Client>, StoreError> {
     db.opt(
         sql!(
-            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce \
+            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce, \
+             refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, backchannel_logout_session_required \
              FROM client WHERE id = $1"
         ),
         (id,),
@@ -75,7 +97,8 @@ pub async fn get(db: &Db, id: &str) -> Result<Option<Client>, StoreError> {
 pub async fn all(db: &Db) -> Result<Vec<Client>, StoreError> {
     db.all(
         sql!(
-            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce \
+            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce, \
+             refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, backchannel_logout_session_required \
              FROM client ORDER BY id"
         ),
         (),

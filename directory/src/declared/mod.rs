@@ -18,6 +18,7 @@ use kernel::{Secret, Subject, constant_time_eq};
 use serde_json::{Value, json};
 use store::{Db, Fact, JsonText, Tx};
 
+use crate::client::Client;
 use crate::facts::ConfigurationChanged;
 use crate::{DirectoryError, name};
 
@@ -154,6 +155,15 @@ impl Item {
             .ok_or_else(|| self.wrong(field, "must be a whole number"))
     }
 
+    /// `None` when it is not said.
+    pub(crate) fn yes_or_no(&self, field: &str) -> Result<Option<bool>, DirectoryError> {
+        match self.fields.get(field) {
+            None => Ok(None),
+            Some(Value::Bool(said)) => Ok(Some(*said)),
+            Some(_) => Err(self.wrong(field, "must be true or false")),
+        }
+    }
+
     pub(crate) fn texts(&self, field: &str) -> Vec<String> {
         let listed = self.fields.get(field).and_then(Value::as_array);
         listed
@@ -192,14 +202,7 @@ pub trait Sealer: Send + Sync {
 pub async fn read_all(db: &Db, sealer: &dyn Sealer) -> Result<Vec<Item>, DirectoryError> {
     let mut items = Vec::new();
     for client in crate::client::all(db).await? {
-        // Only what differs from the rule is written down, as in the file.
-        let pkce = (client.pkce != "required").then_some(&client.pkce);
-        let fields = json!({
-            "name": client.name, "secret_hash": client.secret_hash, "redirect_uris": client.redirect_uris.0,
-            "sensitivity": client.sensitivity, "project": client.project, "id_token_alg": client.id_token_alg,
-            "pkce": pkce,
-        });
-        items.push(Item::new(Kind::Client, client.id, fields).of_version(client.version));
+        items.push(client_item(client));
     }
     for (name, version, token_hash) in crate::scim_connection::declared(db).await? {
         let fields = json!({ "token_hash": token_hash });
@@ -211,6 +214,21 @@ pub async fn read_all(db: &Db, sealer: &dyn Sealer) -> Result<Vec<Item>, Directo
     }
     read_doors(db, sealer, &mut items).await?;
     Ok(items)
+}
+
+/// Only what differs from the rule is written down, as in the file.
+fn client_item(client: Client) -> Item {
+    let pkce = (client.pkce != "required").then_some(&client.pkce);
+    let returns = Some(&client.post_logout_redirect_uris.0).filter(|uris| !uris.is_empty());
+    let session_required = client.backchannel_logout_session_required.then_some(true);
+    let fields = json!({
+        "name": client.name, "secret_hash": client.secret_hash, "redirect_uris": client.redirect_uris.0,
+        "sensitivity": client.sensitivity, "project": client.project, "id_token_alg": client.id_token_alg,
+        "pkce": pkce, "refresh_tokens": client.refresh_tokens, "post_logout_redirect_uris": returns,
+        "backchannel_logout_uri": client.backchannel_logout_uri,
+        "backchannel_logout_session_required": session_required,
+    });
+    Item::new(Kind::Client, client.id, fields).of_version(client.version)
 }
 
 async fn read_doors(db: &Db, sealer: &dyn Sealer, items: &mut Vec<Item>) -> Result<(), DirectoryError> {

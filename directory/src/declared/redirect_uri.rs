@@ -1,4 +1,4 @@
-//! Which redirect URIs a client may register.
+//! Which redirect URIs a client may register: to come back to after signing in, or after signing out.
 //!
 //! Answers go only to exactly what is registered ([`Client::allows_redirect_to`](crate::client::Client)), so what
 //! a browser would read otherwise than we do must not be registered at all.
@@ -26,6 +26,19 @@ pub(super) fn check(uri: &str) -> Result<(), &'static str> {
         "http" | "https" => check_web(uri, &parsed),
         private if private.contains('.') => Ok(()),
         _ => Err("must be https, or a private scheme such as com.example.app"),
+    }
+}
+
+/// An address that we call ourselves: of those above, one on the web. Where it leads is checked at each call.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_called(uri: &str) -> Result<(), &'static str> {
+    check(uri)?;
+    if uri.starts_with("https://") || uri.starts_with("http://") {
+        Ok(())
+    } else {
+        Err("must begin with https://")
     }
 }
 
@@ -113,6 +126,21 @@ mod tests {
             ("https://app.example/<x>", "characters"),
         ] {
             let got = check(uri).err().unwrap_or("");
+            assert!(got.contains(expect) && got.is_empty() == expect.is_empty(), "{uri:?}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_address_on_the_web_is_called() {
+        for (uri, expect) in [
+            ("https://app.example/logout?x=1", ""),
+            ("http://localhost:8080/logout", ""),
+            ("com.example.app:/logout", "https://"),
+            ("http://app.example/logout", "localhost only"),
+            ("https://app.example/logout#x", "fragment"),
+            ("ftp://app.example/", "must be https"),
+        ] {
+            let got = check_called(uri).err().unwrap_or("");
             assert!(got.contains(expect) && got.is_empty() == expect.is_empty(), "{uri:?}: {got:?}");
         }
     }

@@ -48,34 +48,69 @@ async fn put_client(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Directory
         ("optional", None) => return Err(item.wrong("pkce", "must be required: it keeps no secret")),
         _ => return Err(item.wrong("pkce", "must be required or optional")),
     }
-    let uris = item.texts("redirect_uris");
-    for uri in &uris {
-        redirect_uri::check(uri)
-            .map_err(|problem| item.wrong("redirect_uris", &format!("{uri:?} {problem}")))?;
-    }
+    let uris = checked_uris(item, "redirect_uris", redirect_uri::check)?;
+    let returns = checked_uris(item, "post_logout_redirect_uris", redirect_uri::check)?;
     tx.run_versioned(
         sql!(
             "INSERT INTO client (id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, \
-             updated_at, pkce) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $10) ON CONFLICT (id) DO UPDATE SET \
-             name = excluded.name, secret_hash = excluded.secret_hash, redirect_uris = excluded.redirect_uris, \
-             sensitivity = excluded.sensitivity, project = excluded.project, id_token_alg = excluded.id_token_alg, \
-             updated_at = excluded.updated_at, pkce = excluded.pkce WHERE client.version = $9"
+             updated_at, pkce, refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, \
+             backchannel_logout_session_required) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $10, $11, $12, $13, $14) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, secret_hash = excluded.secret_hash, \
+             redirect_uris = excluded.redirect_uris, sensitivity = excluded.sensitivity, project = excluded.project, \
+             id_token_alg = excluded.id_token_alg, updated_at = excluded.updated_at, pkce = excluded.pkce, \
+             refresh_tokens = excluded.refresh_tokens, \
+             post_logout_redirect_uris = excluded.post_logout_redirect_uris, \
+             backchannel_logout_uri = excluded.backchannel_logout_uri, \
+             backchannel_logout_session_required = excluded.backchannel_logout_session_required \
+             WHERE client.version = $9"
         ),
         (
             &item.name,
             item.required("name")?,
             item.text("secret_hash"),
-            &JsonText(uris),
+            &uris,
             sensitivity.as_str(),
             item.text("project"),
             alg,
             tx.now(),
             over,
             pkce,
+            item.yes_or_no("refresh_tokens")?,
+            &returns,
+            backchannel_logout_uri(item)?,
+            item.yes_or_no("backchannel_logout_session_required")?.unwrap_or(false),
         ),
     )
     .await?;
     Ok(())
+}
+
+fn checked_uris(
+    item: &Item,
+    field: &str,
+    check: fn(&str) -> Result<(), &'static str>,
+) -> Result<JsonText<Vec<String>>, DirectoryError> {
+    let uris = item.texts(field);
+    for uri in &uris {
+        check(uri).map_err(|problem| item.wrong(field, &format!("{uri:?} {problem}")))?;
+    }
+    Ok(JsonText(uris))
+}
+
+fn backchannel_logout_uri(item: &Item) -> Result<Option<String>, DirectoryError> {
+    let field = "backchannel_logout_uri";
+    let uri = item.text(field);
+    if let Some(uri) = &uri {
+        redirect_uri::check_called(uri)
+            .map_err(|problem| item.wrong(field, &format!("{uri:?} {problem}")))?;
+    }
+    let session_required = item.yes_or_no("backchannel_logout_session_required")?.unwrap_or(false);
+    match uri {
+        None if session_required => {
+            Err(item.wrong(field, "is missing: there is nobody to name a session to"))
+        }
+        uri => Ok(uri),
+    }
 }
 
 async fn put_scim_connection(tx: &mut Tx, item: &Item, over: i64) -> Result<(), DirectoryError> {

@@ -8,7 +8,9 @@
 pub mod apps;
 pub mod code;
 pub mod grant;
+pub mod refresh;
 mod sweep;
+pub(crate) mod told;
 
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use crate::DirectoryError;
 use crate::facts::{SessionEnded, SessionOpened, SessionRenewed};
 
 pub use sweep::{KEPT, sweep};
+pub use told::{LOGOUT_SINK, ended_of};
 
 /// How exactly it is known when a browser was last here.
 pub const TOUCH: Duration = Duration::from_secs(60);
@@ -248,9 +251,10 @@ pub async fn touch(db: &Db, session: &Session) -> Result<(), StoreError> {
     db.change(Origin::system(), sql, (session.id, now), Vec::new()).await.map(drop)
 }
 
-/// Ends a session and the grants made in it. `false` when it had ended before.
+/// Ends a session and the grants made in it, and has their clients told. `false` when it had ended before.
 pub async fn end(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
     let now = tx.now();
+    let told = told::of_session(tx, id).await?;
     let ended: Option<(UserId,)> = tx
         .opt(
             sql!("UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING user_id"),
@@ -265,6 +269,6 @@ pub async fn end(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
         )
         .await?;
     let body = SessionEnded { session: id.to_string(), grants: i64::try_from(grants).unwrap_or(i64::MAX) };
-    tx.record(Fact::new(user.subject(), &body).about(id.subject()));
+    tx.record(told::tell(Fact::new(user.subject(), &body).about(id.subject()), &told));
     Ok(true)
 }

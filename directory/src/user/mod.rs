@@ -309,10 +309,8 @@ pub async fn update(
     email::follow(tx, user.id, &seen.document, &user.document).await?;
     match (seen.active, user.active) {
         (true, false) => {
-            let ended = ending::end_everything(tx, user.id, ending::Finality::Suspend).await?;
-            let credentials = ended.credentials.clone();
-            let fact = Fact::new(user.id.subject(), &UserDeactivated { ended });
-            tx.record(ending::about_credentials(fact, &credentials));
+            let ending = ending::end_everything(tx, user.id, ending::Finality::Suspend).await?;
+            tx.record(ending.fact(user.id, |ended| UserDeactivated { ended }));
         }
         (false, true) => drop(tx.record(Fact::new(user.id.subject(), &UserActivated {}))),
         _ => {}
@@ -365,12 +363,10 @@ pub async fn delete(tx: &mut Tx, seen: &User) -> Result<(), DirectoryError> {
         (seen.id, seen.version, now),
     )
     .await?;
-    let ended = ending::end_everything(tx, seen.id, ending::Finality::Revoke).await?;
+    let ending = ending::end_everything(tx, seen.id, ending::Finality::Revoke).await?;
     tx.run(sql!("DELETE FROM authenticator WHERE user_id = $1"), (seen.id,)).await?;
     email::forget(tx, seen.id).await?;
     group::membership::forget(tx, seen.id.subject()).await?;
-    let credentials = ended.credentials.clone();
-    let fact = Fact::new(seen.id.subject(), &UserDeleted { ended });
-    tx.record(ending::about_credentials(fact, &credentials));
+    tx.record(ending.fact(seen.id, |ended| UserDeleted { ended }));
     Ok(())
 }

@@ -41,10 +41,12 @@ async fn ada(house: &House) -> User {
 
 async fn add_totp(house: &House, sealing: &SealingKeys, user: &User) -> (AuthenticatorId, Seed) {
     let seed = Seed::generate(house.db.ctx());
-    let step = seed.step_of(&seed.code_at(house.db.ctx().now()).unwrap(), house.db.ctx().now(), None).unwrap();
-    let id = change(&house.db, async |tx| totp::add(tx, sealing, user.id, " My\u{7} phone ", &seed, step).await)
-        .await
-        .unwrap();
+    let step =
+        seed.step_of(&seed.code_at(house.db.ctx().now()).unwrap(), house.db.ctx().now(), None).unwrap();
+    let id =
+        change(&house.db, async |tx| totp::add(tx, sealing, user.id, " My\u{7} phone ", &seed, step).await)
+            .await
+            .unwrap();
     (id, seed)
 }
 
@@ -61,7 +63,8 @@ async fn a_one_time_password_is_added_found_and_used_once(house: House) {
     let second = seed.code_at(house.db.ctx().now()).unwrap();
     let (found, step) = matching(&second).await.expect("the next one matches");
     assert_eq!(found, id);
-    let use_up = async || change(&house.db, async |tx| totp::use_up(tx, ada.id, id, step).await).await.unwrap();
+    let use_up =
+        async || change(&house.db, async |tx| totp::use_up(tx, ada.id, id, step).await).await.unwrap();
     assert!(use_up().await);
     assert!(!use_up().await, "a code works once");
     assert_eq!(matching(&second).await, None);
@@ -78,7 +81,9 @@ async fn of_twenty_who_come_with_one_code_one_is_let_in(house: House) {
     let mut coming = JoinSet::new();
     for _ in 0..20 {
         let (db, user) = (house.db.clone(), ada.id);
-        coming.spawn(async move { change(&db, async |tx| totp::use_up(tx, user, id, step).await).await.unwrap() });
+        coming.spawn(
+            async move { change(&db, async |tx| totp::use_up(tx, user, id, step).await).await.unwrap() },
+        );
     }
     let let_in = coming.join_all().await.into_iter().filter(|in_| *in_).count();
     assert_eq!(let_in, 1);
@@ -88,7 +93,9 @@ async fn recovery_codes_work_once_each_and_new_ones_replace_the_old(house: House
     let (sealing, ada) = (sealing(), ada(&house).await);
     let make = async || {
         let codes = recovery_code::generate(house.db.ctx());
-        change(&house.db, async |tx| recovery_code::replace(tx, &sealing, ada.id, &codes).await).await.unwrap();
+        change(&house.db, async |tx| recovery_code::replace(tx, &sealing, ada.id, &codes).await)
+            .await
+            .unwrap();
         codes
     };
     let matching = async |code: &Secret<String>| {
@@ -234,7 +241,8 @@ async fn an_account_that_has_ended_gets_nothing_new(house: House) {
     set_active(&house.db, &ada, false).await.unwrap();
     let (seed, codes) = (Seed::generate(house.db.ctx()), recovery_code::generate(house.db.ctx()));
     let gone = |refused: Result<(), DirectoryError>| matches!(refused, Err(DirectoryError::NotFound(_)));
-    let totp = change(&house.db, async |tx| totp::add(tx, &sealing, ada.id, "", &seed, 1).await.map(drop)).await;
+    let totp =
+        change(&house.db, async |tx| totp::add(tx, &sealing, ada.id, "", &seed, 1).await.map(drop)).await;
     let key = change(&house.db, async |tx| passkey::add(tx, ada.id, "", &new).await.map(drop)).await;
     let code = change(&house.db, async |tx| recovery_code::replace(tx, &sealing, ada.id, &codes).await).await;
     assert!(gone(totp) && gone(key) && gone(code));

@@ -25,6 +25,8 @@ on_both_engines! {
     what_others_have_stays,
     a_refused_ending_ends_nothing,
     ending_a_session_ends_its_grants_and_no_others,
+    every_client_with_a_grant_stands_in_the_fact_and_those_who_listen_are_told,
+    a_refresh_token_gives_one_successor_and_is_dead_with_what_it_rests_on,
 }
 
 const EVERYTHING: [&str; 6] = ["session", "grant", "code", "invitation", "card", "doors"];
@@ -61,7 +63,7 @@ async fn deactivation_ends_everything_at_its_commit_and_says_what(house: House) 
     let fact = ending_fact(&house, "user.deactivated").await;
     assert_eq!(fact.read(), Some(UserDeactivated { ended: ended(&person) }));
     assert_eq!(fact.subject, person.user.id.subject().to_string());
-    assert_eq!(about(&house, &fact).await, [person.card.id.subject().to_string()]);
+    assert_eq!(about(&house, &fact).await, ["client:app".to_owned(), person.card.id.subject().to_string()]);
     assert_eq!(house.facts("credential.suspended").await, 1);
     assert_eq!(house.facts("user.changed").await, 0, "nothing else changed");
 }
@@ -75,7 +77,7 @@ async fn deletion_ends_everything_at_its_commit_and_says_what(house: House) {
     assert_eq!(card.state, State::Revoked.as_str());
     let fact = ending_fact(&house, "user.deleted").await;
     assert_eq!(fact.read(), Some(UserDeleted { ended: ended(&person) }));
-    assert_eq!(about(&house, &fact).await, [person.card.id.subject().to_string()]);
+    assert_eq!(about(&house, &fact).await, ["client:app".to_owned(), person.card.id.subject().to_string()]);
     assert_eq!((house.facts("credential.revoked").await, house.facts("credential.suspended").await), (1, 0));
 }
 
@@ -269,4 +271,69 @@ async fn ending_a_session_ends_its_grants_and_no_others(house: House) {
     assert_eq!(person.alive(db).await, ["invitation", "card", "doors"]);
     assert!(session::grant::live(db, elsewhere).await.unwrap().is_some());
     assert_eq!(house.facts("session.ended").await, 1);
+}
+
+async fn every_client_with_a_grant_stands_in_the_fact_and_those_who_listen_are_told(house: House) {
+    let db = &house.db;
+    let listening = |name: &str| {
+        let mut item = crate::people::client(name);
+        item.fields.insert("backchannel_logout_uri".into(), "https://app.example/logout".into());
+        item
+    };
+    let silent = crate::people::client("silent");
+    declare(db, &[listening("app"), listening("elsewhere"), silent]).await.unwrap();
+    let ada = create(db, &profile("ada")).await.unwrap();
+    let (session, _) = open(db, ada.id).await.unwrap();
+    let (other, _) = open(db, ada.id).await.unwrap();
+    for (session, client) in
+        [(&session, "app"), (&session, "app"), (&session, "silent"), (&other, "elsewhere")]
+    {
+        let asked = session::grant::GrantRequest {
+            client,
+            scope: "openid",
+            acr: "aal1",
+            network: "internal",
+            lasts: crate::people::HOUR,
+        };
+        change(db, async |tx| session::grant::create(tx, session, &asked).await).await.unwrap();
+    }
+    change(db, async |tx| session::end(tx, session.id).await).await.unwrap();
+    let fact = ending_fact(&house, "session.ended").await;
+    let of_session = session.id.subject().to_string();
+    assert_eq!(about(&house, &fact).await, ["client:app".to_owned(), "client:silent".to_owned(), of_session]);
+    assert_eq!(house.due(session::LOGOUT_SINK).await, [("client:app".to_owned(), 1)]);
+    house.settle_all().await;
+    set_active(db, &ada, false).await.unwrap();
+    assert_eq!(
+        house.due(session::LOGOUT_SINK).await,
+        [("client:elsewhere".to_owned(), 1)],
+        "the others know"
+    );
+}
+
+async fn a_refresh_token_gives_one_successor_and_is_dead_with_what_it_rests_on(house: House) {
+    use session::refresh::{self, Worth};
+    let db = &house.db;
+    declare(db, &company()).await.unwrap();
+    let person = Person::furnish(&house, "ada").await;
+    let first = change(db, async |tx| refresh::issue(tx, person.grant).await).await.unwrap();
+    let found = refresh::find(db, first.expose()).await.unwrap().unwrap();
+    assert_eq!((found.grant.id, found.worth(db.ctx().now())), (person.grant, Worth::Fresh));
+    let next: Vec<_> = (0..2).map(|_| kernel::Token::generate(db.ctx(), refresh::PREFIX)).collect();
+    let rotate = async |successor| {
+        let origin = store::Origin::system();
+        refresh::rotate(db, origin, first.expose(), &found.grant, successor, "jti").await.unwrap()
+    };
+    assert!(rotate(&next[0]).await);
+    assert!(!rotate(&next[0]).await && !rotate(&next[1]).await, "one successor");
+    let used = refresh::find(db, first.expose()).await.unwrap().unwrap();
+    assert_eq!(used.worth(db.ctx().now()), Worth::Answered(next[0].hash().as_str().to_owned()));
+    assert_eq!(used.worth(db.ctx().now().plus(refresh::ANSWER_TIME)), Worth::Spent);
+    assert_eq!(refresh::find(db, next[1].expose()).await.unwrap(), None);
+    set_active(db, &person.user, false).await.unwrap();
+    assert_eq!(refresh::find(db, next[0].expose()).await.unwrap(), None);
+    let after = kernel::Token::generate(db.ctx(), refresh::PREFIX);
+    let origin = store::Origin::system();
+    assert!(!refresh::rotate(db, origin, next[0].expose(), &found.grant, &after, "jti").await.unwrap());
+    assert_eq!(house.facts("grant.refreshed").await, 1);
 }

@@ -95,6 +95,8 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
     recorded.one(SessionEnded { session: text("s"), grants: 7 });
     recorded.one(GrantCreated { grant: text("g"), client: text("c"), scope: text("openid") });
     recorded.one(GrantRedeemed { grant: text("g"), client: text("c"), token: text("jti") });
+    let (grant, client, token) = (text("g"), text("c"), text("jti"));
+    recorded.one(GrantRefreshed { grant, client, token, again: true });
     recorded.one(GrantEnded { grant: text("g"), reason: text("code-reused") });
     recorded.one(CredentialIssued { credential, pool: text("staff") });
     recorded.one(CredentialSuspended { credential, who: None });

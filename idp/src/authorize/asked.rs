@@ -181,6 +181,10 @@ mod tests {
             project: None,
             id_token_alg: "RS256".into(),
             pkce: "required".into(),
+            refresh_tokens: None,
+            post_logout_redirect_uris: JsonText(Vec::new()),
+            backchannel_logout_uri: None,
+            backchannel_logout_session_required: false,
         }
     }
 

@@ -10,7 +10,7 @@ use keys::Jwks;
 use serde_json::json;
 use web::{Issuer, Locale, Prebuilt};
 
-use crate::{Idp, assurance, authorize, introspect, revoke, token, userinfo};
+use crate::{Idp, assurance, authorize, introspect, logout, revoke, token, userinfo};
 
 /// OpenID Connect Discovery, section 4.
 pub(crate) const OPENID_CONFIGURATION: &str = "/.well-known/openid-configuration";
@@ -37,10 +37,13 @@ pub(crate) fn metadata(issuer: &Issuer) -> Prebuilt {
         "jwks_uri": issuer.url(JWKS),
         "introspection_endpoint": issuer.url(introspect::PATH),
         "revocation_endpoint": issuer.url(revoke::PATH),
+        "end_session_endpoint": issuer.url(logout::PATH),
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
         "scopes_supported": authorize::SCOPES,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": ["authorization_code"],
+        "grant_types_supported": token::GRANT_TYPES,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256"],
         "token_endpoint_auth_methods_supported": any,

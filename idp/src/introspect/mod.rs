@@ -1,5 +1,7 @@
 //! Whether a token is in force (RFC 7662). A client sees only its own tokens; everybody else's are inactive
 //! to it, so nobody learns anything by asking.
+//!
+//! A refresh token is never active here: whoever asks guards a resource, and would let its bearer in.
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};

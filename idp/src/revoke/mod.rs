@@ -2,8 +2,9 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use directory::session::grant;
+use directory::session::{grant, refresh};
 use kernel::Actor;
+use kernel::id::GrantId;
 use web::body::{BodyError, Form};
 use web::{Params, Passage};
 
@@ -36,12 +37,21 @@ async fn revoke(
     let client = client_auth::authenticate(idp, request, form).await?;
     let token = form.one("token")?.ok_or(IdpError::invalid_request("token is missing"))?;
     // What is no token, or none any more, is as good as revoked (RFC 7009, section 2.2).
-    let Some(claims) = bearer::claims(idp, token) else { return Ok(HttpResponse::Ok().finish()) };
-    if claims.client_id != client.id {
+    let Some((grant, owner)) = owner(idp, token).await? else { return Ok(HttpResponse::Ok().finish()) };
+    if owner != client.id {
         return Err(IdpError::InvalidGrant("the token was issued to another client"));
     }
     let mut tx = idp.db.write(origin(Actor::Client(client.id), passage.id())).await?;
-    let ended = grant::end(&mut tx, claims.gid, "revoked-by-client").await;
+    let ended = grant::end(&mut tx, grant, "revoked-by-client").await;
     tx.end(ended).await?;
     Ok(HttpResponse::Ok().finish())
+}
+
+/// The grant of an access or refresh token, and the client it was given to. A token says itself which it is, so
+/// `token_type_hint` is not needed.
+async fn owner(idp: &Idp, token: &str) -> Result<Option<(GrantId, String)>, IdpError> {
+    match bearer::claims(idp, token) {
+        Some(claims) => Ok(Some((claims.gid, claims.client_id))),
+        None => Ok(refresh::owner(&idp.db, token).await?),
+    }
 }

@@ -25,6 +25,10 @@ async fn the_metadata_is_what_we_are(world: World) {
         ("jwks_uri", json!("https://id.example.org/jwks")),
         ("introspection_endpoint", json!("https://id.example.org/introspect")),
         ("revocation_endpoint", json!("https://id.example.org/revoke")),
+        ("end_session_endpoint", json!("https://id.example.org/logout")),
+        ("backchannel_logout_supported", json!(true)),
+        ("backchannel_logout_session_supported", json!(true)),
+        ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
         ("response_types_supported", json!(["code"])),
         ("code_challenge_methods_supported", json!(["S256"])),
         ("acr_values_supported", json!(["aal1"])),
@@ -93,15 +97,27 @@ fn the_route_table_of_this_room() {
 GET / Public 0
 GET /.well-known/oauth-authorization-server Public 0 cross-origin
 GET /.well-known/openid-configuration Public 0 cross-origin
+GET /account Browser 0
+GET /account/apps Browser 0
+GET /account/methods Browser 0
+POST /account/methods Browser 16384
+GET /account/sessions Browser 0
+POST /account/sessions Browser 16384
 GET /authorize Browser 0
 POST /authorize Browser 16384
+GET /enrol Browser 0
+POST /enrol Browser 49152
 POST /introspect Client 16384
 GET /invitation Browser 0
 POST /invitation Browser 16384
 GET /jwks Public 0 cross-origin
+GET /logout Browser 0
+POST /logout Browser 16384
 POST /revoke Client 16384 cross-origin
 GET /sign-in Browser 0
 POST /sign-in Browser 16384
+GET /step-up Browser 0
+POST /step-up Browser 49152
 POST /token Client 16384 cross-origin
 GET /userinfo Token 0 cross-origin
 POST /userinfo Token 16384 cross-origin

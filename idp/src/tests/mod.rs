@@ -5,12 +5,16 @@ mod world;
 
 mod account;
 mod authorize;
+mod back_channel;
 mod conformance;
 mod discovery;
 mod ending;
 mod invitation;
+mod logout;
+mod matrix;
 mod pages;
 mod policy;
+mod refresh;
 mod sign_in;
 mod step_up;
 mod throttling;

@@ -15,6 +15,7 @@ use crate::ceremony::PasskeyForm;
 use crate::enrol::{EnrolPage, TotpOffer};
 use crate::invite::InvitationPage;
 use crate::judge::RefusedPage;
+use crate::logout::LogoutPage;
 use crate::pages::MessagePage;
 use crate::sign_in::SignInPage;
 use crate::step_up::{Code, StepUpPage};
@@ -133,6 +134,10 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         MessagePage { frame, t, title: &t.invitation.done, text: &t.invitation.done_text, reference: None };
     pages.push(("invitation-done", done.render().unwrap()));
     pages.extend(account(frame, t));
+    let question = LogoutPage { frame, t, form_token: "token".to_owned(), request: "state=x" };
+    pages.push(("logout", question.render().unwrap()));
+    let (title, text) = (&t.logout.done, &t.logout.done_text);
+    pages.push(("logout-done", MessagePage { frame, t, title, text, reference: None }.render().unwrap()));
     pages
 }
 

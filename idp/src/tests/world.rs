@@ -66,10 +66,34 @@ const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 6] = [
     ("app", Some("app-secret"), "low", CALLBACK, "RS256"),
     ("basic", Some("basic-secret"), "low", BASIC_CALLBACK, "RS256"),
     ("other", Some("other-secret"), "low", "https://other.example.org/callback", "ES256"),
+    ("phone", None, "low", "org.example.phone:/callback", "ES256"),
     ("spa", None, "low", "https://spa.example.org/callback?tenant=1", "ES256"),
     ("moderate", Some("moderate-secret"), "moderate", "https://moderate.example.org/callback", "ES256"),
     ("vault", Some("vault-secret"), "critical", "https://vault.example.org/callback", "ES256"),
 ];
+
+/// Where `app` has people sent when they signed out.
+pub(crate) const GOODBYE: &str = "https://app.example.org/goodbye";
+/// Where `app` and `other` hear of it.
+pub(crate) const APP_HEARS: &str = "https://app.example.org/backchannel";
+pub(crate) const OTHER_HEARS: &str = "https://other.example.org/backchannel";
+
+/// What else is declared of a client. `phone` is given refresh tokens although it keeps no secret.
+fn declared_more(id: &str) -> Value {
+    match id {
+        "app" => json!({
+            "post_logout_redirect_uris": [GOODBYE, "https://app.example.org/bye?tenant=1"],
+            "backchannel_logout_uri": APP_HEARS,
+        }),
+        "basic" => json!({ "pkce": "optional", "refresh_tokens": false }),
+        "other" => json!({
+            "post_logout_redirect_uris": ["https://other.example.org/"], "backchannel_logout_uri": OTHER_HEARS,
+            "backchannel_logout_session_required": true,
+        }),
+        "phone" => json!({ "refresh_tokens": true }),
+        _ => json!({}),
+    }
+}
 
 pub(crate) struct World {
     pub(crate) ctx: Ctx,
@@ -80,11 +104,11 @@ pub(crate) struct World {
     pub(crate) bo: UserId,
     pub(crate) policies: watch::Sender<Arc<Policies>>,
     pub(crate) hasher: Hasher,
-    keys: KeyRing,
+    pub(crate) keys: KeyRing,
     sealing: SealingKeys,
     edge: Arc<Edge>,
     /// Held for its end, which removes the database.
-    _place: Place,
+    place: Place,
 }
 
 #[expect(dead_code, reason = "held to be dropped")]
@@ -118,6 +142,14 @@ impl World {
         Some(Self::open(&config, Place::Server(database)).await)
     }
 
+    /// A new one on the same engine.
+    pub(crate) async fn another(self) -> Self {
+        match &self.place {
+            Place::Folder(_) => Self::sqlite().await,
+            Place::Server(_) => Self::postgres().await.unwrap(),
+        }
+    }
+
     async fn open(config: &DbConfig, place: Place) -> Self {
         // The machine's time: a database server refuses who is too far from it.
         let clock = Arc::new(ManualClock::at(SystemClock.now()));
@@ -143,7 +175,7 @@ impl World {
             Settings::default(),
         );
         let (ada, bo) = fill(&db, &hasher).await;
-        Self { ctx, clock, db, idp: Data::new(idp), ada, bo, policies, hasher, keys, sealing, edge, _place: place }
+        Self { ctx, clock, db, idp: Data::new(idp), ada, bo, policies, hasher, keys, sealing, edge, place }
     }
 
     /// The same house with other counters, another hasher or other settings.
@@ -190,6 +222,11 @@ impl World {
     /// Redeems a code of `app`.
     pub(crate) async fn redeem(&self, code: &str) -> Answer {
         self.call("/token", Some(("app", "app-secret")), &redemption(code, CALLBACK, VERIFIER)).await
+    }
+
+    /// Presents a refresh token as `app`.
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
+        self.call("/token", Some(("app", "app-secret")), &refreshing(token)).await
     }
 
     /// Signs Ada in to `app` in a new browser; the answer of the token endpoint.
@@ -329,11 +366,12 @@ async fn fill(db: &Db, hasher: &Hasher) -> (UserId, UserId) {
     let verifier = hasher.hash(db.ctx(), Secret::new(PASSWORD.into())).await.unwrap();
     let mut tx = db.write(Origin::system()).await.unwrap();
     for (id, secret, sensitivity, redirect_uri, alg) in CLIENTS {
-        let fields = json!({
+        let mut fields = json!({
             "name": format!("The <{id}> & Co"), "secret_hash": secret.map(|s| TokenHash::of(s).as_str().to_owned()),
             "redirect_uris": [redirect_uri], "sensitivity": sensitivity, "id_token_alg": alg,
-            "pkce": (id == "basic").then_some("optional"),
         });
+        let more = declared_more(id).as_object().cloned().unwrap_or_default();
+        fields.as_object_mut().unwrap().extend(more);
         declared::put(&mut tx, &Item::new(Kind::Client, id, fields), None, &NoSecrets).await.unwrap();
     }
     let ada = user::create(&mut tx, &profile()).await.unwrap();
@@ -357,6 +395,11 @@ pub(crate) fn redemption<'a>(
         ("redirect_uri", redirect_uri),
         ("code_verifier", verifier),
     ]
+}
+
+/// The form that presents a refresh token.
+pub(crate) fn refreshing(token: &str) -> [(&str, &str); 2] {
+    [("grant_type", "refresh_token"), ("refresh_token", token)]
 }
 
 pub(crate) struct Answer {
@@ -450,7 +493,11 @@ impl Browser<'_> {
                 (Some(true), Some(true), Some("/"))
             );
             assert_eq!(cookie.same_site(), Some(actix_web::cookie::SameSite::Lax));
-            self.cookies.borrow_mut().insert(cookie.name().to_owned(), cookie.value().to_owned());
+            let mut cookies = self.cookies.borrow_mut();
+            match cookie.max_age() {
+                Some(age) if age.is_zero() => drop(cookies.remove(cookie.name())),
+                _ => drop(cookies.insert(cookie.name().to_owned(), cookie.value().to_owned())),
+            }
         }
         answer
     }
@@ -563,6 +610,26 @@ pub(crate) fn claims(jwt: &str) -> (Value, Value) {
         serde_json::from_slice(&bytes.unwrap()).unwrap()
     };
     (part(0), part(1))
+}
+
+/// Changes the declaration of a client.
+pub(crate) async fn redeclare(world: &World, id: &str, change: impl FnOnce(&mut Item)) {
+    let all = declared::read_all(&world.db, &NoSecrets).await.unwrap();
+    let before = all.into_iter().find(|item| item.kind == Kind::Client && item.name == id).unwrap();
+    let mut after = before.clone();
+    change(&mut after);
+    let mut tx = world.db.write(Origin::system()).await.unwrap();
+    declared::put(&mut tx, &after, Some(&before), &NoSecrets).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Deletes a client.
+pub(crate) async fn undeclare(world: &World, id: &str) {
+    let all = declared::read_all(&world.db, &NoSecrets).await.unwrap();
+    let item = all.into_iter().find(|item| item.kind == Kind::Client && item.name == id).unwrap();
+    let mut tx = world.db.write(Origin::system()).await.unwrap();
+    declared::delete(&mut tx, &item).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// A new invitation for Ada.

@@ -1,22 +1,22 @@
-//! A code for a grant, once.
+//! A code for the tokens of a grant, once.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use directory::client::Client;
 use directory::session::code::{self, Code, Redemption};
 use directory::session::grant::{self, LiveGrant};
-use directory::user;
-use kernel::{Actor, RequestId, Timestamp, constant_time_eq, sha256};
-use policy::Network;
-use store::Origin;
+use directory::session::refresh;
+use kernel::{Actor, RequestId, Timestamp, Token, constant_time_eq, sha256};
+use store::{Origin, StoreError, Tx};
 use web::Params;
 
+use super::decide;
 use crate::error::IdpError;
-use crate::judge::{self, Verdict};
+use crate::judge::Verdict;
 use crate::{Idp, origin};
 
 /// Parameters that may come once.
-const ONCE: [&str; 4] = ["grant_type", "code", "redirect_uri", "code_verifier"];
+const ONCE: [&str; 3] = ["code", "redirect_uri", "code_verifier"];
 
 /// What a client presents.
 #[derive(Debug, PartialEq)]
@@ -33,11 +33,6 @@ impl<'a> TokenRequest<'a> {
     pub(super) fn read(form: &'a Params, requires_pkce: bool) -> Result<Self, IdpError> {
         if let Some(repeated) = form.repeated(&ONCE) {
             return Err(repeated.into());
-        }
-        match form.one("grant_type")? {
-            Some("authorization_code") => {}
-            Some(_) => return Err(IdpError::UnsupportedGrantType),
-            None => return Err(IdpError::invalid_request("grant_type is missing")),
         }
         let code = form.one("code")?.ok_or(IdpError::invalid_request("code is missing"))?;
         let redirect_uri = form.one("redirect_uri")?;
@@ -100,6 +95,8 @@ fn challenge_of(verifier: &str) -> Result<String, IdpError> {
 pub(super) struct Exchanged {
     pub(super) grant: LiveGrant,
     pub(super) nonce: Option<String>,
+    /// The first one, for a client that is given any.
+    pub(super) refresh: Option<Token>,
 }
 
 /// An exchange that is being made by an authenticated client.
@@ -131,12 +128,26 @@ impl Exchange<'_> {
         let Some(grant) = grant::live(db, code.grant_id).await? else { return Err(ended) };
         self.ask_policy(&code, &grant).await?;
         let mut tx = db.write(self.origin()).await?;
-        let redeemed = code::redeem(&mut tx, presented, token).await;
+        let redeemed = self.redeem(&mut tx, &grant, token).await;
         match tx.end(redeemed).await? {
-            Redemption::Done => Ok(Exchanged { grant, nonce: code.nonce }),
-            Redemption::Reused => Err(IdpError::InvalidGrant("the code was used before")),
-            Redemption::Dead => Err(ended),
+            (Redemption::Done, refresh) => Ok(Exchanged { grant, nonce: code.nonce, refresh }),
+            (Redemption::Reused, _) => Err(IdpError::InvalidGrant("the code was used before")),
+            (Redemption::Dead, _) => Err(ended),
         }
+    }
+
+    async fn redeem(
+        &self,
+        tx: &mut Tx,
+        grant: &LiveGrant,
+        token: &str,
+    ) -> Result<(Redemption, Option<Token>), StoreError> {
+        let redeemed = code::redeem(tx, self.request.code, token).await?;
+        let refresh = match redeemed {
+            Redemption::Done if self.client.may_refresh() => Some(refresh::issue(tx, grant.id).await?),
+            _ => None,
+        };
+        Ok((redeemed, refresh))
     }
 
     fn origin(&self) -> Origin {
@@ -153,17 +164,11 @@ impl Exchange<'_> {
 
     /// What policy says about this person now, from where the person signed in, with what was proven then.
     async fn ask_policy(&self, code: &Code, grant: &LiveGrant) -> Result<(), IdpError> {
-        let user = user::get(&self.idp.db, grant.user_id).await?;
-        let user = user.ok_or(IdpError::InvalidGrant("the sign-in has ended"))?;
-        let network = match grant.network.as_str() {
-            "internal" => Network::Internal,
-            _ => Network::Remote,
-        };
-        let decision = judge::judge(self.idp, &user, self.client, grant.assurance(), network).await?;
+        let decision = decide(self.idp, self.client, grant).await?;
         let Some(verdict) = Verdict::of(&decision) else { return Ok(()) };
         let mut tx = self.idp.db.write(self.origin()).await?;
         let spoiled = code::spoil(&mut tx, self.request.code, code, verdict.reason).await;
-        verdict.record(&mut tx, user.id, &self.client.id);
+        verdict.record(&mut tx, grant.user_id, &self.client.id);
         tx.end(spoiled).await?;
         Err(IdpError::InvalidGrant("policy no longer allows this sign-in"))
     }
@@ -182,7 +187,6 @@ mod tests {
         let got = match &read {
             Ok(request) => Ok(request.challenge.as_deref().unwrap_or_default()),
             Err(IdpError::InvalidRequest(_)) => Err("invalid_request"),
-            Err(IdpError::UnsupportedGrantType) => Err("unsupported_grant_type"),
             Err(other) => panic!("{other}"),
         };
         assert_eq!(got, expect, "{form}");
@@ -190,13 +194,11 @@ mod tests {
 
     #[test]
     fn a_token_request_is_whole_or_refused() {
-        let base = format!("grant_type=authorization_code&code=c&redirect_uri=u&code_verifier={VERIFIER}");
+        let base = format!("code=c&redirect_uri=u&code_verifier={VERIFIER}");
         // The pair of RFC 7636, appendix B.
         check(&base, Ok("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"));
         check(&format!("{base}&more=1&more=2"), Ok("E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"));
-        check(&base.replace("authorization_code", "password"), Err("unsupported_grant_type"));
-        check(&base.replace("authorization_code", "refresh_token"), Err("unsupported_grant_type"));
-        for name in ["grant_type", "code", "redirect_uri", "code_verifier"] {
+        for name in ["code", "redirect_uri", "code_verifier"] {
             let without = base.replace(&format!("{name}="), "x=");
             check(&without, Err("invalid_request"));
             check(&format!("{base}&{name}=again"), Err("invalid_request"));

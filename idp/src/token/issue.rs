@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use directory::client::Client;
 use directory::session::grant::LiveGrant;
-use kernel::{Timestamp, sha256};
+use kernel::{Timestamp, Token, sha256};
 use keys::Alg;
 use serde::Serialize;
 use serde_json::json;
@@ -22,6 +22,8 @@ pub(super) struct Tokens {
     token_type: &'static str,
     expires_in: u64,
     id_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
     scope: String,
 }
 
@@ -42,8 +44,22 @@ struct IdClaims<'a> {
     at_hash: String,
 }
 
-/// How this client's ID tokens are signed. A word that cannot be read counts as the standard's default.
-fn alg_of(client: &Client) -> Alg {
+/// What the tokens are made of.
+pub(super) struct Issue<'a> {
+    pub(super) client: &'a Client,
+    /// With the scope that the tokens shall have.
+    pub(super) grant: &'a LiveGrant,
+    /// Of the access token.
+    pub(super) jti: String,
+    pub(super) nonce: Option<String>,
+    pub(super) refresh: Option<Token>,
+}
+
+/// The `typ` of an ID token: no other kind of token of ours passes for one.
+pub(crate) const ID_TOKEN: &str = "JWT";
+
+/// How this client's ID and logout tokens are signed. A word that cannot be read counts as the standard's default.
+pub(crate) fn alg_of(client: &Client) -> Alg {
     client.id_token_alg.parse().unwrap_or(Alg::Rs256)
 }
 
@@ -64,13 +80,8 @@ pub(super) fn jti(idp: &Idp) -> String {
 }
 
 /// Makes the tokens of a grant.
-pub(super) async fn tokens(
-    idp: &Idp,
-    client: &Client,
-    grant: &LiveGrant,
-    jti: String,
-    nonce: Option<String>,
-) -> Result<Tokens, IdpError> {
+pub(super) async fn tokens(idp: &Idp, issue: Issue<'_>) -> Result<Tokens, IdpError> {
+    let Issue { client, grant, jti, nonce, refresh } = issue;
     let now = idp.ctx().now();
     let lasts = idp.settings.token_time.min(grant.expires_at.since(now));
     let expires = now.plus(lasts);
@@ -89,12 +100,13 @@ pub(super) async fn tokens(
         sid: access.sid.clone(),
         at_hash: at_hash(&access_token),
     };
-    let id_token = idp.keys.sign_jwt(alg_of(client), "JWT", &id).await?;
+    let id_token = idp.keys.sign_jwt(alg_of(client), ID_TOKEN, &id).await?;
     Ok(Tokens {
         access_token,
         token_type: "Bearer",
         expires_in: lasts.as_secs(),
         id_token,
+        refresh_token: refresh.map(|token| token.expose().clone()),
         scope: grant.scope.clone(),
     })
 }

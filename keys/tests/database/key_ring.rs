@@ -29,6 +29,7 @@ on_both_engines! {
     a_key_written_without_the_sealing_key_is_never_published
     keys_exchanged_between_rows_do_not_open
     tokens_are_bounded_and_expire_by_the_houses_clock
+    a_token_whose_time_is_over_is_taken_where_it_is_a_hint_and_must_be_ours_all_the_same
     a_senseless_rotation_is_refused
 }
 
@@ -304,4 +305,19 @@ async fn a_senseless_rotation_is_refused(house: House) {
     let refused = KeyRing::open(house.one.clone(), sealing(&house.one), policy).await;
     assert!(matches!(refused, Err(KeysError::Rotation)));
     assert_eq!(house.count(sql!("SELECT COUNT(*) FROM signing_key")).await, 0);
+}
+
+async fn a_token_whose_time_is_over_is_taken_where_it_is_a_hint_and_must_be_ours_all_the_same(house: House) {
+    let ring = ring(&house.one, &sealing(&house.one)).await;
+    let past = json!({"iss": ISSUER, "aud": "app", "exp": house.one.ctx().now().as_secs() - 3_600});
+    let token = ring.sign_jwt(Alg::Es256, "at+jwt", &past).await.unwrap();
+    assert_eq!(ring.verify_jwt(&token, &EXPECT), Err(JwtError::Expired));
+    assert_eq!(ring.verify_past_jwt(&token, &EXPECT), Ok(past));
+    let refused = |expect: Expect<'_>| ring.verify_past_jwt(&token, &expect).unwrap_err();
+    assert_eq!(refused(Expect { typ: "JWT", ..EXPECT }), JwtError::Type);
+    assert_eq!(refused(Expect { issuer: "https://other.example", ..EXPECT }), JwtError::Issuer);
+    assert_eq!(refused(Expect { audience: Some("other"), ..EXPECT }), JwtError::Audience);
+    assert_eq!(refused(Expect { algs: &[Alg::Rs256], ..EXPECT }), JwtError::Algorithm);
+    let changed = format!("{}AAAA", &token[..token.len() - 4]);
+    assert_eq!(ring.verify_past_jwt(&changed, &EXPECT), Err(JwtError::Signature));
 }

@@ -62,6 +62,16 @@ struct Client {
     /// `optional` for an application that keeps a secret and knows no PKCE; by default it is required.
     #[serde(default)]
     pkce: Pkce,
+    /// Whether it is given refresh tokens: by default when it keeps a secret.
+    refresh_tokens: Option<bool>,
+    /// Where a browser may be sent after signing out, exactly.
+    #[serde(default)]
+    post_logout_redirect_uris: Vec<String>,
+    /// Where logout tokens go (OpenID Connect Back-Channel Logout 1.0).
+    backchannel_logout_uri: Option<String>,
+    /// `true` for an application that ends sessions by `sid` only.
+    #[serde(default)]
+    backchannel_logout_session_required: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -200,6 +210,10 @@ fn client_item(name: String, client: Client, folder: &Path) -> Result<Item, File
         "name": client.name.unwrap_or_else(|| name.clone()), "secret_hash": secret_hash,
         "redirect_uris": client.redirect_uris, "sensitivity": client.sensitivity, "project": client.project,
         "id_token_alg": client.id_token_alg, "pkce": pkce,
+        "refresh_tokens": client.refresh_tokens.filter(|said| *said == client.public),
+        "post_logout_redirect_uris": Some(client.post_logout_redirect_uris).filter(|uris| !uris.is_empty()),
+        "backchannel_logout_uri": client.backchannel_logout_uri,
+        "backchannel_logout_session_required": client.backchannel_logout_session_required.then_some(true),
     });
     Ok(Item::new(Kind::Client, name, fields))
 }
@@ -380,6 +394,34 @@ mod tests {
             "#,
             json!({ "format": "h10301", "facility": 123, "first": 1, "last": 9 }),
         );
+    }
+
+    #[test]
+    fn what_a_client_says_by_default_is_not_written_down() {
+        let client = |more: &str| {
+            let base = if more.contains("public") { "" } else { "secret_file = \"good.secret\"\n" };
+            one(&format!("[client.app]\nredirect_uris = []\n{base}{more}"))
+        };
+        for (more, expect) in [
+            ("", None),
+            ("refresh_tokens = true", None),
+            ("refresh_tokens = false", Some(false)),
+            ("public = true", None),
+            ("public = true\nrefresh_tokens = false", None),
+            ("public = true\nrefresh_tokens = true", Some(true)),
+        ] {
+            let item = client(more);
+            assert_eq!(item.fields.get("refresh_tokens"), expect.map(|said| json!(said)).as_ref(), "{more}");
+        }
+        let silent = client("post_logout_redirect_uris = []\nbackchannel_logout_session_required = false");
+        assert_eq!(silent.fields, client("").fields);
+        let told = client(
+            "post_logout_redirect_uris = [\"https://app.example/bye\"]\nbackchannel_logout_session_required = true\n\
+             backchannel_logout_uri = \"https://app.example/logout\"",
+        );
+        assert_eq!(told.fields["post_logout_redirect_uris"], json!(["https://app.example/bye"]));
+        assert_eq!(told.fields["backchannel_logout_uri"], "https://app.example/logout");
+        assert_eq!(told.fields["backchannel_logout_session_required"], true);
     }
 
     #[test]

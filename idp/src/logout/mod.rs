@@ -1,0 +1,138 @@
+//! Signing out: an application asks for it (OpenID Connect RP-Initiated Logout 1.0), and every application of the
+//! session is told (`back_channel.rs`).
+//!
+//! Whoever comes with an ID token of this very session is signed out at once and sent back. Everybody else who is
+//! signed in is asked first, or any page could sign people out; and nobody is sent anywhere without a valid hint,
+//! or any page could have us send them.
+//!
+//! An ID token says who asks, not that its bearer may end things elsewhere: what ends is the session of this
+//! browser. A hint that is found in a log signs nobody out.
+
+mod asked;
+pub mod back_channel;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use directory::session::{self as sessions, Session};
+use kernel::Actor;
+use web::body::{BodyError, Form};
+use web::browser::{Browser, FORM_TOKEN};
+use web::page::Frame;
+use web::{Params, Passage};
+
+use crate::authorize::LONGEST_REQUEST;
+use crate::error::{IdpError, answer_as_page};
+use crate::pages::{MessagePage, see_other, with_cookie};
+use crate::texts::{self, Texts};
+use crate::{Idp, locale, origin, session};
+use asked::Asked;
+
+/// The end session endpoint.
+pub(crate) const PATH: &str = "/logout";
+
+/// The question whether to sign out.
+#[derive(Template)]
+#[template(path = "logout.html")]
+pub(crate) struct LogoutPage<'a> {
+    pub(crate) frame: &'a Frame,
+    pub(crate) t: &'static Texts,
+    pub(crate) form_token: String,
+    pub(crate) request: &'a str,
+}
+
+/// `GET /logout`.
+pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
+    let answer = proceed(&idp, &passage, &request).await;
+    answer_as_page(&passage, answer)
+}
+
+async fn proceed(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
+    let asked = Asked::read(idp, request.query_string()).await?;
+    match session::of(idp, request).await? {
+        Some(session) if !asked.is_about(&session) => Ok(question(idp, passage, request, &asked)),
+        session => sign_out(idp, passage, &asked, session.as_ref()).await,
+    }
+}
+
+/// `POST /logout`: the answer to our question, or an application's request. A post from another site's page comes
+/// without our `SameSite=Lax` cookies, as if nobody were signed in; the redirect is ours, and carries them.
+pub(crate) async fn post(
+    idp: Data<Idp>,
+    passage: Passage,
+    request: HttpRequest,
+    form: Result<Form, BodyError>,
+) -> HttpResponse {
+    let answer = match form {
+        Ok(Form(form)) if form.has(FORM_TOKEN) => confirm(&idp, &passage, &request, &form).await,
+        Ok(Form(form)) => by_get(&form),
+        Err(error) => Err(error.into()),
+    };
+    answer_as_page(&passage, answer)
+}
+
+async fn confirm(
+    idp: &Idp,
+    passage: &Passage,
+    request: &HttpRequest,
+    form: &Params,
+) -> Result<HttpResponse, IdpError> {
+    if !Browser::of(idp.ctx(), request).sent_form(request, &idp.issuer, form) {
+        return Err(IdpError::ForeignForm);
+    }
+    let asked = Asked::read(idp, form.one("request")?.unwrap_or_default()).await?;
+    let session = session::of(idp, request).await?;
+    sign_out(idp, passage, &asked, session.as_ref()).await
+}
+
+fn by_get(params: &Params) -> Result<HttpResponse, IdpError> {
+    let query = params.encode();
+    if query.len() > LONGEST_REQUEST {
+        return Err(IdpError::invalid_request("the request is too long"));
+    }
+    Ok(see_other(&format!("{PATH}?{query}")))
+}
+
+/// Ends the session, with every grant made in it, and has the browser forget it.
+async fn sign_out(
+    idp: &Idp,
+    passage: &Passage,
+    asked: &Asked,
+    session: Option<&Session>,
+) -> Result<HttpResponse, IdpError> {
+    if let Some(session) = session {
+        let mut tx = idp.db.write(origin(Actor::User(session.user_id), passage.id())).await?;
+        let ended = sessions::end(&mut tx, session.id).await;
+        tx.end(ended).await?;
+    }
+    let answer = match asked.back() {
+        Some(back) => see_other(&back),
+        None => done(passage, asked),
+    };
+    Ok(with_cookie(answer, Some(session::forget())))
+}
+
+fn question(idp: &Idp, passage: &Passage, request: &HttpRequest, asked: &Asked) -> HttpResponse {
+    let browser = Browser::of(idp.ctx(), request);
+    let locale = locale(passage, &asked.ui_locales);
+    let frame = Frame::new(passage.id(), locale);
+    let frame = match &asked.return_to {
+        Some(uri) => frame.leading_to(uri),
+        None => frame,
+    };
+    let page = LogoutPage {
+        frame: &frame,
+        t: texts::of(locale),
+        form_token: browser.form_token(),
+        request: &asked.request,
+    };
+    with_cookie(frame.respond(StatusCode::OK, &page), browser.cookie())
+}
+
+fn done(passage: &Passage, asked: &Asked) -> HttpResponse {
+    let locale = locale(passage, &asked.ui_locales);
+    let (frame, t) = (Frame::new(passage.id(), locale), texts::of(locale));
+    let (title, text) = (t.logout.done.as_str(), t.logout.done_text.as_str());
+    frame.respond(StatusCode::OK, &MessagePage { frame: &frame, t, title, text, reference: None })
+}

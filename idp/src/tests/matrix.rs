@@ -1,0 +1,164 @@
+//! Everything that lets somebody act, against everything that ends: what dies of what, cell by cell.
+//!
+//! To add a cause: a variant, what it does, and its row. To add a thing: the same, and its column.
+
+use directory::session;
+use directory::user;
+use store::Origin;
+
+use super::world::{ISSUER, invite, undeclare};
+use super::*;
+
+on_both_engines! {
+    what_rests_on_an_account_dies_with_it_and_what_rests_on_a_part_with_that_part,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Cause {
+    Nothing,
+    Deactivated,
+    Deleted,
+    PasswordRecovered,
+    SessionEnded,
+    GrantRevoked,
+    RefreshReused,
+    ClientDeleted,
+}
+use Cause::{
+    ClientDeleted, Deactivated, Deleted, GrantRevoked, Nothing, PasswordRecovered, RefreshReused,
+    SessionEnded,
+};
+
+const THINGS: [&str; 7] =
+    ["cookie", "code", "userinfo", "introspection", "refresh token", "invitation", "sign-in form"];
+
+/// What still works afterwards, in the order of [`THINGS`].
+const ROWS: [(Cause, [bool; 7]); 8] = [
+    (Nothing, [true, true, true, true, true, true, true]),
+    (Deactivated, [false, false, false, false, false, false, false]),
+    (Deleted, [false, false, false, false, false, false, false]),
+    // The form was opened for the password that is no more.
+    (PasswordRecovered, [false, false, false, false, false, false, false]),
+    (SessionEnded, [false, false, false, false, false, true, true]),
+    // The code is of another grant.
+    (GrantRevoked, [true, true, false, false, false, true, true]),
+    (RefreshReused, [true, true, false, false, false, true, true]),
+    // The form is another application's.
+    (ClientDeleted, [true, false, false, false, false, true, true]),
+];
+
+/// All that Ada and `app` hold.
+struct Held<'a> {
+    world: &'a World,
+    browser: Browser<'a>,
+    code: String,
+    access: String,
+    first_refresh: String,
+    refresh: String,
+    invitation: String,
+    other_browser: Browser<'a>,
+    form: Answer,
+}
+
+impl<'a> Held<'a> {
+    async fn furnish(world: &'a World) -> Self {
+        let browser = world.browser();
+        let code = browser.sign_in("app", &[]).await.code();
+        let tokens = world.redeem(&code).await.json();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let first_refresh = text(&tokens["refresh_token"]);
+        let refresh = text(&world.refresh(&first_refresh).await.json()["refresh_token"]);
+        let refresh = text(&world.refresh(&refresh).await.json()["refresh_token"]);
+        let code = browser.authorize("app", &[]).await.code();
+        let link = crate::invitation_link(&world.idp.issuer, &invite(world).await);
+        let other_browser = world.browser();
+        let form = other_browser.sign_in_page("spa", &[]).await;
+        let access = text(&tokens["access_token"]);
+        let invitation = link.strip_prefix(ISSUER).unwrap().to_owned();
+        Self { world, browser, code, access, first_refresh, refresh, invitation, other_browser, form }
+    }
+
+    async fn happens(&self, cause: Cause) {
+        let world = self.world;
+        match cause {
+            Nothing => {}
+            Deactivated => world.set_active(false).await,
+            Deleted => {
+                let seen = user::get(&world.db, world.ada).await.unwrap().unwrap();
+                let mut tx = world.db.write(Origin::system()).await.unwrap();
+                user::delete(&mut tx, &seen).await.unwrap();
+                tx.commit().await.unwrap();
+            }
+            PasswordRecovered => self.recover().await,
+            SessionEnded => {
+                let cookie = self.browser.session().unwrap();
+                let session = session::by_token(&world.db, &cookie).await.unwrap().unwrap();
+                let mut tx = world.db.write(Origin::system()).await.unwrap();
+                assert!(session::end(&mut tx, session.id).await.unwrap());
+                tx.commit().await.unwrap();
+            }
+            GrantRevoked => {
+                let form = [("token", self.access.as_str())];
+                assert_eq!(world.call("/revoke", Some(("app", "app-secret")), &form).await.status, 200);
+            }
+            RefreshReused => assert_eq!(world.refresh(&self.first_refresh).await.status, 400),
+            ClientDeleted => undeclare(world, "app").await,
+        }
+    }
+
+    async fn recover(&self) {
+        let browser = self.world.browser();
+        let page = browser.get(&self.invitation).await;
+        let (form_token, token) = (page.field("form_token"), page.field("token"));
+        let new = "four green geese march";
+        let form = [
+            ("form_token", form_token.as_str()),
+            ("token", &token),
+            ("password", new),
+            ("password_again", new),
+        ];
+        assert_eq!(browser.post("/invitation", &form).await.status, 200);
+    }
+
+    async fn works(&self, thing: &str) -> bool {
+        let world = self.world;
+        match thing {
+            "cookie" => self.browser.authorize("spa", &[("prompt", "none")]).await.sent("code").is_some(),
+            "code" => world.redeem(&self.code).await.status == 200,
+            "userinfo" => world.userinfo(&self.access).await.status == 200,
+            "introspection" => {
+                let form = [("token", self.access.as_str())];
+                let answer = world.call("/introspect", Some(("app", "app-secret")), &form).await;
+                answer.status == 200 && answer.json()["active"] == true
+            }
+            "refresh token" => world.refresh(&self.refresh).await.status == 200,
+            "invitation" => world.browser().get(&self.invitation).await.status == 200,
+            "sign-in form" => {
+                let answer = self.other_browser.enter(&self.form, "ada@example.org", PASSWORD).await;
+                answer.status == 303
+            }
+            other => panic!("what is {other}?"),
+        }
+    }
+}
+
+async fn what_rests_on_an_account_dies_with_it_and_what_rests_on_a_part_with_that_part(world: World) {
+    let mut wrong = Vec::new();
+    let mut world = Some(world);
+    for (cause, row) in ROWS {
+        let here = world.take().expect("a world for each cause");
+        let held = Held::furnish(&here).await;
+        held.happens(cause).await;
+        for (thing, expect) in THINGS.into_iter().zip(row) {
+            if held.works(thing).await != expect {
+                wrong.push(format!(
+                    "after {cause:?} the {thing} should {}work",
+                    if expect { "" } else { "not " }
+                ));
+            }
+        }
+        drop(held);
+        world = Some(here.another().await);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
