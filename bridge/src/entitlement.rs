@@ -66,7 +66,7 @@ impl Entitlement {
 
     /// What policy says: `(profile, because)`.
     async fn decide(&self, user: &User) -> Result<Vec<(String, String)>, BridgeError> {
-        let principal = principal(&self.db, user).await?;
+        let principal = user::principal(&self.db, user).await?;
         let policies = self.policies.borrow().clone();
         let mut wanted = Vec::new();
         for profile in profiles(&self.db).await? {
@@ -227,20 +227,6 @@ async fn hold(tx: &mut Tx, seen: &User) -> Result<(), StoreError> {
         (seen.id, seen.version),
     )
     .await
-}
-
-/// A user as policies see one.
-async fn principal(db: &Db, user: &User) -> Result<policy::User, BridgeError> {
-    let groups = user::groups(db, user.id).await?.into_iter().map(|(_, display_name)| display_name).collect();
-    Ok(policy::User {
-        id: user.id.to_string(),
-        active: user.active,
-        groups,
-        roles: user.roles(),
-        department: user.department.clone(),
-        title: user.title.clone(),
-        employee_type: None,
-    })
 }
 
 /// The access profiles as policies see them.

@@ -78,7 +78,12 @@ facts! {
     PasswordSet = "authenticator.password-set" {
         /// The id of the invitation that was used up for it.
         invitation: Option<String>,
+        /// What ended with the earlier password.
+        #[serde(default)]
+        ended: EndedSignIns,
     }
+    /// The password that was just given was hashed anew, at today's cost. It is the same password.
+    PasswordRehashed = "authenticator.password-rehashed" {}
     /// A browser's sign-in succeeded.
     SessionOpened = "session.opened" {
         /// Its id.
@@ -92,9 +97,23 @@ facts! {
         /// Why policy asked for this much and no more.
         because: Vec<String>,
     }
+    /// The person of a session signed in again: another cookie, the same session, and its grants stay.
+    SessionRenewed = "session.renewed" {
+        /// Its id.
+        session: String,
+        /// For which client, if for one.
+        client: Option<String>,
+        /// The rung reached this time.
+        assurance: String,
+        /// Methods used this time (RFC 8176).
+        amr: Vec<String>,
+        /// Why policy asked for this much and no more.
+        because: Vec<String>,
+    }
     /// A sign-in did not succeed.
     SignInRefused = "sign-in.refused" {
-        /// `wrong-credentials`, `inactive`, `denied-by-policy`, `assurance-too-low`.
+        /// `wrong-credentials`, `inactive`, `other-user` (than the client asked for), `denied-by-policy`,
+        /// `assurance-too-low`; `throttled-account` and `throttled-address` once in a window, when it begins.
         reason: String,
         /// For which client, if for one.
         client: Option<String>,
@@ -117,11 +136,21 @@ facts! {
         /// What was asked for.
         scope: String,
     }
+    /// A client exchanged the code of a grant for tokens.
+    GrantRedeemed = "grant.redeemed" {
+        /// Its id.
+        grant: String,
+        /// The client.
+        client: String,
+        /// `jti` of the access token.
+        token: String,
+    }
     /// A grant ended: its tokens are dead.
     GrantEnded = "grant.ended" revokes true {
         /// Its id.
         grant: String,
-        /// `revoked-by-client`, `code-reused`.
+        /// `revoked-by-client`, `code-reused`, `code-misused` (wrong client, redirect URI or verifier),
+        /// `code-expired`, `denied-by-policy` and `assurance-too-low` (when the code was presented).
         reason: String,
     }
     /// A card was given to a user.
@@ -165,6 +194,17 @@ facts! {
         /// Names of what changed in it; secrets only by name.
         fields: Vec<String>,
     }
+}
+
+/// Sign-ins that died together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndedSignIns {
+    /// Browser sessions.
+    pub sessions: i64,
+    /// Grants, and so every token of theirs.
+    pub grants: i64,
+    /// Authorization codes not yet redeemed.
+    pub codes: i64,
 }
 
 /// What died with an account.

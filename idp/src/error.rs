@@ -211,6 +211,8 @@ impl From<DirectoryError> for IdpError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Store(error) => error.into(),
+            // Somebody was faster; trying again reads anew.
+            DirectoryError::VersionMismatch => IdpError::Busy,
             error => IdpError::failed(error),
         }
     }

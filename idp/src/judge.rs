@@ -8,9 +8,10 @@ use askama::Template;
 use directory::client::Client;
 use directory::facts::SignInRefused;
 use directory::user::{self, User};
+use kernel::id::UserId;
 use kernel::{Actor, Assurance, Subject};
 use policy::{Circumstances, Decision, LocalTime, Network, Reason, Risk, SignInRequest};
-use store::Fact;
+use store::{Fact, Tx};
 use web::page::Frame;
 use web::{Passage, fill};
 
@@ -19,50 +20,40 @@ use crate::error::IdpError;
 use crate::texts::{self, Texts};
 use crate::{Idp, locale, origin};
 
-/// Whether this user may sign in to this client, having reached this rung.
+/// Whether this user may sign in to this client from there, having reached this rung.
 pub(crate) async fn judge(
     idp: &Idp,
     user: &User,
     client: &Client,
     reached: Assurance,
-    address: IpAddr,
+    network: Network,
 ) -> Result<Decision, IdpError> {
     let request = SignInRequest {
-        user: principal(idp, user).await?,
+        user: user::principal(&idp.db, user).await?,
         client: policy::Client {
             id: client.id.clone(),
             sensitivity: client.sensitivity(),
             project: client.project.clone(),
         },
-        circumstances: circumstances(idp, reached, address),
+        circumstances: circumstances(idp, reached, network),
     };
     let policies = idp.policies.borrow().clone();
     Ok(policies.decide_sign_in(&request))
 }
 
-/// A user as policies see one.
-async fn principal(idp: &Idp, user: &User) -> Result<policy::User, IdpError> {
-    let groups = user::groups(&idp.db, user.id).await?;
-    Ok(policy::User {
-        id: user.id.to_string(),
-        active: user.active,
-        groups: groups.into_iter().map(|(_, display_name)| display_name).collect(),
-        roles: user.roles(),
-        department: user.department.clone(),
-        title: user.title.clone(),
-        employee_type: None,
-    })
+/// Where a browser is.
+pub(crate) fn network(idp: &Idp, address: IpAddr) -> Network {
+    if idp.settings.internal_networks.hold(address) { Network::Internal } else { Network::Remote }
 }
 
-fn circumstances(idp: &Idp, reached: Assurance, address: IpAddr) -> Circumstances {
+fn circumstances(idp: &Idp, reached: Assurance, network: Network) -> Circumstances {
     let now = idp.ctx().now();
     let offset = now.to_jiff().map_or(0, |at| idp.settings.time_zone.to_offset(at).seconds());
-    let internal = idp.settings.internal_networks.hold(address);
     Circumstances {
         reached: Some(reached),
         risk: Risk::None,
         risk_score: 0.0,
-        network: if internal { Network::Internal } else { Network::Remote },
+        network,
         device_known: false,
         presence: None,
         time: LocalTime::at(now, offset),
@@ -75,9 +66,10 @@ pub(crate) fn in_words(because: &[Reason]) -> Vec<String> {
 }
 
 /// Why policy said no.
-struct Verdict<'a> {
+#[derive(Debug)]
+pub(crate) struct Verdict<'a> {
     /// As the fact says it.
-    reason: &'static str,
+    pub(crate) reason: &'static str,
     /// As the application is told (OpenID Connect Core, section 3.1.2.6).
     error: &'static str,
     required: Option<Assurance>,
@@ -85,18 +77,30 @@ struct Verdict<'a> {
 }
 
 impl<'a> Verdict<'a> {
-    fn of(decision: &'a Decision) -> Self {
+    /// `None` when it said yes.
+    pub(crate) fn of(decision: &'a Decision) -> Option<Self> {
         match decision {
+            Decision::Allow { .. } => None,
             Decision::Deny { because } => {
-                Self { reason: "denied-by-policy", error: "access_denied", required: None, because }
+                Some(Self { reason: "denied-by-policy", error: "access_denied", required: None, because })
             }
-            Decision::StepUp { required, because } | Decision::Allow { required, because } => Self {
+            Decision::StepUp { required, because } => Some(Self {
                 reason: "assurance-too-low",
                 error: "interaction_required",
                 required: Some(*required),
                 because,
-            },
+            }),
         }
+    }
+
+    /// Records it in the transaction of what follows from it.
+    pub(crate) fn record(&self, tx: &mut Tx, user: UserId, client: &str) {
+        let body = SignInRefused {
+            reason: self.reason.to_owned(),
+            client: Some(client.to_owned()),
+            because: in_words(self.because),
+        };
+        tx.record(Fact::new(user.subject(), &body).about(Subject::new("client", client)));
     }
 }
 
@@ -107,23 +111,17 @@ pub(crate) async fn refuse(
     passage: &Passage,
     asked: &Asked,
     user: &User,
-    decision: &Decision,
+    verdict: &Verdict<'_>,
 ) -> Result<HttpResponse, IdpError> {
-    let verdict = Verdict::of(decision);
-    let body = SignInRefused {
-        reason: verdict.reason.to_owned(),
-        client: Some(asked.client.id.clone()),
-        because: in_words(verdict.because),
-    };
     let mut tx = idp.db.write(origin(Actor::User(user.id), passage.id())).await?;
-    tx.record(Fact::new(user.id.subject(), &body).about(Subject::new("client", &asked.client.id)));
+    verdict.record(&mut tx, user.id, &asked.client.id);
     tx.commit().await?;
     if asked.wishes.prompt == Prompt::None {
         return Err(
             asked.send_back(idp, Refusal { error: verdict.error, description: "policy asks for more" })
         );
     }
-    Ok(show(idp, passage, asked, &verdict))
+    Ok(show(idp, passage, asked, verdict))
 }
 
 /// The page of who may not sign in.

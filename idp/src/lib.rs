@@ -61,6 +61,7 @@ pub struct Idp {
     issuer: Issuer,
     settings: Settings,
     metadata: Prebuilt,
+    published: discovery::Published,
     rs256_is_ready: AtomicBool,
 }
 
@@ -107,7 +108,8 @@ impl Idp {
         let settings = Settings { token_time: settings.token_time.min(LONGEST_TOKEN), ..settings };
         let metadata = discovery::metadata(&issuer);
         let rs256_is_ready = AtomicBool::new(false);
-        Self { db, keys, policies, hasher, ephemeral, issuer, settings, metadata, rs256_is_ready }
+        let published = discovery::Published::default();
+        Self { db, keys, policies, hasher, ephemeral, issuer, settings, metadata, published, rs256_is_ready }
     }
 
     fn ctx(&self) -> &Ctx {

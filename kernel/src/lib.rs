@@ -8,6 +8,7 @@
 mod assurance;
 mod ctx;
 pub mod id;
+mod principal;
 mod problem;
 mod secret;
 mod time;
@@ -15,6 +16,7 @@ mod time;
 pub use assurance::{Assurance, ProtectionClass, Sensitivity, UnknownWord};
 pub use ctx::{Clock, Ctx, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy};
 pub use id::{Actor, RequestId, Subject};
+pub use principal::Principal;
 pub use problem::Problem;
 pub use secret::{Secret, Token, TokenHash, constant_time_eq, sha256};
 pub use time::Timestamp;

@@ -6,24 +6,8 @@
 use kernel::{Assurance, ProtectionClass, Sensitivity, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A person's account.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct User {
-    /// The user id: `User::"…"` in policies.
-    pub id: String,
-    /// Whether the account is active. An inactive user is permitted nothing, whatever the policies say.
-    pub active: bool,
-    /// All groups, inherited ones included, each as policies name it: `Group::"…"`.
-    pub groups: Vec<String>,
-    /// The roles: `Role::"…"`.
-    pub roles: Vec<String>,
-    /// The department: `Department::"…"`, and its name as `principal.department`.
-    pub department: Option<String>,
-    /// The job title.
-    pub title: Option<String>,
-    /// The kind of employment, in the words of the HR system.
-    pub employee_type: Option<String>,
-}
+/// A person's account, as the directory hands it to every room.
+pub use kernel::Principal as User;
 
 /// An application that signs users in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,16 +14,16 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use bridge::systems::Systems;
-use directory::authenticator::password::Hasher;
+use directory::authenticator::password::{Cost, Hasher};
 use kernel::Ctx;
 use kernel::id::NodeId;
 use keys::{KeyRing, KeysError, RotationPolicy, SealingKeys};
-use store::{Db, Ephemeral, EphemeralError, Lane, Sinks, StoreError, delivery};
+use store::{Db, Ephemeral, EphemeralError, Lane, Lease, Sinks, StoreError, delivery};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use web::Issuer;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Passwords};
 use crate::http;
 use crate::policies::{InForce, PoliciesError, WithFreshPolicies};
 use crate::tls::{self, TlsError};
@@ -141,6 +141,13 @@ fn cores(limit: usize) -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(limit)
 }
 
+/// As dear as it is configured, and never cheaper than the floor.
+fn hasher(passwords: &Passwords) -> Hasher {
+    let memory_kib = passwords.memory_mib.unwrap_or(0).saturating_mul(1024);
+    let (passes, lanes) = (passwords.passes.unwrap_or(0), passwords.lanes.unwrap_or(0));
+    Hasher::with_cost(passwords.threads.unwrap_or_else(|| cores(4)), Cost { memory_kib, passes, lanes })
+}
+
 impl House {
     /// Opens certificate, database, keys, policies and door systems. Nothing runs yet.
     pub async fn open(config: Config, ctx: Ctx) -> Result<Self, OpenError> {
@@ -159,7 +166,7 @@ impl House {
         let policies = InForce::open(db.clone()).await?;
         let systems = Systems::default();
         systems.load(&db, &sealing).await?;
-        let hasher = Hasher::new(config.passwords.threads.unwrap_or_else(|| cores(4)));
+        let hasher = hasher(&config.passwords);
         Ok(Self {
             config: Arc::new(config),
             issuer,
@@ -228,6 +235,11 @@ impl House {
             let db = alerts.clone();
             async move { bridge::alert::watch_revocations(&db).await.map_err(|error| error.to_string()) }
         }));
+        let (sessions, lease) = (db(), Lease::new("session-sweep", node, Duration::from_secs(120)));
+        work.spawn(every(Duration::from_secs(60), "old sessions", stop.clone(), move || {
+            let (db, lease) = (sessions.clone(), lease.clone());
+            async move { sweep_sessions(&db, &lease).await.map_err(|error| error.to_string()) }
+        }));
         work.spawn(every(Duration::from_secs(60), "signing keys", stop.clone(), move || {
             let keys = keys.clone();
             async move { keys.maintain().await.map_err(|error| error.to_string()) }
@@ -254,6 +266,14 @@ pub fn listen(address: &str) -> Result<TcpListener, OpenError> {
         };
         OpenError::Listen { address: address.into(), reason }
     })
+}
+
+/// One node does it; two would only be in each other's way.
+async fn sweep_sessions(db: &Db, lease: &Lease) -> Result<(), StoreError> {
+    if lease.hold(db).await? {
+        directory::session::sweep(db, 500).await?;
+    }
+    Ok(())
 }
 
 /// Does something again and again, saying so when it fails.

@@ -22,6 +22,8 @@ pub struct Client {
     pub project: Option<String>,
     /// How its ID tokens are signed: `RS256` or `ES256`.
     pub id_token_alg: String,
+    /// Whether it must use PKCE: `required`, or `optional` for one that keeps a secret.
+    pub pkce: String,
 }
 
 impl Client {
@@ -43,6 +45,13 @@ impl Client {
         self.secret_hash.is_some()
     }
 
+    /// Whether it must use PKCE. A client that keeps no secret must, and so must one whose word cannot be read
+    /// (RFC 9700, section 2.1.1).
+    #[must_use]
+    pub fn requires_pkce(&self) -> bool {
+        !self.is_confidential() || self.pkce != "optional"
+    }
+
     /// Whether this is its secret, in constant time.
     #[must_use]
     pub fn has_secret(&self, presented: &str) -> bool {
@@ -54,7 +63,7 @@ impl Client {
 pub async fn get(db: &Db, id: &str) -> Result<Option<Client>, StoreError> {
     db.opt(
         sql!(
-            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg \
+            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce \
              FROM client WHERE id = $1"
         ),
         (id,),
@@ -66,7 +75,7 @@ pub async fn get(db: &Db, id: &str) -> Result<Option<Client>, StoreError> {
 pub async fn all(db: &Db) -> Result<Vec<Client>, StoreError> {
     db.all(
         sql!(
-            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg \
+            "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce \
              FROM client ORDER BY id"
         ),
         (),

@@ -192,9 +192,12 @@ pub trait Sealer: Send + Sync {
 pub async fn read_all(db: &Db, sealer: &dyn Sealer) -> Result<Vec<Item>, DirectoryError> {
     let mut items = Vec::new();
     for client in crate::client::all(db).await? {
+        // Only what differs from the rule is written down, as in the file.
+        let pkce = (client.pkce != "required").then_some(&client.pkce);
         let fields = json!({
             "name": client.name, "secret_hash": client.secret_hash, "redirect_uris": client.redirect_uris.0,
             "sensitivity": client.sensitivity, "project": client.project, "id_token_alg": client.id_token_alg,
+            "pkce": pkce,
         });
         items.push(Item::new(Kind::Client, client.id, fields).of_version(client.version));
     }

@@ -39,6 +39,12 @@ async fn put_client(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Directory
     if !matches!(alg.as_str(), "RS256" | "ES256") {
         return Err(item.wrong("id_token_alg", "must be RS256 or ES256"));
     }
+    let pkce = item.text("pkce").unwrap_or_else(|| "required".into());
+    match (pkce.as_str(), item.text("secret_hash")) {
+        ("required", _) | ("optional", Some(_)) => {}
+        ("optional", None) => return Err(item.wrong("pkce", "must be required: it keeps no secret")),
+        _ => return Err(item.wrong("pkce", "must be required or optional")),
+    }
     let uris = item.texts("redirect_uris");
     for uri in &uris {
         redirect_uri::check(uri)
@@ -47,10 +53,10 @@ async fn put_client(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Directory
     tx.run_versioned(
         sql!(
             "INSERT INTO client (id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, \
-             updated_at) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO UPDATE SET \
+             updated_at, pkce) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $10) ON CONFLICT (id) DO UPDATE SET \
              name = excluded.name, secret_hash = excluded.secret_hash, redirect_uris = excluded.redirect_uris, \
              sensitivity = excluded.sensitivity, project = excluded.project, id_token_alg = excluded.id_token_alg, \
-             updated_at = excluded.updated_at WHERE client.version = $9"
+             updated_at = excluded.updated_at, pkce = excluded.pkce WHERE client.version = $9"
         ),
         (
             &item.name,
@@ -62,6 +68,7 @@ async fn put_client(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Directory
             alg,
             tx.now(),
             over,
+            pkce,
         ),
     )
     .await?;

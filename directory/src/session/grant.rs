@@ -1,13 +1,16 @@
 //! What a user allowed a client in one session. All tokens of one authorization code belong to it, and die
 //! with it.
+//!
+//! A grant keeps what was proven when it was made (`auth_time`, `acr`, `amr`): its session may be authenticated
+//! again, and a token must not say more than it rests on.
 
 use std::time::Duration;
 
-use kernel::Timestamp;
 use kernel::id::{GrantId, SessionId, UserId};
+use kernel::{Assurance, Timestamp};
 use store::{Db, Fact, JsonText, StoreError, Tx, sql};
 
-use super::Session;
+use super::{Session, rung_of};
 use crate::facts::{GrantCreated, GrantEnded};
 
 /// A grant, while it, its session and its user live, with what tokens and userinfo say of them.
@@ -29,36 +32,75 @@ pub struct LiveGrant {
     pub expires_at: Timestamp,
     /// `auth_time`.
     pub authenticated_at: Timestamp,
+    /// The rung reached, 1 to 4.
+    pub assurance: i64,
     /// Methods used (RFC 8176).
     pub amr: JsonText<Vec<String>>,
+    /// Where the person was: see [`GrantRequest::network`].
+    pub network: String,
     /// `preferred_username`.
     pub user_name: String,
     /// `name`.
     pub display_name: Option<String>,
     /// `email`.
     pub email: Option<String>,
+    /// The SCIM document: where the other claims come from.
+    pub document: String,
+    /// `updated_at`.
+    pub updated_at: Timestamp,
+}
+
+impl LiveGrant {
+    /// The rung that the person had reached. A number that cannot be read counts as the lowest.
+    #[must_use]
+    pub fn assurance(&self) -> Assurance {
+        rung_of(self.assurance)
+    }
+}
+
+/// What a client is granted.
+#[derive(Clone, Copy, Debug)]
+pub struct GrantRequest<'a> {
+    /// The client.
+    pub client: &'a str,
+    /// See [`LiveGrant::scope`].
+    pub scope: &'a str,
+    /// See [`LiveGrant::acr`].
+    pub acr: &'a str,
+    /// In policy's words where the person was, `internal` or `remote`: policy is asked again when the code is
+    /// redeemed, by a server that is somewhere else.
+    pub network: &'a str,
+    /// How long it lasts.
+    pub lasts: Duration,
 }
 
 /// Records that the user of a session was signed in to a client.
-pub async fn create(
-    tx: &mut Tx,
-    session: &Session,
-    client: &str,
-    scope: &str,
-    acr: &str,
-    lasts: Duration,
-) -> Result<GrantId, StoreError> {
+pub async fn create(tx: &mut Tx, session: &Session, asked: &GrantRequest<'_>) -> Result<GrantId, StoreError> {
     let now = tx.now();
     let id = GrantId::new(tx.ctx());
     tx.run(
         sql!(
-            "INSERT INTO oauth_grant (id, user_id, client_id, session_id, scope, acr, created_at, expires_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+            "INSERT INTO oauth_grant (id, user_id, client_id, session_id, scope, acr, created_at, expires_at, \
+             authenticated_at, assurance, amr, network) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
         ),
-        (id, session.user_id, client, session.id, scope, acr, now, now.plus(lasts)),
+        (
+            id,
+            session.user_id,
+            asked.client,
+            session.id,
+            asked.scope,
+            asked.acr,
+            now,
+            now.plus(asked.lasts),
+            session.authenticated_at,
+            session.assurance,
+            &session.amr,
+            asked.network,
+        ),
     )
     .await?;
-    let body = GrantCreated { grant: id.to_string(), client: client.to_owned(), scope: scope.to_owned() };
+    let (client, scope) = (asked.client.to_owned(), asked.scope.to_owned());
+    let body = GrantCreated { grant: id.to_string(), client, scope };
     tx.record(Fact::new(session.user_id.subject(), &body).about(id.subject()));
     Ok(id)
 }
@@ -67,29 +109,16 @@ pub async fn create(
 pub async fn live(db: &Db, id: GrantId) -> Result<Option<LiveGrant>, StoreError> {
     db.opt(
         sql!(
-            "SELECT g.id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, s.authenticated_at, \
-             s.amr, u.user_name, u.display_name, u.email FROM oauth_grant g \
+            "SELECT g.id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, \
+             COALESCE(g.authenticated_at, s.authenticated_at) AS authenticated_at, \
+             COALESCE(g.assurance, s.assurance) AS assurance, COALESCE(g.amr, s.amr) AS amr, \
+             COALESCE(g.network, 'remote') AS network, \
+             u.user_name, u.display_name, u.email, u.document, u.updated_at FROM oauth_grant g \
              JOIN session s ON s.id = g.session_id JOIN users u ON u.id = g.user_id \
              WHERE g.id = $1 AND g.ended_at IS NULL AND g.expires_at > $2 AND s.ended_at IS NULL \
              AND s.expires_at > $2 AND u.active AND u.deleted_at IS NULL AND u.access_epoch = s.access_epoch"
         ),
         (id, db.ctx().now()),
-    )
-    .await
-}
-
-/// The same inside a transaction: for the exchange of a code.
-pub async fn live_in(tx: &mut Tx, id: GrantId) -> Result<Option<LiveGrant>, StoreError> {
-    let now = tx.now();
-    tx.opt(
-        sql!(
-            "SELECT g.id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, s.authenticated_at, \
-             s.amr, u.user_name, u.display_name, u.email FROM oauth_grant g \
-             JOIN session s ON s.id = g.session_id JOIN users u ON u.id = g.user_id \
-             WHERE g.id = $1 AND g.ended_at IS NULL AND g.expires_at > $2 AND s.ended_at IS NULL \
-             AND s.expires_at > $2 AND u.active AND u.deleted_at IS NULL AND u.access_epoch = s.access_epoch"
-        ),
-        (id, now),
     )
     .await
 }

@@ -7,6 +7,7 @@
 
 pub mod code;
 pub mod grant;
+mod sweep;
 
 use std::time::Duration;
 
@@ -15,7 +16,9 @@ use kernel::{Assurance, Timestamp, Token, TokenHash};
 use store::{Db, Fact, JsonText, StoreError, Tx, sql};
 
 use crate::DirectoryError;
-use crate::facts::{SessionEnded, SessionOpened};
+use crate::facts::{SessionEnded, SessionOpened, SessionRenewed};
+
+pub use sweep::{KEPT, sweep};
 
 /// A browser's sign-in, while it lives.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -35,14 +38,27 @@ pub struct Session {
 }
 
 impl Session {
+    fn of(sign_in: &SignIn, id: SessionId, now: Timestamp) -> Self {
+        Self {
+            id,
+            user_id: sign_in.user,
+            assurance: sign_in.assurance.rung().into(),
+            amr: JsonText(sign_in.amr.clone()),
+            authenticated_at: now,
+            expires_at: now.plus(sign_in.lasts),
+        }
+    }
+
     /// The rung reached. A number that cannot be read counts as the lowest.
     #[must_use]
     pub fn assurance(&self) -> Assurance {
-        Assurance::ALL
-            .into_iter()
-            .find(|rung| i64::from(rung.rung()) == self.assurance)
-            .unwrap_or(Assurance::Aal1)
+        rung_of(self.assurance)
     }
+}
+
+fn rung_of(number: i64) -> Assurance {
+    let rung = Assurance::ALL.into_iter().find(|rung| i64::from(rung.rung()) == number);
+    rung.unwrap_or(Assurance::Aal1)
 }
 
 /// What a sign-in achieved.
@@ -69,14 +85,7 @@ pub struct SignIn {
 pub async fn open(tx: &mut Tx, sign_in: &SignIn) -> Result<(Session, Token), DirectoryError> {
     let now = tx.now();
     let token = Token::generate(tx.ctx(), "cds");
-    let session = Session {
-        id: SessionId::new(tx.ctx()),
-        user_id: sign_in.user,
-        assurance: sign_in.assurance.rung().into(),
-        amr: JsonText(sign_in.amr.clone()),
-        authenticated_at: now,
-        expires_at: now.plus(sign_in.lasts),
-    };
+    let session = Session::of(sign_in, SessionId::new(tx.ctx()), now);
     let opened = tx
         .run(
             sql!(
@@ -112,6 +121,50 @@ pub async fn open(tx: &mut Tx, sign_in: &SignIn) -> Result<(Session, Token), Dir
         .about(session.id.subject()),
     );
     Ok((session, token))
+}
+
+/// The person of a living session has signed in again: it is the same session, with another token, and says
+/// from now on what was proven this time. What clients were granted in it stays, and says what was proven then.
+///
+/// `None` when the session has ended meanwhile, or is not this person's: open another.
+pub async fn renew(
+    tx: &mut Tx,
+    earlier: SessionId,
+    sign_in: &SignIn,
+) -> Result<Option<(Session, Token)>, StoreError> {
+    let now = tx.now();
+    let token = Token::generate(tx.ctx(), "cds");
+    let session = Session::of(sign_in, earlier, now);
+    let renewed = tx
+        .run(
+            sql!(
+                "UPDATE session SET token_hash = $3, assurance = $4, amr = $5, authenticated_at = $6, expires_at = $7 \
+                 WHERE id = $1 AND user_id = $2 AND ended_at IS NULL AND expires_at > $6 AND access_epoch = \
+                 (SELECT u.access_epoch FROM users u WHERE u.id = $2 AND u.active AND u.deleted_at IS NULL)"
+            ),
+            (
+                earlier,
+                sign_in.user,
+                token.hash().as_str(),
+                session.assurance,
+                &session.amr,
+                now,
+                session.expires_at,
+            ),
+        )
+        .await?;
+    if renewed != 1 {
+        return Ok(None);
+    }
+    let body = SessionRenewed {
+        session: earlier.to_string(),
+        client: sign_in.client.clone(),
+        assurance: sign_in.assurance.to_string(),
+        amr: sign_in.amr.clone(),
+        because: sign_in.because.clone(),
+    };
+    tx.record(Fact::new(sign_in.user.subject(), &body).about(earlier.subject()));
+    Ok(Some((session, token)))
 }
 
 /// The living session of a presented cookie.

@@ -1,10 +1,13 @@
 //! What ending means: the one place where everything an account could do dies.
+//!
+//! Only what lives is touched and counted: neither does the work grow with the account's history, nor does a
+//! receipt count what was over before.
 
 use kernel::id::{CredentialId, UserId};
 use store::{Fact, StoreError, Tx, sql};
 
 use crate::credential::{self, State};
-use crate::facts::Ended;
+use crate::facts::{Ended, EndedSignIns};
 
 /// Whether credentials may come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +18,43 @@ pub(super) enum Finality {
     Revoke,
 }
 
+/// Ends what the account is signed in with, and nothing else: sessions, grants and codes, also those that are
+/// being made (the access epoch rises). Answers how many lived; what had expired is left to the sweep.
+///
+/// INVARIANT: the account's row is locked first, here or before: user, session, code, grant, in this order
+/// everywhere, so that no two transactions wait for each other.
+pub(crate) async fn end_sign_ins(tx: &mut Tx, user: UserId) -> Result<EndedSignIns, StoreError> {
+    let now = tx.now();
+    tx.run(sql!("UPDATE users SET access_epoch = access_epoch + 1 WHERE id = $1"), (user,)).await?;
+    let sessions = tx
+        .run(
+            sql!(
+                "UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2"
+            ),
+            (user, now),
+        )
+        .await?;
+    // The codes of grants that had ended before are as dead.
+    let codes = tx
+        .run(
+            sql!(
+                "DELETE FROM authorization_code WHERE used_at IS NULL AND expires_at > $2 AND grant_id IN \
+                 (SELECT id FROM oauth_grant WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2)"
+            ),
+            (user, now),
+        )
+        .await?;
+    let grants = tx
+        .run(
+            sql!(
+                "UPDATE oauth_grant SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2"
+            ),
+            (user, now),
+        )
+        .await?;
+    Ok(EndedSignIns { sessions: signed(sessions), grants: signed(grants), codes: signed(codes) })
+}
+
 /// Ends sessions, grants, codes and invitations, and takes credentials off every list.
 ///
 /// INVARIANT: whatever new thing lets an account act must be ended here, and only here.
@@ -23,43 +63,19 @@ pub(super) async fn end_everything(
     user: UserId,
     finality: Finality,
 ) -> Result<Ended, StoreError> {
-    let now = tx.now();
-    // In this order everywhere, so that no two transactions wait for each other: user, session, code, grant.
-    tx.run(sql!("UPDATE users SET access_epoch = access_epoch + 1 WHERE id = $1"), (user,)).await?;
-    let sessions = tx
-        .run(sql!("UPDATE session SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL"), (user, now))
-        .await?;
-    // The codes of grants that had ended before are as dead.
-    let codes = tx
-        .run(
-            sql!(
-                "DELETE FROM authorization_code WHERE used_at IS NULL AND grant_id IN \
-                 (SELECT id FROM oauth_grant WHERE user_id = $1 AND ended_at IS NULL)"
-            ),
-            (user,),
-        )
-        .await?;
-    let grants = tx
-        .run(
-            sql!("UPDATE oauth_grant SET ended_at = $2 WHERE user_id = $1 AND ended_at IS NULL"),
-            (user, now),
-        )
-        .await?;
+    let EndedSignIns { sessions, grants, codes } = end_sign_ins(tx, user).await?;
     let invitations = tx
-        .run(sql!("UPDATE invitation SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL"), (user, now))
+        .run(
+            sql!("UPDATE invitation SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL AND expires_at > $2"),
+            (user, tx.now()),
+        )
         .await?;
     let state = match finality {
         Finality::Suspend => State::Suspended,
         Finality::Revoke => State::Revoked,
     };
     let credentials = credential::end_all_of(tx, user, state).await?;
-    Ok(Ended {
-        sessions: signed(sessions),
-        grants: signed(grants),
-        codes: signed(codes),
-        invitations: signed(invitations),
-        credentials,
-    })
+    Ok(Ended { sessions, grants, codes, invitations: signed(invitations), credentials })
 }
 
 fn signed(rows: u64) -> i64 {

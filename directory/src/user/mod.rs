@@ -1,14 +1,16 @@
 //! A person's account.
 
-mod ending;
+pub(crate) mod ending;
+mod principal;
 
 use kernel::id::UserId;
 use kernel::{Ctx, Timestamp};
-use serde::Deserialize;
 use store::{Db, Fact, Sql, StoreError, Tx, Value, sql};
 
 use crate::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
 use crate::{DirectoryError, fold, group, name};
+
+pub use principal::principal;
 
 /// An account as the directory holds it.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -64,17 +66,7 @@ impl User {
     /// The values of the SCIM attribute `roles`: what policies know as `Role`.
     #[must_use]
     pub fn roles(&self) -> Vec<String> {
-        #[derive(Deserialize)]
-        struct Roles {
-            #[serde(default)]
-            roles: Vec<Role>,
-        }
-        #[derive(Deserialize)]
-        struct Role {
-            value: String,
-        }
-        let read: Result<Roles, _> = serde_json::from_str(&self.document);
-        read.map(|document| document.roles.into_iter().map(|role| role.value).collect()).unwrap_or_default()
+        principal::roles(&principal::document(self))
     }
 }
 

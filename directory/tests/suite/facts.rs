@@ -66,7 +66,9 @@ fn record_people(recorded: &mut Recorded<'_>, credential: CredentialId) {
     });
     recorded.one(GroupDeleted { members: vec![] });
     recorded.one(InvitationCreated { invitation: text("i") });
-    recorded.one(PasswordSet { invitation: None });
+    let ended = EndedSignIns { sessions: 1, grants: 2, codes: 3 };
+    recorded.one(PasswordSet { invitation: None, ended });
+    recorded.one(PasswordRehashed {});
 }
 
 fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
@@ -78,9 +80,17 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
         amr: vec![text("pwd")],
         because: vec![text("p")],
     });
+    recorded.one(SessionRenewed {
+        session: text("s"),
+        client: None,
+        assurance: text("aal1"),
+        amr: vec![text("pwd")],
+        because: vec![text("p")],
+    });
     recorded.one(SignInRefused { reason: text("inactive"), client: None, because: vec![] });
     recorded.one(SessionEnded { session: text("s"), grants: 7 });
     recorded.one(GrantCreated { grant: text("g"), client: text("c"), scope: text("openid") });
+    recorded.one(GrantRedeemed { grant: text("g"), client: text("c"), token: text("jti") });
     recorded.one(GrantEnded { grant: text("g"), reason: text("code-reused") });
     recorded.one(CredentialIssued { credential, pool: text("staff") });
     recorded.one(CredentialSuspended { credential });

@@ -16,5 +16,7 @@ mod facts;
 mod groups;
 mod model;
 mod queries;
+mod principals;
 mod races;
+mod sessions;
 mod users;

@@ -185,17 +185,21 @@ impl Model<'_> {
     }
 
     fn end(&mut self, at: usize, cards: State) {
+        self.end_sign_ins(at);
         let account = &mut self.accounts[at];
-        for sign in &mut account.sessions {
-            sign.alive = false;
-            sign.grants.iter_mut().for_each(|allowed| allowed.alive = false);
-        }
         for (_, state) in account.cards.values_mut() {
             if *state == State::Active || cards == State::Revoked {
                 *state = cards;
             }
         }
         account.invitation = account.invitation.take().map(|(token, _)| (token, false));
+    }
+
+    fn end_sign_ins(&mut self, at: usize) {
+        for sign in &mut self.accounts[at].sessions {
+            sign.alive = false;
+            sign.grants.iter_mut().for_each(|allowed| allowed.alive = false);
+        }
     }
 
     async fn sign_in(&mut self) {
@@ -244,10 +248,8 @@ impl Model<'_> {
         let which = self.draw.below(count);
         let allowed = &mut self.accounts[at].sessions[nth].grants[which];
         let code = allowed.code.clone();
-        let (redeemed, granted) =
-            change(self.db, async |tx| exchange_in(tx, code.expose()).await).await.unwrap();
-        assert_eq!(granted, allowed.alive && allowed.unused);
-        assert!(!redeemed || allowed.unused, "a code is redeemed once");
+        let served = change(self.db, async |tx| exchange_in(tx, code.expose()).await).await.unwrap();
+        assert_eq!(served, allowed.alive && allowed.unused);
         // Presented again, it ends what it gave.
         allowed.alive &= allowed.unused;
         allowed.unused = false;
@@ -322,6 +324,7 @@ impl Model<'_> {
             change(self.db, async |tx| accept_in(tx, token.expose(), &verifier).await).await.unwrap();
         assert_eq!(accepted, usable);
         if accepted {
+            self.end_sign_ins(at);
             self.accounts[at].password = Some(verifier);
             self.accounts[at].invitation = Some((token, false));
         }

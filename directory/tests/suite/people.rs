@@ -5,6 +5,7 @@ use std::time::Duration;
 use directory::credential::Credential;
 use directory::declared::{self, Item, Kind, Sealer};
 use directory::group::{self, Group, GroupProfile};
+use directory::session::grant::GrantRequest;
 use directory::session::{Session, SignIn, code, grant};
 use directory::user::{self, Profile, User};
 use directory::{DirectoryError, authenticator, credential, door, invitation, session};
@@ -91,19 +92,18 @@ pub(crate) async fn open(db: &Db, user: UserId) -> Result<(Session, Token), Dire
 }
 
 pub(crate) async fn grant_in(tx: &mut Tx, session: &Session) -> Result<GrantId, StoreError> {
-    grant::create(tx, session, CLIENT, "openid", "aal1", HOUR).await
+    let asked =
+        GrantRequest { client: CLIENT, scope: "openid", acr: "aal1", network: "internal", lasts: HOUR };
+    grant::create(tx, session, &asked).await
 }
 
 pub(crate) async fn code_in(tx: &mut Tx, grant: GrantId) -> Result<Token, StoreError> {
-    code::issue(tx, grant, CLIENT, "https://app.example/cb", Some("n"), "challenge").await
+    code::issue(tx, grant, CLIENT, "https://app.example/cb", Some("n"), Some("challenge")).await
 }
 
-/// What the token endpoint does with a code: `(redeemed by this one, granted)`.
-pub(crate) async fn exchange_in(tx: &mut Tx, code: &str) -> Result<(bool, bool), StoreError> {
-    let Some(found) = code::find(tx, code).await? else { return Ok((false, false)) };
-    let redeemed = code::redeem(tx, code, &found).await?;
-    let granted = redeemed && grant::live_in(tx, found.grant_id).await?.is_some();
-    Ok((redeemed, granted))
+/// What the token endpoint does with a code: whether it was this one who was served.
+pub(crate) async fn exchange_in(tx: &mut Tx, code: &str) -> Result<bool, StoreError> {
+    Ok(code::redeem(tx, code, "jti").await? == code::Redemption::Done)
 }
 
 /// Sets a password with an invitation: whether it was this one who used it.
@@ -215,7 +215,7 @@ impl Person {
         let points = door::wanted_points(db, self.user.id, SYSTEM).await.unwrap();
         let code: Result<bool, StoreError> = async {
             let mut tx = crate::house::begin(db).await;
-            let granted = exchange_in(&mut tx, self.code.expose()).await?.1;
+            let granted = exchange_in(&mut tx, self.code.expose()).await?;
             // Only looked at: it is not used up by this.
             tx.refuse().await?;
             Ok(granted)

@@ -106,8 +106,8 @@ impl Before {
             Thing::Grant => Made::Grant(grant_in(tx, &self.session).await?),
             Thing::Code => Made::Code(code_in(tx, self.grant).await?),
             Thing::Redemption => match exchange_in(tx, self.code.expose()).await? {
-                (_, true) => Made::Grant(self.grant),
-                _ => Made::Nothing,
+                true => Made::Grant(self.grant),
+                false => Made::Nothing,
             },
             Thing::Invitation => Made::Invitation(invitation::create(tx, self.user.id).await?),
             Thing::Password => match accept_in(tx, self.invitation.expose(), "$hash").await? {
@@ -132,7 +132,7 @@ async fn is_alive(db: &Db, made: &Made) -> bool {
         Made::Grant(grant) => grant::live(db, *grant).await.unwrap().is_some(),
         Made::Code(code) => {
             let mut tx = begin(db).await;
-            let (_, granted) = exchange_in(&mut tx, code.expose()).await.unwrap();
+            let granted = exchange_in(&mut tx, code.expose()).await.unwrap();
             tx.refuse().await.unwrap();
             granted
         }
@@ -246,7 +246,7 @@ async fn of_twenty_who_redeem_a_code_one_does_and_the_grant_ends(house: House) {
         });
     }
     let answers = all.join_all().await;
-    assert_eq!(answers.iter().filter(|(redeemed, _)| *redeemed).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|redeemed| **redeemed).count(), 1, "{answers:?}");
     assert_eq!(grant::live(db, person.grant).await.unwrap(), None, "one of them is a thief");
     assert_eq!(house.facts("grant.ended").await, 1);
 }
@@ -351,7 +351,7 @@ async fn sessions_and_accounts_that_end_at_once_do_not_block_each_other(house: H
                 let done = match n % 3 {
                     0 => session::end(&mut tx, session).await,
                     1 => grant::end(&mut tx, grant, "revoked-by-client").await,
-                    _ => exchange_in(&mut tx, code.expose()).await.map(|(redeemed, _)| redeemed),
+                    _ => exchange_in(&mut tx, code.expose()).await,
                 };
                 tx.end(done).await.map(drop).map_err(DirectoryError::from)
             });

@@ -47,6 +47,9 @@ impl Asked {
             request: params.encode(),
         };
         match Wishes::read(&params) {
+            Ok(wishes) if wishes.code_challenge.is_none() && asked.client.requires_pkce() => {
+                Err(asked.send_back(idp, Refusal::NO_PKCE))
+            }
             Ok(wishes) => Ok(Self { wishes, ..asked }),
             Err(refusal) => Err(asked.send_back(idp, refusal)),
         }
@@ -105,6 +108,7 @@ mod tests {
             sensitivity: "low".into(),
             project: None,
             id_token_alg: "RS256".into(),
+            pkce: "required".into(),
         }
     }
 

@@ -19,13 +19,13 @@ mod wishes;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use directory::user;
-use policy::Decision;
 use web::body::{BodyError, Form};
 use web::{Params, Passage};
 
 use crate::error::{IdpError, answer_as_page};
 use crate::pages::see_other;
-use crate::{Idp, judge, session, sign_in};
+use crate::judge::{self, Verdict};
+use crate::{Idp, session, sign_in};
 
 pub(crate) use answer::{answer, grant};
 pub(crate) use asked::{Asked, LONGEST_REQUEST};
@@ -49,11 +49,11 @@ async fn proceed(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<
         Next::Refuse(refusal) => Err(asked.send_back(idp, refusal)),
         Next::Answer(session) => {
             let Some(user) = user::get(&idp.db, session.user_id).await? else { return Ok(sign_in(&asked)) };
-            let reached = session.assurance();
-            let decision = judge::judge(idp, &user, &asked.client, reached, passage.client()).await?;
-            match decision {
-                Decision::Allow { .. } => answer(idp, passage, &asked, session).await,
-                decision => judge::refuse(idp, passage, &asked, &user, &decision).await,
+            let network = judge::network(idp, passage.client());
+            let decision = judge::judge(idp, &user, &asked.client, session.assurance(), network).await?;
+            match Verdict::of(&decision) {
+                None => answer(idp, passage, &asked, session).await,
+                Some(verdict) => judge::refuse(idp, passage, &asked, &user, &verdict).await,
             }
         }
     }

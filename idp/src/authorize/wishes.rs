@@ -8,7 +8,7 @@ use serde::Deserialize;
 use web::Params;
 
 /// What can be asked for: the sign-in itself, and claims at userinfo (OpenID Connect Core, section 5.4).
-pub(crate) const SCOPES: [&str; 3] = ["openid", "profile", "email"];
+pub(crate) const SCOPES: [&str; 5] = ["openid", "profile", "email", "address", "phone"];
 
 /// Parameters that may come once (RFC 6749, section 3.1). Others are ignored.
 const ONCE: [&str; 18] = [
@@ -55,8 +55,8 @@ pub(crate) struct Wishes {
     /// Of [`SCOPES`], space-separated, in their order.
     pub(crate) scope: String,
     pub(crate) nonce: Option<String>,
-    /// BASE64URL(SHA-256(verifier)): RFC 7636, section 4.2.
-    pub(crate) code_challenge: String,
+    /// BASE64URL(SHA-256(verifier)): RFC 7636, section 4.2. Whether the client may do without, it is asked.
+    pub(crate) code_challenge: Option<String>,
     pub(crate) prompt: Prompt,
     pub(crate) max_age: Option<Duration>,
     pub(crate) acr_values: Vec<String>,
@@ -78,6 +78,7 @@ impl Refusal {
         Self { error: "login_required", description: "the user must sign in, and no page may be shown" };
     pub(crate) const OTHER_USER: Self =
         Self { error: "login_required", description: "another user than the id_token_hint's has signed in" };
+    pub(super) const NO_PKCE: Self = Self::invalid("code_challenge is missing; PKCE is required");
 
     const fn invalid(description: &'static str) -> Self {
         Self { error: "invalid_request", description }
@@ -147,16 +148,21 @@ fn scope(asked: Option<&str>) -> Result<String, Refusal> {
     Ok(known.join(" "))
 }
 
-/// RFC 9700, section 2.1.1: PKCE for every client, since it also stops a code from being injected into a
-/// confidential one; and S256, since `plain` gives the verifier to whoever sees the request.
-fn code_challenge(challenge: Option<&str>, method: Option<&str>) -> Result<String, Refusal> {
-    let challenge = challenge.ok_or(Refusal::invalid("code_challenge is missing; PKCE is required"))?;
+/// RFC 7636, section 4.3; only S256, since `plain` gives the verifier to whoever sees the request (RFC 9700,
+/// section 2.1.1).
+fn code_challenge(challenge: Option<&str>, method: Option<&str>) -> Result<Option<String>, Refusal> {
+    let Some(challenge) = challenge else {
+        return match method {
+            None => Ok(None),
+            Some(_) => Err(Refusal::invalid("code_challenge_method came without a code_challenge")),
+        };
+    };
     if method != Some("S256") {
         return Err(Refusal::invalid("code_challenge_method must be S256"));
     }
     let digest = URL_SAFE_NO_PAD.decode(challenge).ok().filter(|digest| digest.len() == 32);
     digest.ok_or(Refusal::invalid("code_challenge must be a SHA-256 in base64url"))?;
-    Ok(challenge.to_owned())
+    Ok(Some(challenge.to_owned()))
 }
 
 fn prompt(words: &str) -> Result<Prompt, Refusal> {
@@ -216,7 +222,7 @@ mod tests {
     }
 
     fn minimal() -> Wishes {
-        Wishes { scope: "openid".into(), code_challenge: CHALLENGE.into(), ..Wishes::default() }
+        Wishes { scope: "openid".into(), code_challenge: Some(CHALLENGE.into()), ..Wishes::default() }
     }
 
     #[test]
@@ -257,8 +263,8 @@ mod tests {
             (format!("response_type=code+id_token&scope=openid&{pkce}"), "unsupported_response_type"),
             (format!("response_type=code&{pkce}"), "invalid_scope"),
             (format!("response_type=code&scope=profile+OPENID&{pkce}"), "invalid_scope"),
-            ("response_type=code&scope=openid".into(), "invalid_request"),
             (format!("response_type=code&scope=openid&code_challenge={CHALLENGE}"), "invalid_request"),
+            ("response_type=code&scope=openid&code_challenge_method=S256".into(), "invalid_request"),
             (
                 format!(
                     "response_type=code&scope=openid&code_challenge={CHALLENGE}&code_challenge_method=plain"
@@ -300,6 +306,12 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_a_challenge_says_so() {
+        let plain = read("response_type=code&scope=openid").map(|wishes| wishes.code_challenge);
+        assert_eq!(plain, Ok(None));
+    }
+
+    #[test]
     fn challenges_are_digests() {
         for bad in ["", "a", &CHALLENGE[1..], &format!("{CHALLENGE}A"), &CHALLENGE.replace('-', "+")] {
             let query =
@@ -316,7 +328,7 @@ mod tests {
             ))
             .map(|wishes| wishes.scope)
         };
-        assert_eq!(scope("email+address+openid+phone"), Ok("openid email".into()));
+        assert_eq!(scope("email+address+openid+phone"), Ok("openid email address phone".into()));
         assert_eq!(scope("++profile++openid+openid"), Ok("openid profile".into()));
         for (words, expect) in [
             ("", Prompt::Maybe),

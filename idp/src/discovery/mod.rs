@@ -2,8 +2,11 @@
 //!
 //! INVARIANT: it says only what is so. A feature enters this document with the code that has it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
+use keys::Jwks;
 use serde_json::json;
 use web::{Issuer, Locale, Prebuilt};
 
@@ -24,6 +27,7 @@ const JWKS_AGE: u32 = 300;
 /// The metadata, made once: it depends on the issuer alone.
 pub(crate) fn metadata(issuer: &Issuer) -> Prebuilt {
     let confidential = ["client_secret_basic", "client_secret_post"];
+    let claims: Vec<&str> = [&token::CLAIMS[..], &userinfo::CLAIMS[..]].concat();
     let any = ["client_secret_basic", "client_secret_post", "none"];
     let document = json!({
         "issuer": issuer.as_str(),
@@ -44,10 +48,8 @@ pub(crate) fn metadata(issuer: &Issuer) -> Prebuilt {
         "revocation_endpoint_auth_methods_supported": any,
         "code_challenge_methods_supported": ["S256"],
         "acr_values_supported": assurance::reachable(),
-        "claims_supported": [
-            "iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash",
-            "name", "preferred_username", "email",
-        ],
+        "claims_supported": claims,
+        "claim_types_supported": ["normal"],
         "claims_parameter_supported": false,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
@@ -66,7 +68,24 @@ pub(crate) async fn show(idp: Data<Idp>, request: HttpRequest) -> HttpResponse {
 
 /// `GET /jwks`.
 pub(crate) async fn show_keys(idp: Data<Idp>, request: HttpRequest) -> HttpResponse {
-    let jwks = idp.keys.jwks();
-    let keys = Prebuilt::tagged("application/jwk-set+json", jwks.bytes.clone(), jwks.etag.clone(), JWKS_AGE);
-    keys.respond(&request)
+    idp.published.of(&idp.keys.jwks()).respond(&request)
+}
+
+/// The keys as they were last sent: their bytes are copied when they change, not at each request.
+#[derive(Debug, Default)]
+pub(crate) struct Published(Mutex<Option<(Arc<Jwks>, Prebuilt)>>);
+
+impl Published {
+    fn of(&self, jwks: &Arc<Jwks>) -> Prebuilt {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, ready)) = &*last
+            && Arc::ptr_eq(of, jwks)
+        {
+            return ready.clone();
+        }
+        let (bytes, etag) = (jwks.bytes.clone(), jwks.etag.clone());
+        let ready = Prebuilt::tagged("application/jwk-set+json", bytes, etag, JWKS_AGE);
+        *last = Some((jwks.clone(), ready.clone()));
+        ready
+    }
 }

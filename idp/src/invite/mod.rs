@@ -7,7 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
-use directory::authenticator::password::{self, LONGEST, SHORTEST};
+use directory::authenticator::password::{self, Weakness};
 use directory::invitation::{self, Invitation};
 use directory::user::{self, User};
 use kernel::{Actor, Secret, Token};
@@ -133,15 +133,12 @@ fn problem_of(
     again: &Secret<String>,
     user_name: &str,
 ) -> Option<&'static str> {
-    let length = password.expose().chars().count();
-    if length < SHORTEST {
-        return Some(&t.invitation.too_short);
-    }
-    if length > LONGEST {
-        return Some(&t.invitation.too_long);
-    }
-    if password::check(password.expose(), user_name).is_err() {
-        return Some(&t.invitation.too_common);
+    if let Err(weakness) = password::check(password.expose(), user_name) {
+        return Some(match weakness {
+            Weakness::TooShort => &t.invitation.too_short,
+            Weakness::TooLong => &t.invitation.too_long,
+            Weakness::Common | Weakness::OwnName => &t.invitation.too_common,
+        });
     }
     (password.expose() != again.expose()).then_some(t.invitation.differ.as_str())
 }

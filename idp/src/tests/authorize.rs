@@ -9,9 +9,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::world::{ISSUER, request_of};
 use super::*;
 
-#[actix_web::test]
-async fn a_person_signs_in_and_the_application_gets_a_code() {
-    let world = World::new().await;
+on_both_engines! {
+    a_person_signs_in_and_the_application_gets_a_code,
+    who_is_signed_in_is_not_asked_again,
+    nobody_is_redirected_to_an_address_that_is_not_registered,
+    every_other_error_goes_to_the_application_with_state_and_issuer,
+    prompt_none_shows_no_page,
+    a_hint_at_another_user_is_not_answered_with_this_one,
+    prompt_login_and_max_age_ask_again_and_auth_time_moves,
+    a_post_is_answered_with_a_redirect_of_our_own_first,
+    what_is_reflected_is_escaped,
+    the_page_speaks_the_language_that_is_asked_for,
+}
+
+async fn a_person_signs_in_and_the_application_gets_a_code(world: World) {
     let browser = world.browser();
     let page = browser.sign_in_page("app", &[]).await;
     assert!(page.header("content-security-policy").contains("form-action 'self' https://app.example.org;"));
@@ -23,9 +34,7 @@ async fn a_person_signs_in_and_the_application_gets_a_code() {
     assert!(browser.session().unwrap().starts_with("cds_"));
 }
 
-#[actix_web::test]
-async fn who_is_signed_in_is_not_asked_again() {
-    let world = World::new().await;
+async fn who_is_signed_in_is_not_asked_again(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await.code();
     browser.authorize("app", &[]).await.code();
@@ -34,9 +43,7 @@ async fn who_is_signed_in_is_not_asked_again() {
     assert!(world.browser().authorize("app", &[]).await.location().starts_with("/sign-in?"));
 }
 
-#[actix_web::test]
-async fn nobody_is_redirected_to_an_address_that_is_not_registered() {
-    let world = World::new().await;
+async fn nobody_is_redirected_to_an_address_that_is_not_registered(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
     for more in [
@@ -63,9 +70,7 @@ async fn nobody_is_redirected_to_an_address_that_is_not_registered() {
     }
 }
 
-#[actix_web::test]
-async fn every_other_error_goes_to_the_application_with_state_and_issuer() {
-    let world = World::new().await;
+async fn every_other_error_goes_to_the_application_with_state_and_issuer(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
     for (more, error) in [
@@ -93,16 +98,14 @@ async fn every_other_error_goes_to_the_application_with_state_and_issuer() {
     assert_eq!((doubled.sent("error").as_deref(), doubled.sent("state")), (Some("invalid_request"), None));
 }
 
-#[actix_web::test]
-async fn prompt_none_shows_no_page() {
-    let world = World::new().await;
+async fn prompt_none_shows_no_page(world: World) {
     let browser = world.browser();
     let none = |more: &[(&'static str, &'static str)]| [&[("prompt", "none")], more].concat();
     let error = |answer: Answer| answer.sent("error");
     assert_eq!(error(browser.authorize("app", &none(&[])).await).as_deref(), Some("login_required"));
     browser.sign_in("app", &[]).await;
     browser.authorize("app", &none(&[])).await.code();
-    world.ctx.advance_for_tests(Duration::from_secs(61));
+    world.advance(Duration::from_secs(61));
     browser.authorize("app", &none(&[("max_age", "10000")])).await.code();
     let stale = browser.authorize("app", &none(&[("max_age", "60")])).await;
     assert_eq!(error(stale).as_deref(), Some("login_required"));
@@ -110,9 +113,7 @@ async fn prompt_none_shows_no_page() {
     assert_eq!(error(browser.authorize("app", &none(&[])).await).as_deref(), Some("login_required"));
 }
 
-#[actix_web::test]
-async fn a_hint_at_another_user_is_not_answered_with_this_one() {
-    let world = World::new().await;
+async fn a_hint_at_another_user_is_not_answered_with_this_one(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
     let hint = |sub: &str| format!("e30.{}.x", URL_SAFE_NO_PAD.encode(format!("{{\"sub\":\"{sub}\"}}")));
@@ -124,13 +125,11 @@ async fn a_hint_at_another_user_is_not_answered_with_this_one() {
     assert_eq!(answer.sent("error").as_deref(), Some("login_required"));
 }
 
-#[actix_web::test]
-async fn prompt_login_and_max_age_ask_again_and_auth_time_moves() {
-    let world = World::new().await;
+async fn prompt_login_and_max_age_ask_again_and_auth_time_moves(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
     for more in [("prompt", "login"), ("max_age", "30"), ("prompt", "select_account")] {
-        world.ctx.advance_for_tests(Duration::from_secs(31));
+        world.advance(Duration::from_secs(31));
         let code = browser.sign_in("app", &[more]).await.code();
         let tokens = world.redeem(&code).await.json();
         let (_, claims) = super::world::claims(tokens["id_token"].as_str().unwrap());
@@ -138,9 +137,7 @@ async fn prompt_login_and_max_age_ask_again_and_auth_time_moves() {
     }
 }
 
-#[actix_web::test]
-async fn a_post_is_answered_with_a_redirect_of_our_own_first() {
-    let world = World::new().await;
+async fn a_post_is_answered_with_a_redirect_of_our_own_first(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
     let path = request_of("app", &[]);
@@ -164,9 +161,7 @@ async fn a_post_is_answered_with_a_redirect_of_our_own_first() {
     assert!(longer.header("content-type").starts_with("text/html"));
 }
 
-#[actix_web::test]
-async fn what_is_reflected_is_escaped() {
-    let world = World::new().await;
+async fn what_is_reflected_is_escaped(world: World) {
     let evil = "\"'><script>alert(1)</script>";
     let more = [("state", evil), ("login_hint", evil), ("nonce", evil), ("x", evil)];
     let browser = world.browser();
@@ -179,9 +174,7 @@ async fn what_is_reflected_is_escaped() {
     assert_eq!(answer.sent("state").as_deref(), Some(evil));
 }
 
-#[actix_web::test]
-async fn the_page_speaks_the_language_that_is_asked_for() {
-    let world = World::new().await;
+async fn the_page_speaks_the_language_that_is_asked_for(world: World) {
     let browser = world.browser();
     let german = browser.sign_in_page("app", &[("ui_locales", "fr de-AT en")]).await;
     assert!(

@@ -5,9 +5,14 @@ use serde_json::{Value, json};
 
 use super::*;
 
-#[actix_web::test]
-async fn the_metadata_is_what_we_are() {
-    let world = World::new().await;
+on_both_engines! {
+    the_metadata_is_what_we_are,
+    a_hostile_host_changes_nothing_that_we_say,
+    the_keys_are_public_and_known_by_their_tag,
+    a_wrong_method_is_refused_as_a_page_or_as_json,
+}
+
+async fn the_metadata_is_what_we_are(world: World) {
     let answer = world.ask(TestRequest::get().uri("/.well-known/openid-configuration")).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"));
     assert_eq!(answer.header("access-control-allow-origin"), "*");
@@ -35,9 +40,7 @@ async fn the_metadata_is_what_we_are() {
     assert_eq!(oauth.body, answer.body);
 }
 
-#[actix_web::test]
-async fn a_hostile_host_changes_nothing_that_we_say() {
-    let world = World::new().await;
+async fn a_hostile_host_changes_nothing_that_we_say(world: World) {
     let plain = world.ask(TestRequest::get().uri("/.well-known/openid-configuration")).await.body;
     let hostile = |path: &str| {
         TestRequest::get()
@@ -65,9 +68,7 @@ async fn a_hostile_host_changes_nothing_that_we_say() {
     }
 }
 
-#[actix_web::test]
-async fn the_keys_are_public_and_known_by_their_tag() {
-    let world = World::new().await;
+async fn the_keys_are_public_and_known_by_their_tag(world: World) {
     world.tokens().await;
     let answer = world.ask(TestRequest::get().uri("/jwks")).await;
     let keys = answer.json();
@@ -107,9 +108,7 @@ POST /userinfo Token 16384
     );
 }
 
-#[actix_web::test]
-async fn a_wrong_method_is_refused_as_a_page_or_as_json() {
-    let world = World::new().await;
+async fn a_wrong_method_is_refused_as_a_page_or_as_json(world: World) {
     let page = world.ask(TestRequest::put().uri("/sign-in")).await;
     assert_eq!((page.status, page.header("allow")), (405, "GET, POST, HEAD"));
     assert!(page.header("content-type").starts_with("text/html"));

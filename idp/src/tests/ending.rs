@@ -9,40 +9,21 @@ use store::Origin;
 
 use super::*;
 
+on_both_engines! {
+    userinfo_takes_the_token_in_header_or_form_and_never_in_the_url,
+    only_a_whole_access_token_of_ours_is_one,
+    introspection_tells_a_client_of_its_own_tokens_and_of_no_others,
+    a_revoked_token_is_dead_and_so_is_its_grant,
+    tokens_and_session_are_dead_at_the_commit_that_deactivates_their_user_and_stay_so,
+    tokens_die_with_their_session_and_by_the_clock,
+    no_token_outlives_its_session,
+}
+
 fn access(tokens: &Value) -> String {
     tokens["access_token"].as_str().unwrap().to_owned()
 }
 
-#[actix_web::test]
-async fn userinfo_says_what_was_granted() {
-    let world = World::new().await;
-    let browser = world.browser();
-    browser.sign_in("app", &[]).await;
-    let sub = world.ada.to_string();
-    for (scope, expect) in [
-        ("openid", json!({ "sub": sub })),
-        ("openid email", json!({ "sub": sub, "email": "ada@example.org" })),
-        (
-            "openid profile",
-            json!({ "sub": sub, "name": "Ada Lovelace", "preferred_username": "Ada@example.org" }),
-        ),
-        (
-            "email openid profile address phone",
-            json!({
-                "sub": sub, "name": "Ada Lovelace", "preferred_username": "Ada@example.org",
-                "email": "ada@example.org",
-            }),
-        ),
-    ] {
-        let code = browser.authorize("app", &[("scope", scope)]).await.code();
-        let answer = world.userinfo(&access(&world.redeem(&code).await.json())).await;
-        assert_eq!((answer.status, answer.json()), (200, expect), "{scope}");
-    }
-}
-
-#[actix_web::test]
-async fn userinfo_takes_the_token_in_header_or_form_and_never_in_the_url() {
-    let world = World::new().await;
+async fn userinfo_takes_the_token_in_header_or_form_and_never_in_the_url(world: World) {
     let token = access(&world.tokens().await);
     let bearer = |scheme: &str| ("authorization", format!("{scheme} {token}"));
     let get = || TestRequest::get().uri("/userinfo");
@@ -52,9 +33,13 @@ async fn userinfo_takes_the_token_in_header_or_form_and_never_in_the_url() {
     assert_eq!(world.ask(post().insert_header(bearer("Bearer"))).await.status, 200);
     assert_eq!(world.ask(post().set_form([("access_token", &token)])).await.status, 200);
     let twice = post().insert_header(bearer("Bearer")).set_form([("access_token", &token)]);
-    assert_eq!(world.ask(twice).await.error(), (400, "invalid_request".into()));
     let in_url = TestRequest::get().uri(&format!("/userinfo?access_token={token}"));
-    assert_eq!(world.ask(in_url).await.error(), (400, "invalid_request".into()));
+    for request in [twice, in_url] {
+        let answer = world.ask(request).await;
+        assert_eq!(answer.error(), (400, "invalid_request".into()));
+        let challenge = "Bearer realm=\"cardea\", error=\"invalid_request\"";
+        assert_eq!(answer.header("www-authenticate"), challenge, "RFC 6750, section 3.1");
+    }
     for request in
         [get(), post(), get().insert_header(bearer("Basic")), get().insert_header(("authorization", "x"))]
     {
@@ -63,9 +48,7 @@ async fn userinfo_takes_the_token_in_header_or_form_and_never_in_the_url() {
     }
 }
 
-#[actix_web::test]
-async fn only_a_whole_access_token_of_ours_is_one() {
-    let world = World::new().await;
+async fn only_a_whole_access_token_of_ours_is_one(world: World) {
     let tokens = world.tokens().await;
     let token = access(&tokens);
     let id_token = tokens["id_token"].as_str().unwrap();
@@ -93,9 +76,7 @@ async fn only_a_whole_access_token_of_ours_is_one() {
     }
 }
 
-#[actix_web::test]
-async fn introspection_tells_a_client_of_its_own_tokens_and_of_no_others() {
-    let world = World::new().await;
+async fn introspection_tells_a_client_of_its_own_tokens_and_of_no_others(world: World) {
     let token = access(&world.tokens().await);
     let app = Some(("app", "app-secret"));
     let own = world
@@ -124,9 +105,7 @@ async fn introspection_tells_a_client_of_its_own_tokens_and_of_no_others() {
     assert_eq!(world.call("/introspect", app, &[]).await.error(), (400, "invalid_request".into()));
 }
 
-#[actix_web::test]
-async fn a_revoked_token_is_dead_and_so_is_its_grant() {
-    let world = World::new().await;
+async fn a_revoked_token_is_dead_and_so_is_its_grant(world: World) {
     let token = access(&world.tokens().await);
     let app = Some(("app", "app-secret"));
     let other = world.call("/revoke", Some(("other", "other-secret")), &[("token", &token)]).await;
@@ -147,9 +126,7 @@ async fn a_revoked_token_is_dead_and_so_is_its_grant() {
     assert_eq!((ended[0].1.as_str(), &ended[0].2["reason"]), ("client:app", &json!("revoked-by-client")));
 }
 
-#[actix_web::test]
-async fn tokens_and_session_are_dead_at_the_commit_that_deactivates_their_user_and_stay_so() {
-    let world = World::new().await;
+async fn tokens_and_session_are_dead_at_the_commit_that_deactivates_their_user_and_stay_so(world: World) {
     let browser = world.browser();
     let code = browser.sign_in("app", &[]).await.code();
     let token = access(&world.redeem(&code).await.json());
@@ -166,19 +143,17 @@ async fn tokens_and_session_are_dead_at_the_commit_that_deactivates_their_user_a
     }
 }
 
-#[actix_web::test]
-async fn tokens_die_with_their_session_and_by_the_clock() {
-    let world = World::new().await;
+async fn tokens_die_with_their_session_and_by_the_clock(world: World) {
     let browser = world.browser();
     let code = browser.sign_in("app", &[]).await.code();
     let token = access(&world.redeem(&code).await.json());
     let session = session::by_token(&world.db, &browser.session().unwrap()).await.unwrap().unwrap();
     let code = browser.authorize("app", &[]).await.code();
     let second = access(&world.redeem(&code).await.json());
-    world.ctx.advance_for_tests(Duration::from_secs(299));
+    world.advance(Duration::from_secs(299));
     assert_eq!(world.userinfo(&token).await.status, 200);
     // The house allows clocks to be five seconds apart.
-    world.ctx.advance_for_tests(Duration::from_secs(6));
+    world.advance(Duration::from_secs(6));
     assert_eq!(world.userinfo(&token).await.status, 401);
     assert_eq!(world.userinfo(&second).await.status, 401);
     let code = browser.authorize("app", &[]).await.code();
@@ -189,12 +164,10 @@ async fn tokens_die_with_their_session_and_by_the_clock() {
     assert_eq!(world.userinfo(&third).await.status, 401);
 }
 
-#[actix_web::test]
-async fn no_token_outlives_its_session() {
-    let world = World::new().await;
+async fn no_token_outlives_its_session(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
-    world.ctx.advance_for_tests(Duration::from_secs(12 * 3600 - 60));
+    world.advance(Duration::from_secs(12 * 3600 - 60));
     let code = browser.authorize("app", &[]).await.code();
     assert_eq!(world.redeem(&code).await.json()["expires_in"], 60);
 }

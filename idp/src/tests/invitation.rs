@@ -5,6 +5,15 @@ use std::time::Duration;
 use super::world::invite;
 use super::*;
 
+on_both_engines! {
+    an_invitation_sets_a_password_once,
+    a_bad_password_is_refused_with_its_reason_and_uses_nothing_up,
+    a_link_that_is_used_up_replaced_too_old_or_invented_is_refused_alike,
+    of_many_who_use_an_invitation_at_once_one_sets_the_password,
+    an_invitation_form_belongs_to_one_browser,
+    a_second_invitation_ends_what_was_signed_in_with_the_first_password,
+}
+
 const NEW: &str = "four green geese march";
 
 async fn submit(browser: &Browser<'_>, page: &Answer, password: &str, again: &str) -> Answer {
@@ -26,9 +35,7 @@ async fn open(world: &World, browser: &Browser<'_>) -> Answer {
     page
 }
 
-#[actix_web::test]
-async fn an_invitation_sets_a_password_once() {
-    let world = World::new().await;
+async fn an_invitation_sets_a_password_once(world: World) {
     let browser = world.browser();
     let page = open(&world, &browser).await;
     assert_eq!(page.field("username"), "Ada@example.org");
@@ -45,16 +52,17 @@ async fn an_invitation_sets_a_password_once() {
     assert!(body["invitation"].is_string());
 }
 
-#[actix_web::test]
-async fn a_bad_password_is_refused_with_its_reason_and_uses_nothing_up() {
-    let world = World::new().await;
+async fn a_bad_password_is_refused_with_its_reason_and_uses_nothing_up(world: World) {
     let browser = world.browser();
     let page = open(&world, &browser).await;
     let long = "x1".repeat(150);
+    let marks = "e\u{301}".repeat(14);
     for (password, again, expect) in [
         ("", "", "at least 15 characters"),
         ("too short", "too short", "at least 15 characters"),
         (long.as_str(), long.as_str(), "at most 256 characters"),
+        // Fourteen characters, however many marks they were typed with.
+        (marks.as_str(), marks.as_str(), "at least 15 characters"),
         ("CorrectHorseBatteryStaple", "CorrectHorseBatteryStaple", "easy to guess"),
         ("ada-ada-ada-ada-ada", "ada-ada-ada-ada-ada", "easy to guess"),
         (NEW, "four green geese swim", "differ"),
@@ -68,9 +76,7 @@ async fn a_bad_password_is_refused_with_its_reason_and_uses_nothing_up() {
     assert_eq!(submit(&browser, &page, NEW, NEW).await.status, 200);
 }
 
-#[actix_web::test]
-async fn a_link_that_is_used_up_replaced_too_old_or_invented_is_refused_alike() {
-    let world = World::new().await;
+async fn a_link_that_is_used_up_replaced_too_old_or_invented_is_refused_alike(world: World) {
     let browser = world.browser();
     let first = open(&world, &browser).await;
     let second = open(&world, &browser).await;
@@ -81,7 +87,7 @@ async fn a_link_that_is_used_up_replaced_too_old_or_invented_is_refused_alike() 
     gone(submit(&browser, &first, NEW, NEW).await);
     gone(browser.get("/invitation?token=cdi_invented").await);
     gone(browser.get("/invitation").await);
-    world.ctx.advance_for_tests(Duration::from_secs(72 * 3600));
+    world.advance(Duration::from_secs(72 * 3600));
     gone(submit(&browser, &second, NEW, NEW).await);
     let third = open(&world, &browser).await;
     world.set_active(false).await;
@@ -89,9 +95,7 @@ async fn a_link_that_is_used_up_replaced_too_old_or_invented_is_refused_alike() 
     gone(submit(&browser, &third, NEW, NEW).await);
 }
 
-#[actix_web::test]
-async fn of_many_who_use_an_invitation_at_once_one_sets_the_password() {
-    let world = World::new().await;
+async fn of_many_who_use_an_invitation_at_once_one_sets_the_password(world: World) {
     let browser = world.browser();
     let page = open(&world, &browser).await;
     let all = (0..4).map(|_| submit(&browser, &page, NEW, NEW));
@@ -101,10 +105,23 @@ async fn of_many_who_use_an_invitation_at_once_one_sets_the_password() {
     assert_eq!(statuses, [200, 410, 410, 410]);
 }
 
-#[actix_web::test]
-async fn an_invitation_form_belongs_to_one_browser() {
-    let world = World::new().await;
+async fn an_invitation_form_belongs_to_one_browser(world: World) {
     let page = open(&world, &world.browser()).await;
     let stranger = world.browser();
     assert_eq!(submit(&stranger, &page, NEW, NEW).await.status, 403);
+}
+
+async fn a_second_invitation_ends_what_was_signed_in_with_the_first_password(world: World) {
+    let thief = world.browser();
+    let code = thief.sign_in("app", &[]).await.code();
+    let token = world.redeem(&code).await.json()["access_token"].as_str().unwrap().to_owned();
+    let waiting = thief.authorize("app", &[]).await.code();
+    let browser = world.browser();
+    let page = open(&world, &browser).await;
+    assert_eq!(submit(&browser, &page, NEW, NEW).await.status, 200);
+    assert!(thief.authorize("app", &[]).await.location().starts_with("/sign-in?"));
+    assert_eq!(world.userinfo(&token).await.status, 401);
+    assert_eq!(world.redeem(&waiting).await.error(), (400, "invalid_grant".into()));
+    let (_, _, body) = world.facts("authenticator.password-set").await.pop().unwrap();
+    assert_eq!(body["ended"], serde_json::json!({ "sessions": 1, "grants": 2, "codes": 1 }));
 }

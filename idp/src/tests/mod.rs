@@ -1,13 +1,18 @@
-//! The journeys, in this process, over a SQLite file: as a browser and as an application see them.
+//! The journeys, in this process, over either database: as a browser and as an application see them.
+
+#[macro_use]
+mod world;
 
 mod authorize;
+mod conformance;
 mod discovery;
 mod ending;
 mod invitation;
 mod pages;
 mod policy;
+mod server;
 mod sign_in;
+mod throttling;
 mod token;
-mod world;
 
 use world::{Answer, Browser, CALLBACK, CHALLENGE, PASSWORD, VERIFIER, World};

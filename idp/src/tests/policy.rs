@@ -1,12 +1,25 @@
 //! What policy says at a sign-in.
 
+use directory::group::{self, GroupProfile};
+use directory::user::Profile;
 use serde_json::json;
+use store::{Ephemeral, Origin};
 
+use super::world::profile;
 use super::*;
+use crate::Settings;
 
-#[actix_web::test]
-async fn an_application_that_needs_more_than_a_password_says_so_and_why() {
-    let world = World::new().await;
+on_both_engines! {
+    an_application_that_needs_more_than_a_password_says_so_and_why,
+    a_session_that_is_too_weak_for_one_application_is_good_for_another,
+    policy_decides_anew_each_time,
+    acr_is_the_wish_that_was_satisfied_or_the_rung_reached,
+    a_policy_that_changed_since_the_code_was_given_counts_when_it_is_presented,
+    when_a_code_is_presented_policy_hears_where_the_person_was_and_what_was_proven,
+    policy_knows_the_groups_within_groups_and_the_kind_of_employment,
+}
+
+async fn an_application_that_needs_more_than_a_password_says_so_and_why(world: World) {
     let browser = world.browser();
     let page = browser.sign_in_page("vault", &[]).await;
     let answer = browser.enter(&page, "ada@example.org", PASSWORD).await;
@@ -31,9 +44,7 @@ async fn an_application_that_needs_more_than_a_password_says_so_and_why() {
     assert!(body["because"].to_string().contains("sign-in.critical: This critical"), "{body}");
 }
 
-#[actix_web::test]
-async fn a_session_that_is_too_weak_for_one_application_is_good_for_another() {
-    let world = World::new().await;
+async fn a_session_that_is_too_weak_for_one_application_is_good_for_another(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await.code();
     assert_eq!(browser.authorize("vault", &[]).await.status, 403);
@@ -43,9 +54,7 @@ async fn a_session_that_is_too_weak_for_one_application_is_good_for_another() {
     assert_eq!(world.facts("sign-in.refused").await.len(), 2);
 }
 
-#[actix_web::test]
-async fn policy_decides_anew_each_time() {
-    let world = World::new().await;
+async fn policy_decides_anew_each_time(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await.code();
     world.set_policies(
@@ -65,14 +74,82 @@ async fn policy_decides_anew_each_time() {
     browser.authorize("app", &[]).await.code();
 }
 
-#[actix_web::test]
-async fn acr_is_the_wish_that_was_satisfied_or_the_rung_reached() {
-    let world = World::new().await;
+async fn acr_is_the_wish_that_was_satisfied_or_the_rung_reached(world: World) {
     let browser = world.browser();
     for wish in ["aal1", "aal2", "phr aal1", "urn:example:silver"] {
         let code = browser.sign_in("app", &[("acr_values", wish), ("prompt", "login")]).await.code();
         let tokens = world.redeem(&code).await.json();
         let (_, claims) = super::world::claims(tokens["id_token"].as_str().unwrap());
         assert_eq!(claims["acr"], json!("aal1"), "{wish}");
+    }
+}
+
+/// A policy that forbids the application to Ada's department.
+const NOT_HERS: &str = r#"@id("not-hers") @because("Grid Operations does not use this any more.")
+    forbid (principal in Department::"Grid Operations", action == Action::"signIn", resource);"#;
+
+async fn a_policy_that_changed_since_the_code_was_given_counts_when_it_is_presented(world: World) {
+    let browser = world.browser();
+    let code = browser.sign_in("app", &[]).await.code();
+    let token = world.redeem(&browser.authorize("app", &[]).await.code()).await.json();
+    world.set_policies(NOT_HERS);
+    let refused = world.redeem(&code).await;
+    assert_eq!(refused.error(), (400, "invalid_grant".into()));
+    let (subject, actor, body) = world.facts("sign-in.refused").await.pop().unwrap();
+    assert_eq!((subject, actor.as_str()), (format!("user:{}", world.ada), "client:app"));
+    assert_eq!((&body["reason"], &body["client"]), (&json!("denied-by-policy"), &json!("app")));
+    assert!(body["because"].to_string().contains("not-hers"), "{body}");
+    assert_eq!(world.facts("grant.ended").await.pop().unwrap().2["reason"], "denied-by-policy");
+    world.policies.send_replace(std::sync::Arc::new(::policy::Policies::parse(&[::policy::BASELINE]).unwrap()));
+    assert_eq!(world.redeem(&code).await.error(), (400, "invalid_grant".into()), "it is used up");
+    assert_eq!(world.userinfo(token["access_token"].as_str().unwrap()).await.status, 200, "others stay");
+}
+
+async fn when_a_code_is_presented_policy_hears_where_the_person_was_and_what_was_proven(world: World) {
+    // The application's server is somewhere else than the browser was.
+    let settings =
+        Settings { internal_networks: web::Networks::parse(&["10.0.0.0/8"]).unwrap(), ..Settings::default() };
+    let (ephemeral, hasher) = (Ephemeral::in_memory(world.ctx.clone()), world.hasher.clone());
+    let world = world.rebuilt(ephemeral, hasher, settings);
+    world.set_policies(
+        r#"@id("inside") @because("Only from inside.")
+        forbid (principal, action == Action::"signIn", resource) when { context.network == Network::"remote" };"#,
+    );
+    let browser = world.browser();
+    browser.address.set(Some("10.1.2.3".parse().unwrap()));
+    let code = browser.sign_in("app", &[]).await.code();
+    assert_eq!(world.redeem(&code).await.status, 200, "the person was inside");
+    let code = browser.authorize("app", &[]).await.code();
+    world.set_policies(
+        r#"@id("two") @because("Two factors from now on.")
+        forbid (principal, action == Action::"signIn", resource) unless { context.assurance >= 2 };"#,
+    );
+    assert_eq!(world.redeem(&code).await.error(), (400, "invalid_grant".into()));
+    let refused = world.facts("sign-in.refused").await.pop().unwrap().2;
+    assert_eq!(refused["reason"], "assurance-too-low");
+    browser.address.set(Some("192.0.2.1".parse().unwrap()));
+    assert_eq!(browser.authorize("app", &[]).await.status, 403);
+}
+
+async fn policy_knows_the_groups_within_groups_and_the_kind_of_employment(world: World) {
+    let mut tx = world.db.write(Origin::system()).await.unwrap();
+    let group = |name: &str| GroupProfile { display_name: name.into(), external_id: None, document: "{}".into() };
+    let inner = group::create(&mut tx, &group("Inner"), &[world.ada.to_string()]).await.unwrap();
+    let outer = group::create(&mut tx, &group("Outer"), &[inner.id.to_string()]).await.unwrap();
+    tx.commit().await.unwrap();
+    world.change_ada(Profile { document: r#"{"userType":"Contractor"}"#.into(), ..profile() }).await;
+    let browser = world.browser();
+    let id = outer.id.to_string();
+    for condition in [
+        r#"principal in Group::"Inner", action == Action::"signIn", resource) when { true"#.to_owned(),
+        r#"principal in Group::"Outer", action == Action::"signIn", resource) when { true"#.to_owned(),
+        format!(r#"principal in Group::"{id}", action == Action::"signIn", resource) when {{ true"#),
+        r#"principal, action == Action::"signIn", resource) when { principal has employee_type && principal.employee_type == "Contractor""#
+            .to_owned(),
+    ] {
+        world.set_policies("");
+        browser.sign_in("app", &[("prompt", "login")]).await.code();
+        world.set_policies(&format!(r#"@id("x") @because("No.") forbid ({condition} }};"#));
+        assert_eq!(browser.authorize("app", &[]).await.status, 403, "{condition}");
     }
 }

@@ -8,11 +8,22 @@ use serde_json::json;
 use super::world::{ISSUER, claims, redemption};
 use super::*;
 
+on_both_engines! {
+    a_code_becomes_an_id_token_and_an_access_token,
+    each_client_authenticates_as_it_was_registered,
+    who_does_not_authenticate_gets_nothing_and_uses_nothing_up,
+    a_code_works_once_and_its_reuse_kills_what_it_gave,
+    of_many_who_redeem_a_code_at_once_one_is_served_and_then_none,
+    a_code_that_is_presented_wrongly_is_used_up,
+    a_request_that_is_not_whole_uses_nothing_up,
+    a_code_lasts_a_minute,
+    a_code_of_somebody_who_is_gone_is_worth_nothing,
+    what_is_no_form_is_refused_in_the_form_of_the_protocol,
+}
+
 const APP: Option<(&str, &str)> = Some(("app", "app-secret"));
 
-#[actix_web::test]
-async fn a_code_becomes_an_id_token_and_an_access_token() {
-    let world = World::new().await;
+async fn a_code_becomes_an_id_token_and_an_access_token(world: World) {
     let answer = world.browser().sign_in("app", &[("nonce", "n-0S6")]).await;
     let answer = world.redeem(&answer.code()).await;
     assert_eq!((answer.header("cache-control"), answer.header("pragma")), ("no-store", "no-cache"));
@@ -55,9 +66,7 @@ async fn a_code_becomes_an_id_token_and_an_access_token() {
     assert!(world.idp.keys.verify_jwt(id_token, &expect(Some("app"))).is_ok());
 }
 
-#[actix_web::test]
-async fn each_client_authenticates_as_it_was_registered() {
-    let world = World::new().await;
+async fn each_client_authenticates_as_it_was_registered(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
     let code = browser.authorize("app", &[]).await.code();
@@ -76,9 +85,7 @@ async fn each_client_authenticates_as_it_was_registered() {
     assert_eq!(header["alg"], "ES256", "as the client states");
 }
 
-#[actix_web::test]
-async fn who_does_not_authenticate_gets_nothing_and_uses_nothing_up() {
-    let world = World::new().await;
+async fn who_does_not_authenticate_gets_nothing_and_uses_nothing_up(world: World) {
     let code = world.browser().sign_in("app", &[]).await.code();
     let form = redemption(&code, CALLBACK, VERIFIER);
     let with = |more: &[(&'static str, &'static str)]| [&form[..], more].concat();
@@ -103,9 +110,7 @@ async fn who_does_not_authenticate_gets_nothing_and_uses_nothing_up() {
     assert_eq!(world.redeem(&code).await.status, 200, "the code is still good");
 }
 
-#[actix_web::test]
-async fn a_code_works_once_and_its_reuse_kills_what_it_gave() {
-    let world = World::new().await;
+async fn a_code_works_once_and_its_reuse_kills_what_it_gave(world: World) {
     let code = world.browser().sign_in("app", &[]).await.code();
     let tokens = world.redeem(&code).await.json();
     let access = tokens["access_token"].as_str().unwrap();
@@ -118,22 +123,18 @@ async fn a_code_works_once_and_its_reuse_kills_what_it_gave() {
     assert_eq!((ended[0].1.as_str(), &ended[0].2["reason"]), ("client:app", &json!("code-reused")));
 }
 
-#[actix_web::test]
-async fn of_many_who_redeem_a_code_at_once_one_is_served_and_then_none() {
-    let world = World::new().await;
+async fn of_many_who_redeem_a_code_at_once_one_is_served_and_then_none(world: World) {
     let code = world.browser().sign_in("app", &[]).await.code();
     let answers = futures_util::future::join_all((0..8).map(|_| world.redeem(&code))).await;
     let served: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 200).collect();
-    assert!(served.len() <= 1, "{}", served.len());
+    assert_eq!(served.len(), 1);
     for answer in served {
         let access = answer.json()["access_token"].as_str().unwrap().to_owned();
         assert_eq!(world.userinfo(&access).await.status, 401, "somebody among them was a thief");
     }
 }
 
-#[actix_web::test]
-async fn a_code_that_is_presented_wrongly_is_used_up() {
-    let world = World::new().await;
+async fn a_code_that_is_presented_wrongly_is_used_up(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
     let other = Some(("other", "other-secret"));
@@ -160,9 +161,7 @@ async fn a_code_that_is_presented_wrongly_is_used_up() {
     assert_eq!(reasons, vec![json!("code-misused"); 6]);
 }
 
-#[actix_web::test]
-async fn a_request_that_is_not_whole_uses_nothing_up() {
-    let world = World::new().await;
+async fn a_request_that_is_not_whole_uses_nothing_up(world: World) {
     let code = world.browser().sign_in("app", &[]).await.code();
     let whole = redemption(&code, CALLBACK, VERIFIER);
     for missing in 0..whole.len() {
@@ -181,31 +180,25 @@ async fn a_request_that_is_not_whole_uses_nothing_up() {
     assert_eq!(world.redeem(&code).await.status, 200, "the code is still good");
 }
 
-#[actix_web::test]
-async fn a_code_lasts_a_minute() {
-    let world = World::new().await;
+async fn a_code_lasts_a_minute(world: World) {
     let browser = world.browser();
     let code = browser.sign_in("app", &[]).await.code();
-    world.ctx.advance_for_tests(Duration::from_millis(59_999));
+    world.advance(Duration::from_millis(59_999));
     assert_eq!(world.redeem(&code).await.status, 200);
     let code = browser.authorize("app", &[]).await.code();
-    world.ctx.advance_for_tests(Duration::from_secs(60));
+    world.advance(Duration::from_secs(60));
     assert_eq!(world.redeem(&code).await.error(), (400, "invalid_grant".into()));
     assert_eq!(world.facts("grant.ended").await.last().unwrap().2["reason"], "code-expired");
 }
 
-#[actix_web::test]
-async fn a_code_of_somebody_who_is_gone_is_worth_nothing() {
-    let world = World::new().await;
+async fn a_code_of_somebody_who_is_gone_is_worth_nothing(world: World) {
     let code = world.browser().sign_in("app", &[]).await.code();
     world.set_active(false).await;
     world.set_active(true).await;
     assert_eq!(world.redeem(&code).await.error(), (400, "invalid_grant".into()));
 }
 
-#[actix_web::test]
-async fn what_is_no_form_is_refused_in_the_form_of_the_protocol() {
-    let world = World::new().await;
+async fn what_is_no_form_is_refused_in_the_form_of_the_protocol(world: World) {
     let post = || TestRequest::post().uri("/token");
     let form = ("content-type", "application/x-www-form-urlencoded");
     for (request, status) in [

@@ -1,8 +1,10 @@
 //! A provider with a few clients and one person, and the browser she uses.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::policy::{BASELINE, Policies};
 use actix_web::App;
@@ -12,27 +14,50 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use directory::authenticator::password::{self, Hasher};
 use directory::declared::{self, Item, Kind, Sealer};
-use directory::user::{self, Profile, User};
+use directory::user::{self, Profile};
 use kernel::id::UserId;
-use kernel::{Ctx, Secret, Token, TokenHash};
+use kernel::{Clock as _, Ctx, ManualClock, Secret, SystemClock, Token, TokenHash};
 use keys::{KeyRing, RotationPolicy, SealingKeys};
 use serde_json::{Value, json};
 use store::{Db, DbConfig, Ephemeral, Origin, Sinks, StoredFact, sql};
 use tokio::sync::watch;
 use web::{Edge, Issuer, Networks};
 
+use super::server::ServerDatabase;
 use crate::{Idp, Settings, routes};
+
+/// Makes of each async function of a [`World`] one test per engine, `NAME::sqlite` and `NAME::postgres`.
+macro_rules! on_both_engines {
+    ($($name:ident),+ $(,)?) => { $(
+        mod $name {
+            use $crate::tests::world::World;
+
+            #[actix_web::test]
+            async fn sqlite() {
+                super::$name(World::sqlite().await).await;
+            }
+
+            #[actix_web::test]
+            async fn postgres() {
+                let Some(world) = World::postgres().await else { return };
+                super::$name(world).await;
+            }
+        }
+    )+ };
+}
 
 pub(crate) const ISSUER: &str = "https://id.example.org";
 pub(crate) const PASSWORD: &str = "three blue ducks sing";
 pub(crate) const CALLBACK: &str = "https://app.example.org/callback";
+pub(crate) const BASIC_CALLBACK: &str = "https://basic.example.org/callback";
 /// The pair of RFC 7636, appendix B.
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// `(id, secret, sensitivity, redirect URI, algorithm)`.
-const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 4] = [
+/// `(id, secret, sensitivity, redirect URI, algorithm)`. `basic` need not use PKCE.
+const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 5] = [
     ("app", Some("app-secret"), "low", CALLBACK, "RS256"),
+    ("basic", Some("basic-secret"), "low", BASIC_CALLBACK, "RS256"),
     ("other", Some("other-secret"), "low", "https://other.example.org/callback", "ES256"),
     ("spa", None, "low", "https://spa.example.org/callback?tenant=1", "ES256"),
     ("vault", Some("vault-secret"), "critical", "https://vault.example.org/callback", "ES256"),
@@ -40,12 +65,23 @@ const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 4] = [
 
 pub(crate) struct World {
     pub(crate) ctx: Ctx,
+    clock: Arc<ManualClock>,
     pub(crate) db: Db,
     pub(crate) idp: Data<Idp>,
     pub(crate) ada: UserId,
+    pub(crate) bo: UserId,
     pub(crate) policies: watch::Sender<Arc<Policies>>,
+    pub(crate) hasher: Hasher,
+    keys: KeyRing,
     edge: Arc<Edge>,
-    _folder: tempfile::TempDir,
+    /// Held for its end, which removes the database.
+    _place: Place,
+}
+
+#[expect(dead_code, reason = "held to be dropped")]
+enum Place {
+    Folder(tempfile::TempDir),
+    Server(ServerDatabase),
 }
 
 struct NoSecrets;
@@ -60,22 +96,55 @@ impl Sealer for NoSecrets {
 }
 
 impl World {
-    pub(crate) async fn new() -> Self {
-        let ctx = Ctx::for_tests(7);
+    pub(crate) async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = DbConfig::Sqlite { path: folder.path().join("cardea.db") };
-        let db = Db::open(&config, ctx.clone(), Sinks::default()).await.unwrap();
+        Self::open(&config, Place::Folder(folder)).await
+    }
+
+    /// `None`, with a reason on the output, where there is no server.
+    pub(crate) async fn postgres() -> Option<Self> {
+        let database = ServerDatabase::create()?;
+        Some(Self::open(&database.config(), Place::Server(database)).await)
+    }
+
+    async fn open(config: &DbConfig, place: Place) -> Self {
+        // The machine's time: a database server refuses who is too far from it.
+        let clock = Arc::new(ManualClock::at(SystemClock.now()));
+        let mut ctx = Ctx::for_tests(7);
+        ctx.clock = clock.clone();
+        let db = Db::open(config, ctx.clone(), Sinks::default()).await.unwrap();
         let keys =
             KeyRing::open(db.clone(), SealingKeys::generate(&ctx), RotationPolicy::default()).await.unwrap();
         let hasher = Hasher::new(2);
         let issuer: Issuer = ISSUER.parse().unwrap();
         let (policies, receiver) = watch::channel(Arc::new(Policies::parse(&[BASELINE]).unwrap()));
         let ephemeral = Ephemeral::in_memory(ctx.clone());
-        let settings = Settings::default();
-        let idp = Idp::new(db.clone(), keys, receiver, hasher.clone(), ephemeral, issuer.clone(), settings);
-        let edge = Arc::new(Edge { ctx: ctx.clone(), issuer, proxies: Networks::default() });
-        let ada = fill(&db, &hasher).await;
-        Self { ctx, db, idp: Data::new(idp), ada, policies, edge, _folder: folder }
+        let edge = Arc::new(Edge { ctx: ctx.clone(), issuer: issuer.clone(), proxies: Networks::default() });
+        let idp = Idp::new(
+            db.clone(),
+            keys.clone(),
+            receiver,
+            hasher.clone(),
+            ephemeral,
+            issuer,
+            Settings::default(),
+        );
+        let (ada, bo) = fill(&db, &hasher).await;
+        Self { ctx, clock, db, idp: Data::new(idp), ada, bo, policies, hasher, keys, edge, _place: place }
+    }
+
+    /// The same house with other counters, another hasher or other settings.
+    pub(crate) fn rebuilt(mut self, ephemeral: Ephemeral, hasher: Hasher, settings: Settings) -> Self {
+        let (db, keys, issuer) = (self.db.clone(), self.keys.clone(), self.idp.issuer.clone());
+        let policies = self.policies.subscribe();
+        self.idp = Data::new(Idp::new(db, keys, policies, hasher.clone(), ephemeral, issuer, settings));
+        self.hasher = hasher;
+        self
+    }
+
+    pub(crate) fn advance(&self, by: Duration) {
+        self.clock.advance(by);
     }
 
     pub(crate) async fn ask(&self, request: TestRequest) -> Answer {
@@ -132,19 +201,19 @@ impl World {
     }
 
     pub(crate) fn browser(&self) -> Browser<'_> {
-        Browser { world: self, cookies: RefCell::default() }
+        Browser { world: self, address: Cell::default(), cookies: RefCell::default() }
     }
 
-    pub(crate) async fn user(&self) -> User {
-        user::get(&self.db, self.ada).await.unwrap().unwrap()
-    }
-
-    pub(crate) async fn set_active(&self, active: bool) {
-        let seen = self.user().await;
-        let profile = Profile { active, ..profile() };
+    /// Changes Ada as HR does.
+    pub(crate) async fn change_ada(&self, profile: Profile) {
+        let seen = user::get(&self.db, self.ada).await.unwrap().unwrap();
         let mut tx = self.db.write(Origin::system()).await.unwrap();
         user::update(&mut tx, &seen, &profile, vec!["active".into()]).await.unwrap();
         tx.commit().await.unwrap();
+    }
+
+    pub(crate) async fn set_active(&self, active: bool) {
+        self.change_ada(Profile { active, ..profile() }).await;
     }
 
     pub(crate) fn set_policies(&self, text: &str) {
@@ -173,7 +242,17 @@ impl World {
     }
 }
 
-fn profile() -> Profile {
+pub(crate) fn profile() -> Profile {
+    let document = json!({
+        "userName": "Ada@example.org", "locale": "en-GB", "timezone": "Europe/London", "nickName": "Ada",
+        "name": { "givenName": "Ada", "familyName": "Lovelace", "middleName": "King" },
+        "addresses": [
+            { "type": "home", "locality": "Marylebone" },
+            { "type": "work", "primary": true, "streetAddress": "12 St James's Square", "locality": "London",
+              "postalCode": "SW1Y 4JH", "country": "GB" },
+        ],
+        "phoneNumbers": [{ "value": "+44 20 7946 0000", "type": "work" }],
+    });
     Profile {
         user_name: "Ada@example.org".into(),
         external_id: None,
@@ -182,24 +261,35 @@ fn profile() -> Profile {
         department: Some("Grid Operations".into()),
         title: None,
         active: true,
-        document: "{}".into(),
+        document: document.to_string(),
     }
 }
 
-async fn fill(db: &Db, hasher: &Hasher) -> UserId {
+/// Who is known by nothing but a name.
+fn bo() -> Profile {
+    let document = json!({ "userName": "bo@example.org" }).to_string();
+    let user_name = "bo@example.org".to_owned();
+    Profile { user_name, display_name: None, email: None, department: None, document, ..profile() }
+}
+
+async fn fill(db: &Db, hasher: &Hasher) -> (UserId, UserId) {
     let verifier = hasher.hash(db.ctx(), Secret::new(PASSWORD.into())).await.unwrap();
     let mut tx = db.write(Origin::system()).await.unwrap();
     for (id, secret, sensitivity, redirect_uri, alg) in CLIENTS {
         let fields = json!({
             "name": format!("The <{id}> & Co"), "secret_hash": secret.map(|s| TokenHash::of(s).as_str().to_owned()),
             "redirect_uris": [redirect_uri], "sensitivity": sensitivity, "id_token_alg": alg,
+            "pkce": (id == "basic").then_some("optional"),
         });
         declared::put(&mut tx, &Item::new(Kind::Client, id, fields), None, &NoSecrets).await.unwrap();
     }
-    let user = user::create(&mut tx, &profile()).await.unwrap();
-    password::set(&mut tx, user.id, &verifier, None).await.unwrap();
+    let ada = user::create(&mut tx, &profile()).await.unwrap();
+    let bo = user::create(&mut tx, &bo()).await.unwrap();
+    for user in [&ada, &bo] {
+        password::set(&mut tx, user.id, &verifier, None).await.unwrap();
+    }
     tx.commit().await.unwrap();
-    user.id
+    (ada.id, bo.id)
 }
 
 /// The form that redeems a code.
@@ -272,11 +362,16 @@ pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
 /// A browser: cookies, and the pages of a sign-in.
 pub(crate) struct Browser<'a> {
     world: &'a World,
+    /// Where it is, if not anywhere.
+    pub(crate) address: Cell<Option<IpAddr>>,
     pub(crate) cookies: RefCell<BTreeMap<String, String>>,
 }
 
 impl Browser<'_> {
     pub(crate) async fn send(&self, mut request: TestRequest) -> Answer {
+        if let Some(address) = self.address.get() {
+            request = request.peer_addr((address, 50_000).into());
+        }
         for (name, value) in self.cookies.borrow().iter() {
             request = request.cookie(Cookie::new(name.clone(), value.clone()));
         }

@@ -3,13 +3,17 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use directory::client::Client;
-use directory::session::code::{self, Code};
+use directory::session::code::{self, Code, Redemption};
 use directory::session::grant::{self, LiveGrant};
-use kernel::{constant_time_eq, sha256};
-use store::{StoreError, Tx};
+use directory::user;
+use kernel::{Actor, RequestId, Timestamp, constant_time_eq, sha256};
+use policy::Network;
+use store::Origin;
 use web::Params;
 
 use crate::error::IdpError;
+use crate::judge::{self, Verdict};
+use crate::{Idp, origin};
 
 /// Parameters that may come once.
 const ONCE: [&str; 4] = ["grant_type", "code", "redirect_uri", "code_verifier"];
@@ -19,14 +23,14 @@ const ONCE: [&str; 4] = ["grant_type", "code", "redirect_uri", "code_verifier"];
 pub(super) struct TokenRequest<'a> {
     code: &'a str,
     redirect_uri: &'a str,
-    /// What the verifier makes of itself: RFC 7636, section 4.6.
-    challenge: String,
+    /// What the verifier makes of itself, if there is one: RFC 7636, section 4.6.
+    challenge: Option<String>,
 }
 
 impl<'a> TokenRequest<'a> {
-    /// Reads a token request. A code that comes without all that it is bound to is not looked at, and not
+    /// Reads a token request. A code that comes without all that it must be bound to is not looked at, and not
     /// used up.
-    pub(super) fn read(form: &'a Params) -> Result<Self, IdpError> {
+    pub(super) fn read(form: &'a Params, requires_pkce: bool) -> Result<Self, IdpError> {
         if let Some(repeated) = form.repeated(&ONCE) {
             return Err(repeated.into());
         }
@@ -38,75 +42,124 @@ impl<'a> TokenRequest<'a> {
         let code = form.one("code")?.ok_or(IdpError::invalid_request("code is missing"))?;
         let redirect_uri = form.one("redirect_uri")?;
         let redirect_uri = redirect_uri.ok_or(IdpError::invalid_request("redirect_uri is missing"))?;
-        let verifier = form.one("code_verifier")?;
-        let verifier =
-            verifier.ok_or(IdpError::invalid_request("code_verifier is missing; PKCE is required"))?;
-        if !is_verifier(verifier) {
-            return Err(IdpError::invalid_request(
-                "code_verifier must be 43 to 128 letters, digits, -, ., _ or ~",
-            ));
+        let challenge = form.one("code_verifier")?.map(challenge_of).transpose()?;
+        if challenge.is_none() && requires_pkce {
+            return Err(IdpError::invalid_request("code_verifier is missing; PKCE is required"));
         }
-        let challenge = URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes()));
         Ok(Self { code, redirect_uri, challenge })
     }
 
-    /// Why the code is not for whoever presents it like this.
-    fn mismatch(&self, code: &Code, client: &Client) -> Option<&'static str> {
+    /// Why the code is not for whoever presents it like this: for the client, and as the fact says it.
+    fn objection(&self, code: &Code, client: &Client, now: Timestamp) -> Option<(&'static str, &'static str)> {
+        if code.used_at.is_some() {
+            return Some(("the code was used before", "code-reused"));
+        }
         if code.client_id != client.id {
-            return Some("the code was given to another client");
+            return Some(("the code was given to another client", "code-misused"));
         }
         if code.redirect_uri != self.redirect_uri {
-            return Some("redirect_uri differs from the one the code was sent to");
+            return Some(("redirect_uri differs from the one the code was sent to", "code-misused"));
         }
-        let proven = constant_time_eq(code.code_challenge.as_bytes(), self.challenge.as_bytes());
-        (!proven).then_some("code_verifier does not match the code_challenge")
+        if let Some(why) = self.unproven(code) {
+            return Some((why, "code-misused"));
+        }
+        (code.expires_at <= now).then_some(("the code has expired", "code-expired"))
+    }
+
+    /// A verifier where no challenge was sent is refused: somebody took the challenge away on the way to us (RFC
+    /// 9700, section 4.8.2).
+    fn unproven(&self, code: &Code) -> Option<&'static str> {
+        match (code.challenge(), &self.challenge) {
+            (None, None) => None,
+            (Some(sent), Some(proven)) if constant_time_eq(sent.as_bytes(), proven.as_bytes()) => None,
+            (Some(_), Some(_)) => Some("code_verifier does not match the code_challenge"),
+            (Some(_), None) => Some("code_verifier is missing; a code_challenge was sent"),
+            (None, Some(_)) => Some("code_verifier came, but no code_challenge was sent"),
+        }
     }
 }
 
-/// RFC 7636, section 4.1.
-fn is_verifier(text: &str) -> bool {
+/// RFC 7636, sections 4.1 and 4.2.
+fn challenge_of(verifier: &str) -> Result<String, IdpError> {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    (43..=128).contains(&text.len()) && text.bytes().all(unreserved)
+    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(unreserved) {
+        return Err(IdpError::invalid_request("code_verifier must be 43 to 128 letters, digits, -, ., _ or ~"));
+    }
+    Ok(URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())))
 }
 
-/// What became of a code. Either way there is something to commit.
+/// What a code is worth.
 #[derive(Debug)]
-pub(super) enum Exchange {
-    /// It was this client's, and everything it rests on is alive.
-    Granted { grant: Box<LiveGrant>, nonce: Option<String> },
-    /// It was not. If there was such a code, it is used up and its grant has ended.
-    Refused(&'static str),
+pub(super) struct Exchanged {
+    pub(super) grant: LiveGrant,
+    pub(super) nonce: Option<String>,
 }
 
-/// Exchanges a code.
-///
-/// A code that is presented wrongly, with another verifier, redirect URI or client, is used up by it and its
-/// grant ends: it has left the hands it was meant for (code injection: RFC 9700, section 4.5), and whoever
-/// holds it gets one try. The most that a thief gains is that its owner must ask again. A code that is
-/// presented again ends the grant with all tokens made from it (RFC 6749, sections 4.1.2 and 10.5).
-pub(super) async fn exchange(
-    tx: &mut Tx,
-    request: &TokenRequest<'_>,
-    client: &Client,
-) -> Result<Exchange, StoreError> {
-    let Some(code) = code::find(tx, request.code).await? else {
-        return Ok(Exchange::Refused("there is no such code"));
-    };
-    if !code::redeem(tx, request.code, &code).await? {
-        return Ok(Exchange::Refused("the code was used before"));
+/// An exchange that is being made by an authenticated client.
+pub(super) struct Exchange<'a> {
+    pub(super) idp: &'a Idp,
+    pub(super) client: &'a Client,
+    pub(super) request: &'a TokenRequest<'a>,
+    pub(super) id: &'a RequestId,
+}
+
+impl Exchange<'_> {
+    /// Exchanges a code, for an access token with this `jti`.
+    ///
+    /// A code that is presented wrongly, with another verifier, redirect URI or client, is used up by it and its
+    /// grant ends: it has left the hands it was meant for (code injection: RFC 9700, section 4.5), and whoever
+    /// holds it gets one try. The most that a thief gains is that its owner must ask again. A code that is
+    /// presented again ends the grant with all tokens made from it (RFC 6749, sections 4.1.2 and 10.5).
+    ///
+    /// Policy is asked again: what it says now counts, not what it said when the person signed in. It is asked
+    /// before the transaction, which judges nothing; whatever ends meanwhile is seen by the redemption.
+    pub(super) async fn run(&self, token: &str) -> Result<Exchanged, IdpError> {
+        let (db, presented) = (&self.idp.db, self.request.code);
+        let code = code::find(db, presented).await?;
+        let code = code.ok_or(IdpError::InvalidGrant("there is no such code"))?;
+        if let Some((why, reason)) = self.request.objection(&code, self.client, self.idp.ctx().now()) {
+            return Err(self.spoil(&code, why, reason).await?);
+        }
+        let ended = IdpError::InvalidGrant("the sign-in has ended");
+        let Some(grant) = grant::live(db, code.grant_id).await? else { return Err(ended) };
+        self.ask_policy(&code, &grant).await?;
+        let mut tx = db.write(self.origin()).await?;
+        let redeemed = code::redeem(&mut tx, presented, token).await;
+        match tx.end(redeemed).await? {
+            Redemption::Done => Ok(Exchanged { grant, nonce: code.nonce }),
+            Redemption::Reused => Err(IdpError::InvalidGrant("the code was used before")),
+            Redemption::Dead => Err(ended),
+        }
     }
-    if let Some(why) = request.mismatch(&code, client) {
-        grant::end(tx, code.grant_id, "code-misused").await?;
-        return Ok(Exchange::Refused(why));
+
+    fn origin(&self) -> Origin {
+        origin(Actor::Client(self.client.id.clone()), self.id)
     }
-    if code.expires_at <= tx.now() {
-        grant::end(tx, code.grant_id, "code-expired").await?;
-        return Ok(Exchange::Refused("the code has expired"));
+
+    /// Uses the code up, and says why.
+    async fn spoil(&self, code: &Code, why: &'static str, reason: &str) -> Result<IdpError, IdpError> {
+        let mut tx = self.idp.db.write(self.origin()).await?;
+        let spoiled = code::spoil(&mut tx, self.request.code, code, reason).await;
+        tx.end(spoiled).await?;
+        Ok(IdpError::InvalidGrant(why))
     }
-    Ok(match grant::live_in(tx, code.grant_id).await? {
-        Some(grant) => Exchange::Granted { grant: Box::new(grant), nonce: code.nonce },
-        None => Exchange::Refused("the sign-in has ended"),
-    })
+
+    /// What policy says about this person now, from where the person signed in, with what was proven then.
+    async fn ask_policy(&self, code: &Code, grant: &LiveGrant) -> Result<(), IdpError> {
+        let user = user::get(&self.idp.db, grant.user_id).await?;
+        let user = user.ok_or(IdpError::InvalidGrant("the sign-in has ended"))?;
+        let network = match grant.network.as_str() {
+            "internal" => Network::Internal,
+            _ => Network::Remote,
+        };
+        let decision = judge::judge(self.idp, &user, self.client, grant.assurance(), network).await?;
+        let Some(verdict) = Verdict::of(&decision) else { return Ok(()) };
+        let mut tx = self.idp.db.write(self.origin()).await?;
+        let spoiled = code::spoil(&mut tx, self.request.code, code, verdict.reason).await;
+        verdict.record(&mut tx, user.id, &self.client.id);
+        tx.end(spoiled).await?;
+        Err(IdpError::InvalidGrant("policy no longer allows this sign-in"))
+    }
 }
 
 #[cfg(test)]
@@ -118,9 +171,9 @@ mod tests {
     #[track_caller]
     fn check(form: &str, expect: Result<&str, &str>) {
         let params = Params::parse(form.as_bytes()).unwrap();
-        let read = TokenRequest::read(&params);
+        let read = TokenRequest::read(&params, true);
         let got = match &read {
-            Ok(request) => Ok(request.challenge.as_str()),
+            Ok(request) => Ok(request.challenge.as_deref().unwrap_or_default()),
             Err(IdpError::InvalidRequest(_)) => Err("invalid_request"),
             Err(IdpError::UnsupportedGrantType) => Err("unsupported_grant_type"),
             Err(other) => panic!("{other}"),

@@ -58,17 +58,23 @@ pub(super) async fn be_ready(idp: &Idp, client: &Client) -> Result<(), IdpError>
     Ok(())
 }
 
+/// The id of an access token to be made.
+pub(super) fn jti(idp: &Idp) -> String {
+    URL_SAFE_NO_PAD.encode(idp.ctx().random::<16>())
+}
+
 /// Makes the tokens of a grant.
 pub(super) async fn tokens(
     idp: &Idp,
     client: &Client,
     grant: &LiveGrant,
+    jti: String,
     nonce: Option<String>,
 ) -> Result<Tokens, IdpError> {
     let now = idp.ctx().now();
     let lasts = idp.settings.token_time.min(grant.expires_at.since(now));
     let expires = now.plus(lasts);
-    let access = access_claims(idp, grant, now, expires);
+    let access = access_claims(idp, grant, jti, now, expires);
     let access_token = idp.keys.sign_jwt(bearer::ALG, bearer::TYPE, &access).await?;
     let id = IdClaims {
         iss: &access.iss,
@@ -93,14 +99,20 @@ pub(super) async fn tokens(
     })
 }
 
-fn access_claims(idp: &Idp, grant: &LiveGrant, now: Timestamp, expires: Timestamp) -> AccessClaims {
+fn access_claims(
+    idp: &Idp,
+    grant: &LiveGrant,
+    jti: String,
+    now: Timestamp,
+    expires: Timestamp,
+) -> AccessClaims {
     AccessClaims {
         iss: idp.issuer.as_str().to_owned(),
         sub: grant.user_id.to_string(),
         aud: idp.issuer.as_str().to_owned(),
         client_id: grant.client_id.clone(),
         scope: grant.scope.clone(),
-        jti: URL_SAFE_NO_PAD.encode(idp.ctx().random::<16>()),
+        jti,
         iat: now.as_secs(),
         exp: expires.as_secs(),
         auth_time: grant.authenticated_at.as_secs(),

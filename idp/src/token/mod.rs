@@ -1,6 +1,6 @@
 //! A client exchanges its code for tokens (RFC 6749, section 4.1.3; OpenID Connect Core, section 3.1.3).
 //!
-//! The exchange is one transaction; hashing comes before it and signing after it.
+//! The exchange is one transaction; hashing and policy come before it, signing after it.
 
 mod exchange;
 mod issue;
@@ -8,16 +8,19 @@ mod issue;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use kernel::Actor;
 use web::body::{BodyError, Form};
 use web::{Params, Passage};
 
 use crate::error::{IdpError, answer_as_oauth};
-use crate::{Idp, client_auth, origin};
-use exchange::{Exchange, TokenRequest, exchange};
+use crate::{Idp, client_auth};
+use exchange::{Exchange, Exchanged, TokenRequest};
 
 /// The token endpoint.
 pub(crate) const PATH: &str = "/token";
+
+/// The claims of an ID token, `sub` among them.
+pub(crate) const CLAIMS: [&str; 11] =
+    ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash"];
 
 /// `POST /token`.
 pub(crate) async fn post(
@@ -40,16 +43,12 @@ async fn grant(
     form: &Params,
 ) -> Result<HttpResponse, IdpError> {
     let client = client_auth::authenticate(idp, request, form).await?;
-    let token_request = TokenRequest::read(form)?;
+    let token_request = TokenRequest::read(form, client.requires_pkce())?;
     // Before the code is used up: a code must not be spent on an answer that cannot be given.
     issue::be_ready(idp, &client).await?;
-    let mut tx = idp.db.write(origin(Actor::Client(client.id.clone()), passage.id())).await?;
-    let outcome = exchange(&mut tx, &token_request, &client).await;
-    match tx.end(outcome).await? {
-        Exchange::Granted { grant, nonce } => {
-            let tokens = issue::tokens(idp, &client, &grant, nonce).await?;
-            Ok(HttpResponse::Ok().insert_header((header::PRAGMA, "no-cache")).json(tokens))
-        }
-        Exchange::Refused(why) => Err(IdpError::InvalidGrant(why)),
-    }
+    let jti = issue::jti(idp);
+    let exchange = Exchange { idp, client: &client, request: &token_request, id: passage.id() };
+    let Exchanged { grant, nonce } = exchange.run(&jti).await?;
+    let tokens = issue::tokens(idp, &client, &grant, jti, nonce).await?;
+    Ok(HttpResponse::Ok().insert_header((header::PRAGMA, "no-cache")).json(tokens))
 }

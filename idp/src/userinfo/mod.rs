@@ -1,31 +1,21 @@
 //! Who the user of an access token is (OpenID Connect Core, section 5.3; RFC 6750).
 
+mod claims;
+
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use directory::session::grant::LiveGrant;
-use serde::Serialize;
 use web::Params;
 use web::body::{BodyError, Form};
 
 use crate::error::{IdpError, answer_as_oauth};
 use crate::{Idp, bearer};
 
+pub(crate) use claims::CLAIMS;
+
 /// The userinfo endpoint.
 pub(crate) const PATH: &str = "/userinfo";
-
-/// Claims by scope (OpenID Connect Core, section 5.4). That a mail address is verified is not claimed: HR
-/// wrote it.
-#[derive(Debug, PartialEq, Serialize)]
-struct UserInfo {
-    sub: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    preferred_username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
-}
 
 /// `GET /userinfo`.
 pub(crate) async fn get(idp: Data<Idp>, request: HttpRequest) -> HttpResponse {
@@ -42,33 +32,41 @@ pub(crate) async fn post(
         Ok(Form(form)) => answer(&idp, &request, &form).await,
         // A post with the header has no need of a form.
         Err(BodyError::NotAForm) => answer(&idp, &request, &Params::default()).await,
-        Err(error) => answer_as_oauth(Err(error.into())),
+        Err(error) => refuse(error.into()),
     }
 }
 
 async fn answer(idp: &Idp, request: &HttpRequest, form: &Params) -> HttpResponse {
     let token = match presented(request, form) {
         Ok(Some(token)) => token,
-        Ok(None) => return challenge(""),
-        Err(error) => return answer_as_oauth(Err(error)),
+        Ok(None) => return challenge(HttpResponse::Unauthorized().finish(), ""),
+        Err(error) => return refuse(error),
     };
     match bearer::in_force(idp, &token).await {
-        Ok(Some((_, grant))) => HttpResponse::Ok().json(of(grant)),
+        Ok(Some((_, grant))) => HttpResponse::Ok().json(claims::of(&grant)),
         Ok(None) => {
-            challenge(r#", error="invalid_token", error_description="the access token is not in force""#)
+            let error = r#", error="invalid_token", error_description="the access token is not in force""#;
+            challenge(HttpResponse::Unauthorized().finish(), error)
         }
-        Err(error) => answer_as_oauth(Err(error)),
+        Err(error) => refuse(error),
     }
 }
 
-/// RFC 6750, section 3: who presented nothing is told how, who presented something is told what is wrong.
-fn challenge(error: &str) -> HttpResponse {
-    let challenge = format!("Bearer realm=\"cardea\"{error}");
-    let mut answer = HttpResponse::Unauthorized();
-    if let Ok(value) = HeaderValue::from_str(&challenge) {
-        answer.insert_header((header::WWW_AUTHENTICATE, value));
+/// Every refusal that is the request's fault carries the challenge (RFC 6750, section 3).
+fn refuse(error: IdpError) -> HttpResponse {
+    let answer = answer_as_oauth(Err(error));
+    match answer.status() {
+        StatusCode::BAD_REQUEST => challenge(answer, r#", error="invalid_request""#),
+        _ => answer,
     }
-    answer.finish()
+}
+
+/// Who presented nothing is told how, who presented something is told what is wrong.
+fn challenge(mut answer: HttpResponse, error: &str) -> HttpResponse {
+    if let Ok(value) = HeaderValue::from_str(&format!("Bearer realm=\"cardea\"{error}")) {
+        answer.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    answer
 }
 
 /// The token, in one of the two ways that do not end up in logs (RFC 6750, sections 2.1 and 2.2; RFC 9700,
@@ -87,16 +85,5 @@ fn presented(request: &HttpRequest, form: &Params) -> Result<Option<String>, Idp
             Ok(token.map(|(_, token)| token.trim().to_owned()))
         }
         (None, token) => Ok(token.map(str::to_owned)),
-    }
-}
-
-fn of(grant: LiveGrant) -> UserInfo {
-    let has = |scope: &str| grant.scope.split(' ').any(|granted| granted == scope);
-    let (profile, email) = (has("profile"), has("email"));
-    UserInfo {
-        sub: grant.user_id.to_string(),
-        name: grant.display_name.filter(|_| profile),
-        preferred_username: Some(grant.user_name).filter(|_| profile),
-        email: grant.email.filter(|_| email),
     }
 }

@@ -59,6 +59,17 @@ struct Client {
     project: Option<String>,
     #[serde(default = "es256")]
     id_token_alg: String,
+    /// `optional` for an application that keeps a secret and knows no PKCE; by default it is required.
+    #[serde(default)]
+    pkce: Pkce,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Pkce {
+    #[default]
+    Required,
+    Optional,
 }
 
 fn moderate() -> Sensitivity {
@@ -183,10 +194,12 @@ fn client_item(name: String, client: Client, folder: &Path) -> Result<Item, File
             )));
         }
     };
+    // Only what differs from the rule is written down.
+    let pkce = (client.pkce == Pkce::Optional).then_some("optional");
     let fields = json!({
         "name": client.name.unwrap_or_else(|| name.clone()), "secret_hash": secret_hash,
         "redirect_uris": client.redirect_uris, "sensitivity": client.sensitivity, "project": client.project,
-        "id_token_alg": client.id_token_alg,
+        "id_token_alg": client.id_token_alg, "pkce": pkce,
     });
     Ok(Item::new(Kind::Client, name, fields))
 }

@@ -119,6 +119,12 @@ impl Default for Sealing {
 pub struct Passwords {
     /// Threads that hash, 19 MiB each; by default one a core, four at most.
     pub threads: Option<usize>,
+    /// Memory of one hash in MiB. Never less than 19, as the next two never count below what they are by default.
+    pub memory_mib: Option<u32>,
+    /// Passes over it; by default 2.
+    pub passes: Option<u32>,
+    /// Lanes; by default 1.
+    pub lanes: Option<u32>,
 }
 
 /// `[log]`.

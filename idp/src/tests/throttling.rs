@@ -1,0 +1,146 @@
+//! Guessing: how it is slowed, and whom that does not touch.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use kernel::{Ctx, Secret};
+use store::Ephemeral;
+
+use super::server;
+use super::*;
+use crate::Settings;
+use crate::sign_in::attempts;
+
+on_both_engines! {
+    of_two_hundred_guesses_at_once_ten_are_looked_at,
+    of_two_hundred_names_guessed_at_once_from_one_address_a_hundred_are_looked_at,
+    a_stopped_address_locks_nobody_out,
+    successes_stop_no_address_and_guessing_beside_them_still_does,
+    what_was_turned_away_unseen_is_no_guess,
+    an_ipv6_site_cannot_go_on_from_network_to_network,
+    a_window_that_is_over_is_forgotten,
+    being_stopped_leaves_one_trace_in_a_window,
+}
+
+#[actix_web::test]
+async fn on_redis_too_two_hundred_guesses_at_once_are_counted_exactly() {
+    for test in [true, false] {
+        let Some(world) = on_redis().await else { return };
+        match test {
+            true => of_two_hundred_guesses_at_once_ten_are_looked_at(world).await,
+            false => {
+                of_two_hundred_names_guessed_at_once_from_one_address_a_hundred_are_looked_at(world).await;
+            }
+        }
+    }
+}
+
+/// The world with its counters on a Redis, if there is one.
+async fn on_redis() -> Option<World> {
+    let url = server::address("CARDEA_TEST_REDIS", "no Redis")?;
+    let random: [u8; 8] = Ctx::system().random();
+    let prefix = random.iter().fold(String::from("idp-"), |prefix, byte| format!("{prefix}{byte:02x}"));
+    let ephemeral = Ephemeral::on_redis(&Secret::new(url), &prefix).await.unwrap();
+    let world = World::sqlite().await;
+    let hasher = world.hasher.clone();
+    Some(world.rebuilt(ephemeral, hasher, Settings::default()))
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([192, 0, 2, last])
+}
+
+/// Begins these attempts at once; how many are let through to the password.
+async fn let_through(world: &World, attempts: impl Iterator<Item = (String, IpAddr)>) -> usize {
+    let begin = |(name, from): (String, IpAddr)| async move {
+        attempts::begin(&world.idp, &name, from).await.unwrap().is_ok()
+    };
+    let all = futures_util::future::join_all(attempts.map(begin)).await;
+    all.into_iter().filter(|through| *through).count()
+}
+
+async fn of_two_hundred_guesses_at_once_ten_are_looked_at(world: World) {
+    let guesses = (0..200).map(|n| ("ada@example.org".to_owned(), address(n)));
+    assert_eq!(let_through(&world, guesses).await, 10);
+}
+
+async fn of_two_hundred_names_guessed_at_once_from_one_address_a_hundred_are_looked_at(world: World) {
+    for expect in [100, 0] {
+        let guesses = (0..200).map(|n| (format!("name-{n}"), address(1)));
+        assert_eq!(let_through(&world, guesses).await, expect);
+    }
+}
+
+async fn a_stopped_address_locks_nobody_out(world: World) {
+    let_through(&world, (0..100).map(|n| (format!("name-{n}"), address(1)))).await;
+    let victim = || (0..20).map(|_| ("ada@example.org".to_owned(), address(1)));
+    assert_eq!(let_through(&world, victim()).await, 0);
+    assert_eq!(let_through(&world, (0..1_000).map(|n| (format!("more-{n}"), address(1)))).await, 0);
+    let browser = world.browser();
+    browser.address.set(Some(address(1)));
+    let page = browser.sign_in_page("app", &[]).await;
+    let stopped = browser.enter(&page, "ada@example.org", PASSWORD).await;
+    let wait: u64 = stopped.header("retry-after").parse().unwrap();
+    assert_eq!((stopped.status, (1..=300).contains(&wait)), (429, true));
+    browser.address.set(Some(address(2)));
+    browser.enter(&page, "ada@example.org", PASSWORD).await.code();
+}
+
+async fn successes_stop_no_address_and_guessing_beside_them_still_does(world: World) {
+    let begin = async |name: &str| attempts::begin(&world.idp, name, address(1)).await.unwrap();
+    for n in 0..250 {
+        let Ok(attempt) = begin(&format!("colleague-{n}")).await else { panic!("{n}: an office in the morning") };
+        attempt.succeeded(&world.idp).await.unwrap();
+    }
+    let mut guessed = 0;
+    while begin(&format!("name-{guessed}")).await.is_ok() {
+        guessed += 1;
+        let Ok(own) = begin("eve").await else { break };
+        own.succeeded(&world.idp).await.unwrap();
+    }
+    assert!((99..=100).contains(&guessed), "{guessed}: an account of one's own buys no guess");
+}
+
+async fn what_was_turned_away_unseen_is_no_guess(world: World) {
+    for n in 0..150 {
+        let attempt = attempts::begin(&world.idp, &format!("name-{n}"), address(1)).await.unwrap();
+        let Ok(attempt) = attempt else { panic!("{n}: nothing was guessed") };
+        attempt.is_no_guess(&world.idp).await.unwrap();
+    }
+}
+
+async fn an_ipv6_site_cannot_go_on_from_network_to_network(world: World) {
+    let from = |site: u16, network: u16| IpAddr::from([0x2001, 0xdb8, site, network, 0, 0, 0, 1]);
+    let guesses = |site| (0..1_200_u16).map(move |n| (format!("name-{site}-{n}"), from(site, n / 10)));
+    assert_eq!(let_through(&world, guesses(1)).await, 1_000);
+    assert_eq!(let_through(&world, (0..200).map(|n| (format!("x-{n}"), from(2, 0)))).await, 100);
+    assert_eq!(let_through(&world, (0..200).map(|n| (format!("y-{n}"), from(2, 1)))).await, 100);
+}
+
+async fn a_window_that_is_over_is_forgotten(world: World) {
+    let guesses = || (0..200).map(|n| (format!("name-{n}"), address(1)));
+    assert_eq!(let_through(&world, guesses()).await, 100);
+    world.advance(Duration::from_secs(300));
+    assert_eq!(let_through(&world, guesses()).await, 100);
+}
+
+async fn being_stopped_leaves_one_trace_in_a_window(world: World) {
+    let browser = world.browser();
+    let page = browser.sign_in_page("app", &[]).await;
+    let enter = async |last: u8| {
+        browser.address.set(Some(address(last)));
+        browser.enter(&page, "ada@example.org", "wrong").await.status
+    };
+    let_through(&world, (0..10).map(|n| ("ada@example.org".to_owned(), address(n)))).await;
+    assert_eq!([enter(1).await, enter(2).await, enter(3).await], [429; 3]);
+    let_through(&world, (0..99).map(|n| (format!("name-{n}"), address(9)))).await;
+    // The hundredth meets the stopped account, the next ones the stopped address.
+    assert_eq!([enter(9).await, enter(9).await, enter(9).await], [429; 3]);
+    let refused = world.facts("sign-in.refused").await;
+    let traces: BTreeSet<(String, String)> =
+        refused.iter().map(|(subject, _, body)| (subject.clone(), body["reason"].to_string())).collect();
+    let expect = |reason: &str| (format!("user:{}", world.ada), format!("{reason:?}"));
+    assert_eq!(refused.len(), 2);
+    assert_eq!(traces, BTreeSet::from([expect("throttled-account"), expect("throttled-address")]));
+}
