@@ -1,5 +1,6 @@
 //! What a caller of the directory can do about a failure.
 
+use keys::SealError;
 use store::StoreError;
 
 /// Why a change was not made.
@@ -17,6 +18,9 @@ pub enum DirectoryError {
     /// A value is out of its range; the text says which and what is allowed.
     #[error("{0}")]
     Invalid(String),
+    /// A sealed value does not open; the text says what to do.
+    #[error("a sealed value does not open: {0}")]
+    Sealed(#[from] SealError),
     /// The database failed.
     #[error(transparent)]
     Store(StoreError),

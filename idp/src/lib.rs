@@ -6,7 +6,9 @@
 //! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
-//! - [`invite`]: a person sets a first password.
+//! - [`invite`]: a person sets a first password, or one instead of a forgotten one.
+//! - [`recover`]: a person has forgotten the password, and asks for a link by mail.
+//! - [`mail`]: the sink that writes to people: links, and notice of what changed about their account.
 //!
 //! What it is not: it keeps no state of its own. Users, sessions, grants and codes are the directory's; what
 //! is allowed is policy's; what must be told to others begins with the facts that are recorded here.
@@ -23,7 +25,9 @@ mod home;
 mod introspect;
 mod invite;
 mod judge;
+pub mod mail;
 mod pages;
+mod recover;
 mod revoke;
 mod session;
 mod sign_in;
@@ -77,6 +81,8 @@ pub struct Settings {
     pub internal_networks: Networks,
     /// Where policies' hours and weekdays are reckoned. Default: UTC.
     pub time_zone: TimeZone,
+    /// Whether who forgot a password may ask for a link by mail: mail is configured. Default: no.
+    pub recovery_by_mail: bool,
 }
 
 /// The longest life of a token that is verified without asking us.
@@ -89,6 +95,7 @@ impl Default for Settings {
             token_time: LONGEST_TOKEN,
             internal_networks: Networks::default(),
             time_zone: TimeZone::UTC,
+            recovery_by_mail: false,
         }
     }
 }
@@ -147,6 +154,8 @@ pub fn routes() -> Vec<Route> {
         page(Post, sign_in::PATH, || to(sign_in::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
+        page(Get, recover::PATH, || to(recover::get)),
+        page(Post, recover::PATH, || to(recover::post)).body_limit(FORM),
         call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM).cross_origin(),
         call(Get, userinfo::PATH, Token, || to(userinfo::get)).cross_origin(),
         call(Post, userinfo::PATH, Token, || to(userinfo::post)).body_limit(FORM).cross_origin(),

@@ -170,7 +170,8 @@ mod tests {
             });
             let mount = |config: &mut web::ServiceConfig| web_kit::mount(config, &edge, &routes(), &[]);
             let app = init_service(App::new().app_data(health).configure(mount)).await;
-            let request = TestRequest::get().uri("/health/ready").peer_addr(format!("{peer}:9").parse().unwrap());
+            let request =
+                TestRequest::get().uri("/health/ready").peer_addr(format!("{peer}:9").parse().unwrap());
             let request = match forwarded {
                 Some(client) => request.insert_header(("x-forwarded-for", client)),
                 None => request,
@@ -190,10 +191,17 @@ mod tests {
             assert_eq!(said["ephemeral"], "ok");
             assert!(said["database"].as_str().is_some_and(|text| text.len() > 5 && text != "ok"), "{said}");
         }
-        for (peer, forwarded) in
-            [("192.0.2.7", None), ("127.0.0.9", Some("192.0.2.7")), ("127.0.0.9", None), ("127.0.0.9", Some("me"))]
-        {
-            assert_eq!(house.ask(peer, forwarded).await, (503, json!({ "ready": false })), "{peer} {forwarded:?}");
+        for (peer, forwarded) in [
+            ("192.0.2.7", None),
+            ("127.0.0.9", Some("192.0.2.7")),
+            ("127.0.0.9", None),
+            ("127.0.0.9", Some("me")),
+        ] {
+            assert_eq!(
+                house.ask(peer, forwarded).await,
+                (503, json!({ "ready": false })),
+                "{peer} {forwarded:?}"
+            );
         }
     }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher};
+use directory::invitation;
 use kernel::Ctx;
 use kernel::id::NodeId;
 use keys::{KeyRing, KeysError, RotationPolicy, SealingKeys};
@@ -22,6 +23,8 @@ use store::{Db, Ephemeral, EphemeralError, Lane, Lease, Sinks, StoreError, deliv
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use web::Issuer;
+use web::mail::{BadSmtp, Mailer};
+use web::outbound::Outbound;
 
 use crate::config::{Config, ConfigError, Passwords};
 use crate::http;
@@ -57,6 +60,9 @@ pub enum OpenError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The mail server's authority.
+    #[error("mail.authority: {0}")]
+    Mail(#[from] BadSmtp),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -91,6 +97,9 @@ pub struct House {
     pub policies: InForce,
     /// The door systems that are open.
     pub systems: Systems,
+    /// Calls addresses that others name.
+    pub outbound: Outbound,
+    mailer: Option<Arc<Mailer>>,
     tls: Option<rustls::ServerConfig>,
 }
 
@@ -127,13 +136,16 @@ impl Running {
     }
 }
 
-/// The routes of facts, before anything is recorded.
+/// The routes of facts, before anything is recorded. Of facts that ask for letters, only where mail is set up.
 #[must_use]
-pub fn sinks() -> Sinks {
+pub fn sinks(config: &Config) -> Sinks {
     let sinks = Sinks::default();
     bridge::entitlement::route(&sinks);
     bridge::configuration::route(&sinks);
     bridge::receipt::route(&sinks);
+    if let Some(mail) = &config.mail {
+        idp::mail::route(&sinks, mail.invite_on_hire);
+    }
     sinks
 }
 
@@ -154,7 +166,7 @@ impl House {
         let issuer = config.issuer().map_err(ConfigError::from)?;
         let tls = tls::configured(&config)?;
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
-        let db = Db::open(&config.database()?, ctx.clone(), sinks()).await?;
+        let db = Db::open(&config.database()?, ctx.clone(), sinks(&config)).await?;
         let ephemeral = match &config.ephemeral.redis {
             None => Ephemeral::in_memory(ctx.clone()),
             Some(redis) => {
@@ -167,6 +179,8 @@ impl House {
         let systems = Systems::default();
         systems.load(&db, &sealing).await?;
         let hasher = hasher(&config.passwords);
+        let outbound = Outbound::new(&issuer, config.outbound()?);
+        let mailer = config.smtp()?.map(|smtp| Mailer::new(&smtp)).transpose()?.map(Arc::new);
         Ok(Self {
             config: Arc::new(config),
             issuer,
@@ -177,6 +191,8 @@ impl House {
             hasher,
             policies,
             systems,
+            outbound,
+            mailer,
             tls,
         })
     }
@@ -227,6 +243,7 @@ impl House {
         work.spawn(lane(bridge::entitlement::SINK, 2).run(db(), Arc::new(entitlement), stop.clone()));
         work.spawn(lane(bridge::receipt::SINK, 2).run(db(), Arc::new(receipts), stop.clone()));
         work.spawn(lane(bridge::configuration::SINK, 1).run(db(), Arc::new(configuration), stop.clone()));
+        self.start_mail(work, stop);
         work.spawn(self.policies.clone().follow(stop.clone()));
         let node = NodeId::new(self.db.ctx());
         work.spawn(audit::follow(db(), self.keys.clone(), node, stop.clone()));
@@ -243,6 +260,23 @@ impl House {
         work.spawn(every(Duration::from_secs(60), "signing keys", stop.clone(), move || {
             let keys = keys.clone();
             async move { keys.maintain().await.map_err(|error| error.to_string()) }
+        }));
+    }
+
+    /// Letters, where mail is set up. Links of letters that are over are forgotten in any case.
+    fn start_mail(&self, work: &mut JoinSet<()>, stop: &watch::Receiver<bool>) {
+        if let (Some(mailer), Ok(settings)) = (&self.mailer, self.config.idp()) {
+            let (db, sealing, issuer) = (self.db.clone(), self.sealing.clone(), self.issuer.clone());
+            let letters =
+                idp::mail::Letters::new(db.clone(), sealing, mailer.clone(), issuer, settings.time_zone);
+            work.spawn(idp::mail::lane().run(db, Arc::new(letters), stop.clone()));
+        }
+        let db = self.db.clone();
+        work.spawn(every(Duration::from_secs(60), "links of letters", stop.clone(), move || {
+            let db = db.clone();
+            async move {
+                invitation::letter::forget_over(&db).await.map(drop).map_err(|error| error.to_string())
+            }
         }));
     }
 }

@@ -124,11 +124,9 @@ pub(crate) async fn check_existing(config: &DbConfig) -> Result<(), StartError> 
                 return Err(StartError::Missing(path.display().to_string()));
             }
             let options = SqliteConnectOptions::new().filename(path).busy_timeout(REACH_TIMEOUT);
-            let mut conn =
-                SqliteConnection::connect_with(&options).await.map_err(|error| StartError::Unreachable {
-                    place: path.display().to_string(),
-                    reason: explain_sqlite(&error),
-                })?;
+            let mut conn = SqliteConnection::connect_with(&options).await.map_err(|error| {
+                StartError::Unreachable { place: path.display().to_string(), reason: explain_sqlite(&error) }
+            })?;
             none_without_table(sqlx::query_as(text).fetch_all(&mut conn).await)?
         }
         DbConfig::Postgres { url, .. } => {

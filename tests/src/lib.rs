@@ -2,6 +2,7 @@
 //!
 //! - [`Scene`]: the house in this process among simulators, with a clock that can be moved.
 //! - [`Served`]: the binary in a process of its own, which can be killed and has a log.
+//! - [`PostOffice`]: a mail server, which can be closed and opened again.
 //! - [`App`]: an application that a test plays by hand, step by step.
 //! - [`parts`]: what `tests/run` provides: databases, real clients, the binary.
 //!
@@ -9,11 +10,13 @@
 
 mod app;
 pub mod parts;
+mod post_office;
 mod scene;
 mod served;
 mod until;
 
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
+pub use post_office::PostOffice;
 pub use scene::{MovableClock, NO_ENGINES, Scene};
 pub use served::{Served, Spoken};
 pub use until::{PATIENCE, until, within};

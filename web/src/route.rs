@@ -102,7 +102,15 @@ impl Route {
         visibility: Visibility,
         handler: fn() -> actix_web::Route,
     ) -> Self {
-        Self { method, path, visibility, body_limit: 0, cross_origin: false, refuse: problem::refuse, handler }
+        Self {
+            method,
+            path,
+            visibility,
+            body_limit: 0,
+            cross_origin: false,
+            refuse: problem::refuse,
+            handler,
+        }
     }
 
     /// The same with a body of at most so many bytes.
@@ -188,7 +196,8 @@ pub fn mount(
     let nowhere = move |request: HttpRequest, passage: Passage| async move {
         unknown.of(request.path())(&passage, Refused::Unknown)
     };
-    let wrapper = from_fn(move |request, next| accompany(edge.clone(), unknown, plain.clone(), request, next));
+    let wrapper =
+        from_fn(move |request, next| accompany(edge.clone(), unknown, plain.clone(), request, next));
     config.service(house.default_service(actix_web::web::to(nowhere)).wrap(wrapper));
 }
 

@@ -448,12 +448,19 @@ mod tests {
         let new = dear.hash(&ctx, secret(GOOD)).await.unwrap();
         assert!(new.starts_with("$argon2id$v=19$m=20480,t=3,p=2$"), "{new}");
         for hasher in [&cheap, &dear] {
-            assert!(hasher.verify(secret(GOOD), Some(old.clone())).await.unwrap(), "an old hash is still good");
+            assert!(
+                hasher.verify(secret(GOOD), Some(old.clone())).await.unwrap(),
+                "an old hash is still good"
+            );
             assert!(hasher.verify(secret(GOOD), Some(new.clone())).await.unwrap());
         }
         let outdated = |hasher: &Hasher, hash: &str| hasher.is_outdated(hash);
         assert_eq!((outdated(&dear, &old), outdated(&dear, &new)), (true, false));
-        assert_eq!((outdated(&cheap, &old), outdated(&cheap, &new)), (false, false), "dearer is not outdated");
+        assert_eq!(
+            (outdated(&cheap, &old), outdated(&cheap, &new)),
+            (false, false),
+            "dearer is not outdated"
+        );
     }
 
     #[tokio::test]

@@ -27,11 +27,8 @@ on_both_engines! {
 }
 
 async fn renew(db: &Db, session: &Session, user: UserId) -> Option<(Session, Token)> {
-    let again = session::SignIn {
-        assurance: Assurance::Phr,
-        amr: vec!["pwd".into(), "hwk".into()],
-        ..sign_in(user)
-    };
+    let again =
+        session::SignIn { assurance: Assurance::Phr, amr: vec!["pwd".into(), "hwk".into()], ..sign_in(user) };
     change(db, async |tx| session::renew(tx, session.id, &again).await).await.unwrap()
 }
 
@@ -84,10 +81,7 @@ async fn a_grant_says_what_was_proven_when_it_was_made(house: House) {
     let (old, new) = (grant::live(db, person.grant).await.unwrap(), grant::live(db, newer).await.unwrap());
     let (old, new) = (old.unwrap(), new.unwrap());
     assert_eq!((old.authenticated_at, old.assurance(), old.amr.0.len()), (then, Assurance::Aal1, 1));
-    assert_eq!(
-        (new.authenticated_at, new.assurance(), new.amr.0.len()),
-        (db.ctx().now(), Assurance::Phr, 2)
-    );
+    assert_eq!((new.authenticated_at, new.assurance(), new.amr.0.len()), (db.ctx().now(), Assurance::Phr, 2));
     assert_eq!(old.network, "internal");
     // As the release before wrote it.
     let before = sql!(
@@ -95,7 +89,10 @@ async fn a_grant_says_what_was_proven_when_it_was_made(house: House) {
     );
     db.change(store::Origin::system(), before, (person.grant,), Vec::new()).await.unwrap();
     let old = grant::live(db, person.grant).await.unwrap().unwrap();
-    assert_eq!((old.authenticated_at, old.assurance(), old.amr), (again.authenticated_at, Assurance::Phr, again.amr));
+    assert_eq!(
+        (old.authenticated_at, old.assurance(), old.amr),
+        (again.authenticated_at, Assurance::Phr, again.amr)
+    );
     assert_eq!(old.network, "remote", "who cannot tell is outside");
 }
 
@@ -119,7 +116,9 @@ async fn a_password_by_invitation_ends_every_sign_in_and_says_so(house: House) {
     let db = &house.db;
     declare(db, &company()).await.unwrap();
     let person = Person::furnish(&house, "ada").await;
-    change(db, async |tx| authenticator::password::set(tx, person.user.id, "$own", None).await).await.unwrap();
+    change(db, async |tx| authenticator::password::set(tx, person.user.id, "$own", None).await)
+        .await
+        .unwrap();
     assert!(person.alive(db).await.contains(&"session"), "one's own change signs nobody out");
     assert!(change(db, async |tx| accept_in(tx, person.invitation.expose(), "$new").await).await.unwrap());
     assert_eq!(person.alive(db).await, ["card", "doors"]);
@@ -171,7 +170,11 @@ async fn sweeping_removes_what_is_over_in_batches_and_nothing_else(house: House)
     house.advance(invitation::INVITATION_TIME + KEPT);
     assert_eq!(sweep(db, 2).await.unwrap(), 11);
     assert_eq!(rows(&house).await, [0, 0, 0, 0]);
-    assert_eq!(house.count(sql!("SELECT COUNT(*) FROM fact")).await, facts, "the journal keeps what happened");
+    assert_eq!(
+        house.count(sql!("SELECT COUNT(*) FROM fact")).await,
+        facts,
+        "the journal keeps what happened"
+    );
 }
 
 async fn a_code_is_kept_as_long_as_its_grant_could_live(house: House) {

@@ -23,8 +23,8 @@ use web::body::{BodyError, Form};
 use web::{Params, Passage};
 
 use crate::error::{IdpError, answer_as_page};
-use crate::pages::see_other;
 use crate::judge::{self, Verdict};
+use crate::pages::see_other;
 use crate::{Idp, session, sign_in};
 
 pub(crate) use answer::{answer, grant};

@@ -26,8 +26,8 @@ use web::{Params, Passage};
 
 use crate::authorize::{self, Asked, Refusal};
 use crate::error::{IdpError, answer_as_page};
-use crate::pages::with_cookie;
 use crate::judge::{self, Verdict};
+use crate::pages::with_cookie;
 use crate::{Idp, assurance, origin};
 use attempts::Throttled;
 use page::Entry;
@@ -47,7 +47,7 @@ async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<Htt
     let asked = Asked::read(idp, request.query_string()).await?;
     let browser = Browser::of(idp.ctx(), request);
     let hint = asked.wishes.login_hint.as_deref().unwrap_or_default();
-    let answer = page::show(passage, &asked, &browser, Entry::Empty { hint });
+    let answer = page::show(idp, passage, &asked, &browser, Entry::Empty { hint });
     Ok(with_cookie(answer, browser.cookie()))
 }
 
@@ -79,7 +79,7 @@ async fn sign_in(
     let user_name = form.one("username")?.unwrap_or_default().trim();
     let password = Secret::new(form.one("password")?.unwrap_or_default().to_owned());
     let Some(user) = authenticate(idp, passage, &asked, user_name, password).await? else {
-        return Ok(page::show(passage, &asked, &browser, Entry::Wrong { user_name }));
+        return Ok(page::show(idp, passage, &asked, &browser, Entry::Wrong { user_name }));
     };
     if asked.wishes.only_user.as_ref().is_some_and(|only| *only != user.id.to_string()) {
         record_refusal(idp, passage, &asked, Some(&user), "other-user").await?;
@@ -111,7 +111,7 @@ async fn authenticate(
     password: Secret<String>,
 ) -> Result<Option<User>, IdpError> {
     let account = fold(user_name);
-    let attempt = match attempts::begin(idp, &account, passage.client()).await? {
+    let attempt = match attempts::begin(idp, &attempts::SIGN_IN, &account, passage.client()).await? {
         Ok(attempt) => attempt,
         Err(throttled) => return Err(throttle(idp, passage, asked, user_name, throttled).await?),
     };
@@ -217,7 +217,7 @@ async fn open(
         // Deactivated since the password was checked: as if it had been before.
         Err(DirectoryError::NotFound(_)) => {
             let browser = Browser::of(idp.ctx(), request);
-            Ok(page::show(passage, asked, &browser, Entry::Wrong { user_name: "" }))
+            Ok(page::show(idp, passage, asked, &browser, Entry::Wrong { user_name: "" }))
         }
         Err(error) => Err(error.into()),
     }

@@ -8,8 +8,8 @@ use web::page::Frame;
 use web::{Passage, fill};
 
 use crate::authorize::Asked;
-use crate::locale;
 use crate::texts::{self, Texts};
+use crate::{Idp, locale, recover};
 
 /// A form with a user name and a password.
 #[derive(Template)]
@@ -22,6 +22,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) form_token: String,
     pub(crate) user_name: &'a str,
     pub(crate) wrong: bool,
+    /// Where a forgotten password is asked about, if that is possible here.
+    pub(crate) recover: Option<&'static str>,
 }
 
 /// What has been entered so far.
@@ -33,7 +35,13 @@ pub(super) enum Entry<'a> {
 }
 
 /// The page for an authorization request.
-pub(super) fn show(passage: &Passage, asked: &Asked, browser: &Browser, entry: Entry<'_>) -> HttpResponse {
+pub(super) fn show(
+    idp: &Idp,
+    passage: &Passage,
+    asked: &Asked,
+    browser: &Browser,
+    entry: Entry<'_>,
+) -> HttpResponse {
     let locale = locale(passage, &asked.wishes.ui_locales);
     let frame = Frame::new(passage.id(), locale).leading_to(&asked.redirect_uri);
     let t = texts::of(locale);
@@ -50,6 +58,7 @@ pub(super) fn show(passage: &Passage, asked: &Asked, browser: &Browser, entry: E
         form_token: browser.form_token(),
         user_name,
         wrong,
+        recover: idp.settings.recovery_by_mail.then_some(recover::PATH),
     };
     frame.respond(status, &page)
 }

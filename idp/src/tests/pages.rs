@@ -8,6 +8,7 @@ use web::page::Frame;
 use crate::invite::InvitationPage;
 use crate::judge::RefusedPage;
 use crate::pages::MessagePage;
+use crate::recover::RecoverPage;
 use crate::sign_in::SignInPage;
 use crate::texts::{self, Errors, Message};
 
@@ -17,12 +18,15 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let t = texts::of(locale);
     let sign_in = |wrong, user_name: &str| {
         let (to, form_token) = (web::fill(&t.sign_in.to, "client", "Grid Console"), "token".to_owned());
-        SignInPage { frame, t, to, request: "a=b", form_token, user_name, wrong }.render().unwrap()
+        let recover = Some(crate::recover::PATH);
+        SignInPage { frame, t, to, request: "a=b", form_token, user_name, wrong, recover }.render().unwrap()
     };
     let invitation = |problem| {
         let (form_token, user_name) = ("token".to_owned(), "mira.holt@example.org");
-        InvitationPage { frame, t, token: "cdi_x", form_token, user_name, problem }.render().unwrap()
+        let intro = &t.invitation.intro;
+        InvitationPage { frame, t, intro, token: "cdi_x", form_token, user_name, problem }.render().unwrap()
     };
+    let recover = || RecoverPage { frame, t, form_token: "token".to_owned() }.render().unwrap();
     let refused = |title: &str, needed| RefusedPage {
         frame,
         t,
@@ -36,6 +40,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         ("sign-in", sign_in(false, "")),
         ("sign-in-wrong", sign_in(true, "mira.holt@example.org")),
         ("invitation", invitation(None)),
+        ("recover", recover()),
         ("invitation-problem", invitation(Some(t.invitation.too_short.as_str()))),
         ("refused-step-up", refused(&t.refused.step_up, Some(t.rungs.phr.as_str())).render().unwrap()),
         ("refused-denied", refused(&t.refused.denied, None).render().unwrap()),
@@ -46,6 +51,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         invalid_request,
         foreign_form,
         invitation_gone,
+        no_recovery,
         throttled,
         busy,
         failed,
@@ -57,6 +63,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         ("invalid-request", invalid_request),
         ("foreign-form", foreign_form),
         ("invitation-gone", invitation_gone),
+        ("no-recovery", no_recovery),
         ("throttled", throttled),
         ("busy", busy),
         ("failed", failed),
@@ -68,6 +75,9 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let done =
         MessagePage { frame, t, title: &t.invitation.done, text: &t.invitation.done_text, reference: None };
     pages.push(("invitation-done", done.render().unwrap()));
+    let (title, text) = (t.recovery.sent.as_str(), t.recovery.sent_text.as_str());
+    let sent = MessagePage { frame, t, title, text, reference: None };
+    pages.push(("recover-sent", sent.render().unwrap()));
     pages
 }
 

@@ -100,7 +100,9 @@ async fn a_policy_that_changed_since_the_code_was_given_counts_when_it_is_presen
     assert_eq!((&body["reason"], &body["client"]), (&json!("denied-by-policy"), &json!("app")));
     assert!(body["because"].to_string().contains("not-hers"), "{body}");
     assert_eq!(world.facts("grant.ended").await.pop().unwrap().2["reason"], "denied-by-policy");
-    world.policies.send_replace(std::sync::Arc::new(::policy::Policies::parse(&[::policy::BASELINE]).unwrap()));
+    world
+        .policies
+        .send_replace(std::sync::Arc::new(::policy::Policies::parse(&[::policy::BASELINE]).unwrap()));
     assert_eq!(world.redeem(&code).await.error(), (400, "invalid_grant".into()), "it is used up");
     assert_eq!(world.userinfo(token["access_token"].as_str().unwrap()).await.status, 200, "others stay");
 }
@@ -133,7 +135,8 @@ async fn when_a_code_is_presented_policy_hears_where_the_person_was_and_what_was
 
 async fn policy_knows_the_groups_within_groups_and_the_kind_of_employment(world: World) {
     let mut tx = world.db.write(Origin::system()).await.unwrap();
-    let group = |name: &str| GroupProfile { display_name: name.into(), external_id: None, document: "{}".into() };
+    let group =
+        |name: &str| GroupProfile { display_name: name.into(), external_id: None, document: "{}".into() };
     let inner = group::create(&mut tx, &group("Inner"), &[world.ada.to_string()]).await.unwrap();
     let outer = group::create(&mut tx, &group("Outer"), &[inner.id.to_string()]).await.unwrap();
     tx.commit().await.unwrap();

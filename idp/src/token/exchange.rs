@@ -50,7 +50,12 @@ impl<'a> TokenRequest<'a> {
     }
 
     /// Why the code is not for whoever presents it like this: for the client, and as the fact says it.
-    fn objection(&self, code: &Code, client: &Client, now: Timestamp) -> Option<(&'static str, &'static str)> {
+    fn objection(
+        &self,
+        code: &Code,
+        client: &Client,
+        now: Timestamp,
+    ) -> Option<(&'static str, &'static str)> {
         if code.used_at.is_some() {
             return Some(("the code was used before", "code-reused"));
         }
@@ -83,7 +88,9 @@ impl<'a> TokenRequest<'a> {
 fn challenge_of(verifier: &str) -> Result<String, IdpError> {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(unreserved) {
-        return Err(IdpError::invalid_request("code_verifier must be 43 to 128 letters, digits, -, ., _ or ~"));
+        return Err(IdpError::invalid_request(
+            "code_verifier must be 43 to 128 letters, digits, -, ., _ or ~",
+        ));
     }
     Ok(URL_SAFE_NO_PAD.encode(sha256(verifier.as_bytes())))
 }

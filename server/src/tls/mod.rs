@@ -87,9 +87,11 @@ pub(crate) fn examine(config: &Config, host: &str, now: Timestamp) -> Result<Str
         .add(host, key)
         .map_err(|error| format!("http.tls.certificate is not for {host}, the issuer's name: {error}"))?;
     if !chain.windows(2).all(|pair| pair[0].issuer == pair[1].subject) {
-        return Err("http.tls.certificate: the certificates are out of order; the server's own comes first, \
+        return Err(
+            "http.tls.certificate: the certificates are out of order; the server's own comes first, \
                     and each next one issued the one before it"
-            .into());
+                .into(),
+        );
     }
     lasting(&chain, now)
 }
@@ -101,7 +103,9 @@ fn lasting(chain: &[Certificate], now: Timestamp) -> Result<String, String> {
     match days {
         _ if now < begins => Err(format!("http.tls.certificate is not valid before {begins}")),
         ..0 => Err(format!("http.tls.certificate expired at {ends}; renew it")),
-        0..SOON_DAYS => Err(format!("http.tls.certificate expires at {ends}, in {days} day(s); renew it now")),
+        0..SOON_DAYS => {
+            Err(format!("http.tls.certificate expires at {ends}, in {days} day(s); renew it now"))
+        }
         _ => Ok(format!("the certificate is valid until {ends}, {days} days from now")),
     }
 }

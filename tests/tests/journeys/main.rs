@@ -34,6 +34,7 @@ mod crash;
 mod facts;
 mod life;
 mod log;
+mod mail;
 mod routes;
 mod steps;
 mod story;

@@ -235,10 +235,13 @@ mod tests {
 
     #[test]
     fn a_sender_may_have_a_name_of_one_line() {
-        for text in ["cardea@example.org", "Cardea <cardea@example.org>", "\"Küche, Keller\" <k@example.org>"] {
+        for text in ["cardea@example.org", "Cardea <cardea@example.org>", "\"Küche, Keller\" <k@example.org>"]
+        {
             assert!(text.parse::<Sender>().is_ok(), "{text:?}");
         }
-        for text in ["", "Cardea", "Cardea <cardea>", "Car\r\ndea <c@example.org>", "\"a\r\nB: c\" <c@example.org>"] {
+        for text in
+            ["", "Cardea", "Cardea <cardea>", "Car\r\ndea <c@example.org>", "\"a\r\nB: c\" <c@example.org>"]
+        {
             assert!(text.parse::<Sender>().is_err(), "{text:?}");
         }
     }

@@ -219,7 +219,11 @@ impl Outbound {
             .map(|address| SocketAddr::new(address, target.port))
             .take(ADDRESSES)
             .collect();
-        if admitted.is_empty() { Err(OutboundError::Forbidden { host, address: first }) } else { Ok(admitted) }
+        if admitted.is_empty() {
+            Err(OutboundError::Forbidden { host, address: first })
+        } else {
+            Ok(admitted)
+        }
     }
 
     fn admits(&self, target: &Target, address: IpAddr) -> bool {

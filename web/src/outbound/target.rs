@@ -110,10 +110,17 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_this_machine_when_we_are_at_home() {
-        for text in ["http://localhost:9000/x", "http://127.0.0.1:9000/", "http://[::1]/", "http://127.9.9.9/"] {
+        for text in
+            ["http://localhost:9000/x", "http://127.0.0.1:9000/", "http://[::1]/", "http://127.9.9.9/"]
+        {
             assert!(check(text, true).is_some(), "{text}");
         }
-        for text in ["http://app.example.org/", "http://10.0.0.1/", "http://localhost.example.org/", "http://0.0.0.0/"] {
+        for text in [
+            "http://app.example.org/",
+            "http://10.0.0.1/",
+            "http://localhost.example.org/",
+            "http://0.0.0.0/",
+        ] {
             assert!(check(text, true).is_none(), "{text}");
         }
     }

@@ -53,7 +53,10 @@ async fn a_request_is_answered_and_says_what_it_carries() {
     let answer = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 5\r\n\r\nwrong".to_vec();
     let (url, mut heads) = serving(answer).await;
     let answer = post(&outbound(HOME, &[]), &url).await.unwrap();
-    assert_eq!((answer.status, answer.body.as_slice(), answer.is_success()), (400, b"wrong".as_slice(), false));
+    assert_eq!(
+        (answer.status, answer.body.as_slice(), answer.is_success()),
+        (400, b"wrong".as_slice(), false)
+    );
     let head = heads.recv().await.unwrap().to_ascii_lowercase();
     assert!(head.starts_with("post /hook?a=b http/1.1\r\n"), "{head}");
     let host = url.strip_prefix("http://").unwrap().strip_suffix("/hook?a=b").unwrap();
@@ -107,7 +110,9 @@ async fn a_body_that_is_too_large_is_not_read_however_it_is_framed() {
 async fn a_head_that_is_too_large_and_what_is_no_http_are_refused() {
     let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(64 * 1024));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(200));
-    for answer in [long.as_str(), &many, "SSH-2.0-OpenSSH_9.2\r\n", "", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx"] {
+    for answer in
+        [long.as_str(), &many, "SSH-2.0-OpenSSH_9.2\r\n", "", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nx"]
+    {
         let (url, _heads) = serving(answer.as_bytes().to_vec()).await;
         let outcome = post(&outbound(HOME, &[]), &url).await;
         assert!(matches!(outcome, Err(OutboundError::Unreachable { .. })), "{:.20}: {outcome:?}", answer);
@@ -155,7 +160,10 @@ async fn nothing_of_the_house_is_called_unless_it_is_allowed() {
     assert_eq!(outbound(AWAY, &["10.1.0.0/16"]).check("https://10.1.0.7/"), Ok(()));
     assert_eq!(outbound(AWAY, &["10.1.0.0/16"]).check("https://[::ffff:10.1.0.7]/"), Ok(()));
     assert!(outbound(AWAY, &["10.1.0.0/16"]).check("https://10.2.0.7/").is_err());
-    assert!(outbound(HOME, &["10.1.0.0/16"]).check("http://10.1.0.7/").is_err(), "in clear to this machine only");
+    assert!(
+        outbound(HOME, &["10.1.0.0/16"]).check("http://10.1.0.7/").is_err(),
+        "in clear to this machine only"
+    );
     assert_eq!(outbound(AWAY, &[]).check("https://app.example.org/"), Ok(()));
 }
 
@@ -218,9 +226,9 @@ mod tls {
 
     use super::*;
 
-    const AUTHORITY: &[u8] = include_bytes!("test-authority.pem");
-    const CERTIFICATE: &[u8] = include_bytes!("test-server.pem");
-    const KEY: &[u8] = include_bytes!("test-server.key");
+    const AUTHORITY: &[u8] = include_bytes!("../../../tests/certificates/authority.pem");
+    const CERTIFICATE: &[u8] = include_bytes!("../../../tests/certificates/server.pem");
+    const KEY: &[u8] = include_bytes!("../../../tests/certificates/server.key");
 
     async fn server() -> u16 {
         let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -260,7 +268,8 @@ mod tls {
     #[tokio::test]
     async fn a_server_is_believed_by_its_name_and_a_known_authority_only() {
         assert_eq!(ask(true, "app.example.org").await.unwrap().status, 204);
-        for (trusted, host) in [(false, "app.example.org"), (true, "other.example.org"), (true, "127.0.0.1")] {
+        for (trusted, host) in [(false, "app.example.org"), (true, "other.example.org"), (true, "127.0.0.1")]
+        {
             let outcome = ask(trusted, host).await;
             let said = matches!(&outcome, Err(OutboundError::Unreachable { reason, .. }) if reason.contains("certificate"));
             assert!(said, "{trusted} {host}: {outcome:?}");
