@@ -90,11 +90,10 @@ pub async fn taken(tx: &mut Tx, fact: FactId) -> Result<(), StoreError> {
     tx.run(sql!("UPDATE invitation SET token_sealed = NULL WHERE letter = $1"), (fact,)).await.map(drop)
 }
 
-/// Forgets the tokens of links that are over. Records no fact: nobody can do less afterwards.
+/// Forgets the tokens of links whose time is over; those of used and replaced ones are gone already. Records no fact:
+/// nobody can do less afterwards.
 pub async fn forget_over(db: &Db) -> Result<u64, StoreError> {
-    let text = sql!(
-        "UPDATE invitation SET token_sealed = NULL \
-         WHERE token_sealed IS NOT NULL AND (used_at IS NOT NULL OR expires_at <= $1)"
-    );
+    let text =
+        sql!("UPDATE invitation SET token_sealed = NULL WHERE token_sealed IS NOT NULL AND expires_at <= $1");
     db.change(Origin::system(), text, (db.ctx().now(),), Vec::new()).await
 }

@@ -90,20 +90,23 @@ fn the_route_table_of_this_room() {
     assert_eq!(
         web::describe(&crate::routes()),
         "\
-GET /.well-known/oauth-authorization-server Public 0
-GET /.well-known/openid-configuration Public 0
+GET / Public 0
+GET /.well-known/oauth-authorization-server Public 0 cross-origin
+GET /.well-known/openid-configuration Public 0 cross-origin
 GET /authorize Browser 0
 POST /authorize Browser 16384
 POST /introspect Client 16384
 GET /invitation Browser 0
 POST /invitation Browser 16384
-GET /jwks Public 0
-POST /revoke Client 16384
+GET /jwks Public 0 cross-origin
+GET /recover Browser 0
+POST /recover Browser 16384
+POST /revoke Client 16384 cross-origin
 GET /sign-in Browser 0
 POST /sign-in Browser 16384
-POST /token Client 16384
-GET /userinfo Token 0
-POST /userinfo Token 16384
+POST /token Client 16384 cross-origin
+GET /userinfo Token 0 cross-origin
+POST /userinfo Token 16384 cross-origin
 "
     );
 }
