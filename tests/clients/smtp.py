@@ -51,7 +51,7 @@ def options(arguments):
     if arguments[2:]:
         known = tuple(text.encode() for text in arguments[2:4])
         check = lambda server, session, envelope, mechanism, data: AuthResult(
-            success=(data.login, data.password) == known
+            success=(data.login, data.password) == known, handled=False
         )
         chosen |= {"authenticator": check, "auth_required": True}
     return chosen
