@@ -84,11 +84,11 @@ impl Attempt {
     /// Forgives it: the owner of the account has come.
     pub(crate) async fn succeeded(self, idp: &Idp) -> Result<(), IdpError> {
         idp.ephemeral.forget(&self.account).await?;
-        self.is_no_guess(idp).await
+        self.take_back(idp).await
     }
 
     /// Takes it back from the address: nothing was learned about a password.
-    pub(crate) async fn is_no_guess(self, idp: &Idp) -> Result<(), IdpError> {
+    pub(crate) async fn take_back(self, idp: &Idp) -> Result<(), IdpError> {
         for network in &self.networks {
             idp.ephemeral.count(&network.key("succeeded"), self.window).await?;
         }

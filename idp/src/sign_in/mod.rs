@@ -121,7 +121,7 @@ async fn authenticate(
     let verifier = password::verifier(&idp.db, id).await?;
     let right = match idp.hasher.verify(password.clone(), verifier.clone()).await {
         Err(PasswordError::Busy) => {
-            attempt.is_no_guess(idp).await?;
+            attempt.take_back(idp).await?;
             return Err(IdpError::Busy);
         }
         verified => verified?,

@@ -17,7 +17,7 @@ on_both_engines! {
     of_two_hundred_names_guessed_at_once_from_one_address_a_hundred_are_looked_at,
     a_stopped_address_locks_nobody_out,
     successes_stop_no_address_and_guessing_beside_them_still_does,
-    what_was_turned_away_unseen_is_no_guess,
+    what_was_turned_away_unseen_take_back,
     an_ipv6_site_cannot_go_on_from_network_to_network,
     a_window_that_is_over_is_forgotten,
     being_stopped_leaves_one_trace_in_a_window,
@@ -105,12 +105,12 @@ async fn successes_stop_no_address_and_guessing_beside_them_still_does(world: Wo
     assert!((99..=100).contains(&guessed), "{guessed}: an account of one's own buys no guess");
 }
 
-async fn what_was_turned_away_unseen_is_no_guess(world: World) {
+async fn what_was_turned_away_unseen_take_back(world: World) {
     for n in 0..150 {
         let attempt =
             attempts::begin(&world.idp, &attempts::SIGN_IN, &format!("name-{n}"), address(1)).await.unwrap();
         let Ok(attempt) = attempt else { panic!("{n}: nothing was guessed") };
-        attempt.is_no_guess(&world.idp).await.unwrap();
+        attempt.take_back(&world.idp).await.unwrap();
     }
 }
 

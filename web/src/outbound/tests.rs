@@ -38,7 +38,7 @@ async fn serving(answer: Vec<u8>) -> (String, tokio::sync::mpsc::UnboundedReceiv
 
 async fn head_of(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
-    while !head.ends_with(b"token=x") && !(head.starts_with(b"GET") && head.ends_with(b"\r\n\r\n")) {
+    while !(head.ends_with(b"token=x") || head.starts_with(b"GET") && head.ends_with(b"\r\n\r\n")) {
         head.push(stream.read_u8().await.unwrap());
     }
     String::from_utf8(head).unwrap()
