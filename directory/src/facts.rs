@@ -73,6 +73,9 @@ facts! {
     InvitationCreated = "invitation.created" {
         /// Its id.
         invitation: String,
+        /// `invitation`, `recovery`.
+        #[serde(default = "invitation")]
+        purpose: String,
     }
     /// A password was set.
     PasswordSet = "authenticator.password-set" {
@@ -235,6 +238,11 @@ facts! {
         /// Names of what changed in it; secrets only by name.
         fields: Vec<String>,
     }
+}
+
+/// Older facts knew no other purpose.
+fn invitation() -> String {
+    "invitation".into()
 }
 
 /// Sign-ins that died together.

@@ -57,6 +57,9 @@ pub(crate) enum IdpError {
     /// An invitation that is used up, too old, or never was.
     #[error("the invitation cannot be used any more")]
     InvitationGone,
+    /// Passwords are not recovered by mail here: ask the administrator.
+    #[error("mail is not set up")]
+    NoRecovery,
     /// Too many wrong passwords: wait.
     #[error("too many attempts")]
     Throttled {
@@ -103,6 +106,7 @@ impl IdpError {
             IdpError::Body(error) => (error.status(), "invalid_request"),
             IdpError::InvalidClient | IdpError::UnknownClient => (401, "invalid_client"),
             IdpError::InvalidGrant(_) | IdpError::InvitationGone => (400, "invalid_grant"),
+            IdpError::NoRecovery => (404, "invalid_request"),
             IdpError::UnsupportedGrantType => (400, "unsupported_grant_type"),
             IdpError::UnauthorizedClient => (400, "unauthorized_client"),
             IdpError::InvalidScope(_) => (400, "invalid_scope"),
@@ -119,6 +123,7 @@ impl IdpError {
             IdpError::UnregisteredRedirect => (400, &texts.unregistered_redirect),
             IdpError::ForeignForm => (403, &texts.foreign_form),
             IdpError::InvitationGone => (410, &texts.invitation_gone),
+            IdpError::NoRecovery => (404, &texts.no_recovery),
             IdpError::Throttled { .. } => (429, &texts.throttled),
             IdpError::Busy => (503, &texts.busy),
             IdpError::Body(error) => (error.status(), &texts.invalid_request),

@@ -9,7 +9,9 @@
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
 //! - [`logout`]: an application signs a person out, and all applications of the session are told.
-//! - [`invite`]: a person sets a first password.
+//! - [`invite`]: a person sets a first password, or one instead of a forgotten one.
+//! - [`recover`]: a person has forgotten the password, and asks for a link by mail.
+//! - [`mail`]: the sink that writes to people: links, and notice of what changed about their account.
 //!
 //! What it is not: it keeps no state of its own. Users, sessions, grants and codes are the directory's; what
 //! is allowed is policy's; what must be told to others begins with the facts that are recorded here.
@@ -33,7 +35,9 @@ mod introspect;
 mod invite;
 mod judge;
 pub mod logout;
+pub mod mail;
 mod pages;
+mod recover;
 mod revoke;
 mod sealed;
 mod session;
@@ -98,6 +102,8 @@ pub struct Settings {
     pub internal_networks: Networks,
     /// Where policies' hours and weekdays are reckoned. Default: UTC.
     pub time_zone: TimeZone,
+    /// Whether who forgot a password may ask for a link by mail: mail is configured. Default: no.
+    pub recovery_by_mail: bool,
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -113,6 +119,7 @@ impl Default for Settings {
             token_time: LONGEST_TOKEN,
             internal_networks: Networks::default(),
             time_zone: TimeZone::UTC,
+            recovery_by_mail: false,
         }
     }
 }
@@ -218,6 +225,8 @@ pub fn routes() -> Vec<Route> {
         page(Post, logout::PATH, || to(logout::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
+        page(Get, recover::PATH, || to(recover::get)),
+        page(Post, recover::PATH, || to(recover::post)).body_limit(FORM),
         call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM).cross_origin(),
         call(Get, userinfo::PATH, Token, || to(userinfo::get)).cross_origin(),
         call(Post, userinfo::PATH, Token, || to(userinfo::post)).body_limit(FORM).cross_origin(),

@@ -33,6 +33,8 @@ texts! {
         rungs: Rungs,
         logout: Logout,
         invitation: Invitation,
+        recovery: Recovery,
+        mail: Mail,
         errors: Errors,
     }
     /// What stands around every page.
@@ -55,6 +57,7 @@ texts! {
         password: String,
         submit: String,
         wrong: String,
+        forgot: String,
     }
     /// The page of one more step.
     StepUp {
@@ -160,10 +163,11 @@ texts! {
         done: String,
         done_text: String,
     }
-    /// The page where a first password is set.
+    /// The page where a password is set: a first one, or one instead of a forgotten one.
     Invitation {
         title: String,
         intro: String,
+        intro_recovery: String,
         user_name: String,
         password: String,
         hint: String,
@@ -176,6 +180,50 @@ texts! {
         done: String,
         done_text: String,
     }
+    /// The page where a forgotten password is asked about.
+    Recovery {
+        title: String,
+        intro: String,
+        user_name: String,
+        submit: String,
+        sent: String,
+        sent_text: String,
+    }
+    /// Letters. `{host}` is where this is found, `{name}` and `{user_name}` are the person's.
+    Mail {
+        greeting: String,
+        greeting_nameless: String,
+        copy: String,
+        closing: String,
+        invitation: LinkLetter,
+        recovery: LinkLetter,
+        password_set: Notice,
+        authenticator_added: Notice,
+        authenticator_removed: Notice,
+        kinds: Kinds,
+    }
+    /// A letter with a link. `{until}` is when the link is over.
+    LinkLetter {
+        subject: String,
+        text: String,
+        action: String,
+        limit: String,
+        unexpected: String,
+    }
+    /// A letter that says what happened. `{at}` is when, `{what}` is one of [`Kinds`].
+    Notice {
+        subject: String,
+        text: String,
+        unexpected: String,
+    }
+    /// What people sign in with, as the object of a sentence.
+    Kinds {
+        password: String,
+        totp: String,
+        passkey: String,
+        recovery_code: String,
+        other: String,
+    }
     /// Pages that say what went wrong.
     Errors {
         unknown_client: Message,
@@ -183,6 +231,7 @@ texts! {
         invalid_request: Message,
         foreign_form: Message,
         invitation_gone: Message,
+        no_recovery: Message,
         throttled: Message,
         busy: Message,
         failed: Message,

@@ -16,6 +16,8 @@ use actix_web::dev::{Server, ServerHandle};
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher};
 use directory::group::ripple;
+use directory::invitation;
+use idp::logout::back_channel::{self, BackChannel};
 use kernel::Ctx;
 use kernel::id::NodeId;
 use keys::{KeyRing, KeysError, RotationPolicy, SealingKeys};
@@ -23,6 +25,8 @@ use store::{Db, Ephemeral, EphemeralError, Lane, Lease, Sinks, StoreError, deliv
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use web::Issuer;
+use web::mail::{BadSmtp, Mailer};
+use web::outbound::Outbound;
 
 use crate::config::{Config, ConfigError, Passwords};
 use crate::http;
@@ -58,6 +62,9 @@ pub enum OpenError {
     /// Certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The mail server's authority.
+    #[error("mail.authority: {0}")]
+    Mail(#[from] BadSmtp),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -92,6 +99,9 @@ pub struct House {
     pub policies: InForce,
     /// The door systems that are open.
     pub systems: Systems,
+    /// Calls addresses that others name.
+    pub outbound: Outbound,
+    mailer: Option<Arc<Mailer>>,
     tls: Option<rustls::ServerConfig>,
 }
 
@@ -128,13 +138,16 @@ impl Running {
     }
 }
 
-/// The routes of facts, before anything is recorded.
+/// The routes of facts, before anything is recorded. Of facts that ask for letters, only where mail is set up.
 #[must_use]
-pub fn sinks() -> Sinks {
+pub fn sinks(config: &Config) -> Sinks {
     let sinks = Sinks::default();
     bridge::entitlement::route(&sinks);
     bridge::configuration::route(&sinks);
     bridge::receipt::route(&sinks);
+    if let Some(mail) = &config.mail {
+        idp::mail::route(&sinks, mail.invite_on_hire);
+    }
     sinks
 }
 
@@ -155,7 +168,7 @@ impl House {
         let issuer = config.issuer().map_err(ConfigError::from)?;
         let tls = tls::configured(&config)?;
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
-        let db = Db::open(&config.database()?, ctx.clone(), sinks()).await?;
+        let db = Db::open(&config.database()?, ctx.clone(), sinks(&config)).await?;
         let ephemeral = match &config.ephemeral.redis {
             None => Ephemeral::in_memory(ctx.clone()),
             Some(redis) => {
@@ -168,6 +181,8 @@ impl House {
         let systems = Systems::default();
         systems.load(&db, &sealing).await?;
         let hasher = hasher(&config.passwords);
+        let outbound = Outbound::new(&issuer, config.outbound()?);
+        let mailer = config.smtp()?.map(|smtp| Mailer::new(&smtp)).transpose()?.map(Arc::new);
         Ok(Self {
             config: Arc::new(config),
             issuer,
@@ -178,6 +193,8 @@ impl House {
             hasher,
             policies,
             systems,
+            outbound,
+            mailer,
             tls,
         })
     }
@@ -233,6 +250,10 @@ impl House {
         work.spawn(lane(bridge::receipt::SINK, 2).run(db(), Arc::new(receipts), stop.clone()));
         work.spawn(lane(bridge::configuration::SINK, 1).run(db(), Arc::new(configuration), stop.clone()));
         work.spawn(lane(ripple::SINK, 1).run(db(), Arc::new(ripple), stop.clone()));
+        let logout =
+            BackChannel::new(db(), self.keys.clone(), self.issuer.clone(), self.outbound.clone());
+        work.spawn(lane(back_channel::SINK, 4).run(db(), Arc::new(logout), stop.clone()));
+        self.start_mail(work, stop);
         work.spawn(self.policies.clone().follow(stop.clone()));
         let node = NodeId::new(self.db.ctx());
         work.spawn(audit::follow(db(), self.keys.clone(), node, stop.clone()));
@@ -254,6 +275,23 @@ impl House {
         work.spawn(every(Duration::from_secs(60), "signing keys", stop.clone(), move || {
             let keys = keys.clone();
             async move { keys.maintain().await.map_err(|error| error.to_string()) }
+        }));
+    }
+
+    /// Letters, where mail is set up. Links of letters that are over are forgotten in any case.
+    fn start_mail(&self, work: &mut JoinSet<()>, stop: &watch::Receiver<bool>) {
+        if let (Some(mailer), Ok(settings)) = (&self.mailer, self.config.idp()) {
+            let (db, sealing, issuer) = (self.db.clone(), self.sealing.clone(), self.issuer.clone());
+            let letters =
+                idp::mail::Letters::new(db.clone(), sealing, mailer.clone(), issuer, settings.time_zone);
+            work.spawn(idp::mail::lane().run(db, Arc::new(letters), stop.clone()));
+        }
+        let db = self.db.clone();
+        work.spawn(every(Duration::from_secs(60), "links of letters", stop.clone(), move || {
+            let db = db.clone();
+            async move {
+                invitation::letter::forget_over(&db).await.map(drop).map_err(|error| error.to_string())
+            }
         }));
     }
 }

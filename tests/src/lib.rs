@@ -3,12 +3,14 @@
 //! - [`Scene`]: the house in this process among simulators, with a clock that can be moved.
 //! - [`Served`]: the binary in a process of its own, which can be killed and has a log.
 //! - [`Relay`]: a way to a server that can be cut.
+//! - [`PostOffice`]: a mail server, which can be closed and opened again.
 //! - [`App`]: an application that a test plays by hand, step by step.
 //! - [`parts`]: what `tests/run` provides: databases, real clients, the binary.
 //!
 //! What it is not: it asserts nothing. That is the journeys' part, in `tests/tests/journeys`.
 
 mod app;
+mod post_office;
 mod relay;
 mod scene;
 mod served;
@@ -16,6 +18,7 @@ mod until;
 
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
 pub use parts::{self, skip};
+pub use post_office::PostOffice;
 pub use relay::Relay;
 pub use scene::{MovableClock, NO_ENGINES, Scene};
 pub use served::{Served, Spoken};

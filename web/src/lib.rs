@@ -1,5 +1,5 @@
 //! What every page and call shares: the route table, the passage of a request, bounded bodies, problems, the
-//! page kit.
+//! page kit, and the two ways out of the house: mail and guarded requests.
 //!
 //! - [`Route`], [`mount`], [`describe`]: the table of all endpoints. An endpoint that is not in it does not
 //!   exist, and nothing runs outside the wrapper that `mount` puts around all of them.
@@ -9,6 +9,8 @@
 //! - [`body`], [`Params`]: bodies with an end, parameters that know when they are repeated.
 //! - [`page`], [`browser`], [`Texts`]: pages with a content security policy, forms that belong to one
 //!   browser, texts in every language of [`Locale`].
+//! - [`mail`]: letters that no text can forge, and the SMTP server that takes them.
+//! - [`outbound`]: requests that we make ourselves, to addresses that others name.
 //! - [`problem`], [`Prebuilt`]: RFC 9457 answers, and bytes made beforehand with an `ETag`.
 //!
 //! What it is not: it knows no room, no noun of the product and no database. Each protocol keeps its own
@@ -21,6 +23,8 @@ pub mod body;
 pub mod browser;
 mod issuer;
 mod locale;
+pub mod mail;
+pub mod outbound;
 pub mod page;
 mod params;
 mod passage;

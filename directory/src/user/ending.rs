@@ -97,7 +97,10 @@ pub(super) async fn end_everything(
     let Ending { ended: EndedSignIns { sessions, grants, codes }, told } = end_sign_ins(tx, user).await?;
     let invitations = tx
         .run(
-            sql!("UPDATE invitation SET used_at = $2 WHERE user_id = $1 AND used_at IS NULL AND expires_at > $2"),
+            sql!(
+                "UPDATE invitation SET used_at = $2, token_sealed = NULL \
+                 WHERE user_id = $1 AND used_at IS NULL AND expires_at > $2"
+            ),
             (user, tx.now()),
         )
         .await?;

@@ -65,7 +65,7 @@ fn record_people(recorded: &mut Recorded<'_>, credential: CredentialId) {
         removed: vec![text("b")],
     });
     recorded.one(GroupDeleted { members: vec![] });
-    recorded.one(InvitationCreated { invitation: text("i") });
+    recorded.one(InvitationCreated { invitation: text("i"), purpose: text("recovery") });
     let ended = EndedSignIns { sessions: 1, grants: 2, codes: 3 };
     recorded.one(PasswordSet { invitation: None, ended });
     recorded.one(PasswordRehashed {});

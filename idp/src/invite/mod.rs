@@ -1,4 +1,4 @@
-//! A person who was invited sets a first password.
+//! A person who was invited sets a first password, or one who forgot it sets another.
 //!
 //! The link carries a single-use token. Looking at the page uses nothing up, so a mail scanner that follows
 //! links does no harm; the password is hashed before the transaction that uses the invitation up.
@@ -8,7 +8,7 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::authenticator::password::{self, Weakness};
-use directory::invitation::{self, Invitation};
+use directory::invitation::{self, Invitation, Purpose};
 use directory::user::{self, User};
 use kernel::{Actor, Secret, Token};
 use store::Tx;
@@ -38,6 +38,7 @@ pub fn invitation_link(issuer: &Issuer, token: &Token) -> String {
 pub(crate) struct InvitationPage<'a> {
     pub(crate) frame: &'a Frame,
     pub(crate) t: &'static Texts,
+    pub(crate) intro: &'a str,
     pub(crate) token: &'a str,
     pub(crate) form_token: String,
     pub(crate) user_name: &'a str,
@@ -52,9 +53,10 @@ pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) 
 
 async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
     let params = Params::parse(request.query_string().as_bytes())?;
-    let (token, _, user) = find(idp, &params).await?;
+    let (token, invitation, user) = find(idp, &params).await?;
     let browser = Browser::of(idp.ctx(), request);
-    Ok(with_cookie(page(passage, &browser, token, &user, None), browser.cookie()))
+    let page = page(passage, &browser, token, (&invitation, &user), None);
+    Ok(with_cookie(page, browser.cookie()))
 }
 
 /// The invitation of a token that can be used now, with who is invited.
@@ -69,14 +71,19 @@ fn page(
     passage: &Passage,
     browser: &Browser,
     token: &str,
-    user: &User,
+    (invitation, user): (&Invitation, &User),
     problem: Option<&'static str>,
 ) -> HttpResponse {
     let frame = Frame::new(passage.id(), passage.locale());
     let t = texts::of(passage.locale());
     let form_token = browser.form_token();
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let page = InvitationPage { frame: &frame, t, token, form_token, user_name: &user.user_name, problem };
+    let intro = match invitation.purpose() {
+        Purpose::Invitation => &t.invitation.intro,
+        Purpose::Recovery => &t.invitation.intro_recovery,
+    };
+    let user_name = &user.user_name;
+    let page = InvitationPage { frame: &frame, t, intro, token, form_token, user_name, problem };
     frame.respond(status, &page)
 }
 
@@ -109,7 +116,7 @@ async fn set_password(
     let again = Secret::new(form.one("password_again")?.unwrap_or_default().to_owned());
     let t = texts::of(passage.locale());
     if let Some(problem) = problem_of(t, &password, &again, &user.user_name) {
-        return Ok(page(passage, &browser, token, &user, Some(problem)));
+        return Ok(page(passage, &browser, token, (&invitation, &user), Some(problem)));
     }
     let verifier = idp.hasher.hash(idp.ctx(), password).await?;
     let mut tx = idp.db.write(origin(Actor::User(user.id), passage.id())).await?;

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use store::{Db, Delivery, Settled, SinkError, StoredFact};
 use url::form_urlencoded;
 use web::Issuer;
+use web::outbound::{Answer, Outbound};
 
 use crate::token::alg_of;
 
@@ -36,15 +37,6 @@ const LASTS: i64 = 120;
 const REASON: usize = 200;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// An application's answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The body, or its beginning.
-    pub body: Vec<u8>,
-}
-
 /// How requests leave the house: bounded in time, well below a lane's lease, and to addresses outside only.
 #[async_trait]
 pub trait Post: Send + Sync + 'static {
@@ -53,6 +45,13 @@ pub trait Post: Send + Sync + 'static {
     /// # Errors
     /// Why no answer came, in words for the operator.
     async fn post(&self, url: &str, media_type: &'static str, body: Vec<u8>) -> Result<Answer, String>;
+}
+
+#[async_trait]
+impl Post for Outbound {
+    async fn post(&self, url: &str, media_type: &'static str, body: Vec<u8>) -> Result<Answer, String> {
+        Self::post(self, url, media_type, body).await.map_err(|error| error.to_string())
+    }
 }
 
 /// The claims of a logout token (section 2.4). There is never a `nonce`: it must not pass for an ID token.

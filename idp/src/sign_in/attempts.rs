@@ -1,5 +1,5 @@
-//! Guessing is slowed: in five minutes ten attempts per account, five per further factor of an account, and a hundred
-//! per address that did not succeed.
+//! Guessing is slowed, and whatever else somebody could do too often: [`SIGN_IN`] allows in five minutes ten attempts
+//! per account, five per further factor of an account, and a hundred per address that did not succeed.
 //!
 //! The address is asked first. Who is stopped there touches no account: a stopped address can lock nobody out,
 //! and can make no more than its hundred counters. Of IPv6 an address is the first 64 bits, since whoever has
@@ -26,11 +26,26 @@ use crate::Idp;
 use crate::error::IdpError;
 use crate::steps::Way;
 
-const WINDOW: Duration = Duration::from_secs(5 * 60);
-const PER_ACCOUNT: u64 = 10;
+/// How often something may be tried in a window.
+pub(crate) struct Limits {
+    /// Keeps the counters of different things apart.
+    pub(crate) name: &'static str,
+    pub(crate) window: Duration,
+    pub(crate) per_account: u64,
+    pub(crate) per_address: u64,
+    pub(crate) per_site: u64,
+}
+
+/// Guessing passwords.
+pub(crate) const SIGN_IN: Limits = Limits {
+    name: "sign-in",
+    window: Duration::from_secs(5 * 60),
+    per_account: 10,
+    per_address: 100,
+    per_site: 1_000,
+};
+/// Guessing a further factor of one account, in the window of [`SIGN_IN`].
 const PER_FACTOR: u64 = 5;
-const PER_ADDRESS: u64 = 100;
-const PER_SITE: u64 = 1_000;
 
 /// How long a failure makes a sign-in look unusual, and how many it takes.
 const REMEMBERED: Duration = Duration::from_secs(15 * 60);
@@ -41,6 +56,7 @@ pub(crate) struct Attempt {
     /// The counter of what is guessed at; none where nothing can be guessed.
     counter: Option<String>,
     networks: Vec<Network>,
+    window: Duration,
 }
 
 /// Why an attempt is not made.
@@ -62,11 +78,13 @@ struct Target {
 /// Counts an attempt at an account's password, the account named by its folded user name.
 pub(crate) async fn begin(
     idp: &Idp,
+    limits: &Limits,
     account: &str,
     address: IpAddr,
 ) -> Result<Result<Attempt, Throttled>, IdpError> {
-    let target = Target { counter: of_account(account), most: PER_ACCOUNT, reason: "throttled-account" };
-    begin_at(idp, Some(target), address).await
+    let counter = of_account(limits, account);
+    let target = Target { counter, most: limits.per_account, reason: "throttled-account" };
+    begin_at(idp, limits, Some(target), address).await
 }
 
 /// Counts an attempt at a further factor of a user who is known already.
@@ -77,7 +95,8 @@ pub(crate) async fn begin_factor(
     address: IpAddr,
 ) -> Result<Result<Attempt, Throttled>, IdpError> {
     let counter = format!("sign-in:factor:{}:{user}", way.word());
-    begin_at(idp, Some(Target { counter, most: PER_FACTOR, reason: "throttled-factor" }), address).await
+    let target = Target { counter, most: PER_FACTOR, reason: "throttled-factor" };
+    begin_at(idp, &SIGN_IN, Some(target), address).await
 }
 
 /// Counts an attempt of somebody of whom nothing is known yet: a passkey says itself whose it is.
@@ -85,31 +104,32 @@ pub(crate) async fn begin_unknown(
     idp: &Idp,
     address: IpAddr,
 ) -> Result<Result<Attempt, Throttled>, IdpError> {
-    begin_at(idp, None, address).await
+    begin_at(idp, &SIGN_IN, None, address).await
 }
 
 async fn begin_at(
     idp: &Idp,
+    limits: &Limits,
     target: Option<Target>,
     address: IpAddr,
 ) -> Result<Result<Attempt, Throttled>, IdpError> {
-    let now = idp.ctx().now();
-    let networks = networks_of(address, now);
+    let (now, window) = (idp.ctx().now(), limits.window);
+    let networks = networks_of(limits, address, now);
     for network in &networks {
-        let failed = network.begin(idp).await?;
+        let failed = network.begin(idp, window).await?;
         if failed > network.most {
-            let (reason, retry_after) = ("throttled-address", rest_of_window(now));
+            let (reason, retry_after) = ("throttled-address", rest_of_window(window, now));
             return Ok(Err(Throttled { reason, retry_after, first: failed == network.most + 1 }));
         }
     }
     let Some(Target { counter, most, reason }) = target else {
-        return Ok(Ok(Attempt { counter: None, networks }));
+        return Ok(Ok(Attempt { counter: None, networks, window }));
     };
-    let attempts = idp.ephemeral.count(&counter, WINDOW).await?;
+    let attempts = idp.ephemeral.count(&counter, window).await?;
     if attempts > most {
-        return Ok(Err(Throttled { reason, retry_after: WINDOW, first: attempts == most + 1 }));
+        return Ok(Err(Throttled { reason, retry_after: window, first: attempts == most + 1 }));
     }
-    Ok(Ok(Attempt { counter: Some(counter), networks }))
+    Ok(Ok(Attempt { counter: Some(counter), networks, window }))
 }
 
 /// Remembers that somebody failed at an account.
@@ -143,7 +163,7 @@ impl Attempt {
     /// Takes it back from the address: nothing was learned about a password.
     pub(crate) async fn take_back(self, idp: &Idp) -> Result<(), IdpError> {
         for network in &self.networks {
-            idp.ephemeral.count(&network.key("succeeded"), WINDOW).await?;
+            idp.ephemeral.count(&network.key("succeeded"), self.window).await?;
         }
         Ok(())
     }
@@ -151,6 +171,7 @@ impl Attempt {
 
 /// Addresses that count as one, in one window.
 struct Network {
+    of: &'static str,
     name: String,
     window: i64,
     most: u64,
@@ -158,38 +179,39 @@ struct Network {
 
 impl Network {
     /// Counts an attempt; answers how many have not succeeded, those that are being made among them.
-    async fn begin(&self, idp: &Idp) -> Result<u64, IdpError> {
+    async fn begin(&self, idp: &Idp, window: Duration) -> Result<u64, IdpError> {
         let succeeded = idp.ephemeral.get(&self.key("succeeded")).await?;
         let succeeded: u64 = succeeded.and_then(|count| count.parse().ok()).unwrap_or(0);
-        let begun = idp.ephemeral.count(&self.key("begun"), WINDOW).await?;
+        let begun = idp.ephemeral.count(&self.key("begun"), window).await?;
         Ok(begun.saturating_sub(succeeded))
     }
 
     fn key(&self, what: &str) -> String {
-        format!("sign-in:{what}:{}:{}", self.window, self.name)
+        format!("{}:{what}:{}:{}", self.of, self.window, self.name)
     }
 }
 
 /// The widest first.
-fn networks_of(address: IpAddr, now: Timestamp) -> Vec<Network> {
-    let window = now.as_secs().div_euclid(WINDOW.as_secs().cast_signed());
-    let network = |name, most| Network { name, window, most };
+fn networks_of(limits: &Limits, address: IpAddr, now: Timestamp) -> Vec<Network> {
+    let Limits { name: of, per_address, per_site, .. } = *limits;
+    let window = now.as_secs().div_euclid(limits.window.as_secs().cast_signed());
+    let network = |name, most| Network { of, name, window, most };
     match address.to_canonical() {
-        IpAddr::V4(v4) => vec![network(v4.to_string(), PER_ADDRESS)],
+        IpAddr::V4(v4) => vec![network(v4.to_string(), per_address)],
         IpAddr::V6(v6) => vec![
-            network(format!("{:x}/48", v6.to_bits() >> 80), PER_SITE),
-            network(format!("{:x}/64", v6.to_bits() >> 64), PER_ADDRESS),
+            network(format!("{:x}/48", v6.to_bits() >> 80), per_site),
+            network(format!("{:x}/64", v6.to_bits() >> 64), per_address),
         ],
     }
 }
 
-fn rest_of_window(now: Timestamp) -> Duration {
-    let window = WINDOW.as_secs().cast_signed();
+fn rest_of_window(window: Duration, now: Timestamp) -> Duration {
+    let window = window.as_secs().cast_signed();
     Duration::from_secs((window - now.as_secs().rem_euclid(window)).unsigned_abs())
 }
 
-fn of_account(account: &str) -> String {
-    format!("sign-in:account:{}", hashed(account))
+fn of_account(limits: &Limits, account: &str) -> String {
+    format!("{}:account:{}", limits.name, hashed(account))
 }
 
 /// Names are of any length, and somebody may type a password there.
@@ -202,7 +224,7 @@ mod tests {
     use super::*;
 
     fn keys(address: &str) -> Vec<String> {
-        let networks = networks_of(address.parse().unwrap(), Timestamp::from_secs(301));
+        let networks = networks_of(&SIGN_IN, address.parse().unwrap(), Timestamp::from_secs(301));
         networks.iter().map(|network| network.key("begun")).collect()
     }
 
@@ -219,7 +241,7 @@ mod tests {
     #[test]
     fn a_window_ends_when_it_says() {
         for (at, rest) in [(0, 300), (1, 299), (299, 1), (300, 300), (-1, 1)] {
-            assert_eq!(rest_of_window(Timestamp::from_secs(at)).as_secs(), rest, "{at}");
+            assert_eq!(rest_of_window(SIGN_IN.window, Timestamp::from_secs(at)).as_secs(), rest, "{at}");
         }
     }
 }

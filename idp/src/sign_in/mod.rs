@@ -159,7 +159,7 @@ async fn authenticate(
 ) -> Result<Option<User>, IdpError> {
     let idp = visit.idp;
     let account = fold(user_name);
-    let attempt = match attempts::begin(idp, &account, visit.passage.client()).await? {
+    let attempt = match attempts::begin(idp, &attempts::SIGN_IN, &account, visit.passage.client()).await? {
         Ok(attempt) => attempt,
         Err(throttled) => {
             let user = user::by_user_name(&idp.db, user_name).await?;

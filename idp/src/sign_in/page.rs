@@ -8,6 +8,7 @@ use web::page::Frame;
 use crate::ceremony::{self, Asking, PasskeyForm};
 use crate::destination::Destination;
 use crate::error::IdpError;
+use crate::recover;
 use crate::texts::{self, Texts};
 use crate::visit::Visit;
 
@@ -23,6 +24,8 @@ pub(crate) struct SignInPage<'a> {
     pub(crate) user_name: &'a str,
     pub(crate) problem: Option<&'static str>,
     pub(crate) passkey: Option<PasskeyForm>,
+    /// Where a forgotten password is asked about, if that is possible here.
+    pub(crate) recover: Option<&'static str>,
 }
 
 /// What has been entered so far.
@@ -73,6 +76,7 @@ pub(super) async fn show(
         user_name,
         problem,
         passkey,
+        recover: visit.idp.settings.recovery_by_mail.then_some(recover::PATH),
     };
     Ok(frame.respond(status, &page))
 }

@@ -113,6 +113,8 @@ POST /invitation Browser 16384
 GET /jwks Public 0 cross-origin
 GET /logout Browser 0
 POST /logout Browser 16384
+GET /recover Browser 0
+POST /recover Browser 16384
 POST /revoke Client 16384 cross-origin
 GET /sign-in Browser 0
 POST /sign-in Browser 16384

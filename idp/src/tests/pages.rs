@@ -17,6 +17,7 @@ use crate::invite::InvitationPage;
 use crate::judge::RefusedPage;
 use crate::logout::LogoutPage;
 use crate::pages::MessagePage;
+use crate::recover::RecoverPage;
 use crate::sign_in::SignInPage;
 use crate::step_up::{Code, StepUpPage};
 use crate::steps::Way;
@@ -31,7 +32,8 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let because = || vec!["This critical application needs a phishing-resistant sign-in."];
     let scripted = &frame.clone().scripted(true);
     let sign_in = |frame, problem, user_name: &str, passkey| {
-        SignInPage { frame, t, to: to(), request: "a=b", form_token: form_token(), user_name, problem, passkey }
+        let recover = Some(crate::recover::PATH);
+        SignInPage { frame, t, to: to(), request: "a=b", form_token: form_token(), user_name, problem, passkey, recover }
             .render()
             .unwrap()
     };
@@ -76,8 +78,10 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     };
     let invitation = |problem| {
         let (form_token, user_name) = ("token".to_owned(), "mira.holt@example.org");
-        InvitationPage { frame, t, token: "cdi_x", form_token, user_name, problem }.render().unwrap()
+        let intro = &t.invitation.intro;
+        InvitationPage { frame, t, intro, token: "cdi_x", form_token, user_name, problem }.render().unwrap()
     };
+    let recover = || RecoverPage { frame, t, form_token: "token".to_owned() }.render().unwrap();
     let refused = |title: &str, needed| RefusedPage {
         frame,
         t,
@@ -101,6 +105,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
             enrol(scripted, &t.enrol.passkey_title, Way::Passkey, None, Some(passkey_form("create"))),
         ),
         ("invitation", invitation(None)),
+        ("recover", recover()),
         ("invitation-problem", invitation(Some(t.invitation.too_short.as_str()))),
         ("refused-step-up", refused(&t.refused.step_up, Some(t.rungs.phr.as_str())).render().unwrap()),
         ("refused-denied", refused(&t.refused.denied, None).render().unwrap()),
@@ -111,6 +116,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         invalid_request,
         foreign_form,
         invitation_gone,
+        no_recovery,
         throttled,
         busy,
         failed,
@@ -122,6 +128,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         ("invalid-request", invalid_request),
         ("foreign-form", foreign_form),
         ("invitation-gone", invitation_gone),
+        ("no-recovery", no_recovery),
         ("throttled", throttled),
         ("busy", busy),
         ("failed", failed),
@@ -138,6 +145,9 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     pages.push(("logout", question.render().unwrap()));
     let (title, text) = (&t.logout.done, &t.logout.done_text);
     pages.push(("logout-done", MessagePage { frame, t, title, text, reference: None }.render().unwrap()));
+    let (title, text) = (t.recovery.sent.as_str(), t.recovery.sent_text.as_str());
+    let sent = MessagePage { frame, t, title, text, reference: None };
+    pages.push(("recover-sent", sent.render().unwrap()));
     pages
 }
 

@@ -53,7 +53,7 @@ fn address(last: u8) -> IpAddr {
 /// Begins these attempts at once; how many are let through to the password.
 async fn let_through(world: &World, attempts: impl Iterator<Item = (String, IpAddr)>) -> usize {
     let begin = |(name, from): (String, IpAddr)| async move {
-        attempts::begin(&world.idp, &name, from).await.unwrap().is_ok()
+        attempts::begin(&world.idp, &attempts::SIGN_IN, &name, from).await.unwrap().is_ok()
     };
     let all = futures_util::future::join_all(attempts.map(begin)).await;
     all.into_iter().filter(|through| *through).count()
@@ -87,7 +87,8 @@ async fn a_stopped_address_locks_nobody_out(world: World) {
 }
 
 async fn successes_stop_no_address_and_guessing_beside_them_still_does(world: World) {
-    let begin = async |name: &str| attempts::begin(&world.idp, name, address(1)).await.unwrap();
+    let begin =
+        async |name: &str| attempts::begin(&world.idp, &attempts::SIGN_IN, name, address(1)).await.unwrap();
     for n in 0..250 {
         let Ok(attempt) = begin(&format!("colleague-{n}")).await else {
             panic!("{n}: an office in the morning")
@@ -105,7 +106,8 @@ async fn successes_stop_no_address_and_guessing_beside_them_still_does(world: Wo
 
 async fn what_was_turned_away_unseen_take_back(world: World) {
     for n in 0..150 {
-        let attempt = attempts::begin(&world.idp, &format!("name-{n}"), address(1)).await.unwrap();
+        let attempt =
+            attempts::begin(&world.idp, &attempts::SIGN_IN, &format!("name-{n}"), address(1)).await.unwrap();
         let Ok(attempt) = attempt else { panic!("{n}: nothing was guessed") };
         attempt.take_back(&world.idp).await.unwrap();
     }

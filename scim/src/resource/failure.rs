@@ -33,6 +33,10 @@ impl From<DirectoryError> for ScimError {
                     "it is not known whether the change was made: read the resource, then try again",
                 )
             }
+            error @ DirectoryError::Sealed(_) => {
+                tracing::error!(error = chain(&error), "a sealed value does not open");
+                Self::plain(500, "something failed on our side: the log has more under the x-request-id")
+            }
             DirectoryError::Store(error) => {
                 tracing::error!(error = chain(&error), "the database failed");
                 Self::plain(500, "something failed on our side: the log has more under the x-request-id")

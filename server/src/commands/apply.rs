@@ -41,7 +41,7 @@ impl Apply {
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
         let db = match self.dry_run {
             true => open_existing(&config, ctx).await?,
-            false => Db::open(&config.database()?, ctx, house::sinks()).await?,
+            false => Db::open(&config.database()?, ctx, house::sinks(&config)).await?,
         };
         // So that what is recorded here reaches the doors of this deployment.
         open_doors(&db, &sealing).await?;

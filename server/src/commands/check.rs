@@ -5,6 +5,7 @@ use bridge::systems::open_connector;
 use kernel::Ctx;
 use keys::{KeyRing, SealingKeys};
 use store::{Db, Ephemeral};
+use web::mail::Mailer;
 
 use super::{Failure, Outcome, say};
 use crate::config::Config;
@@ -40,6 +41,7 @@ pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
     let sealing = SealingKeys::load(&key_file).map(|keys| (keys, key_file.display().to_string()));
     let sealing = report.part("sealing key", sealing);
     check_ephemeral(&mut report, &config).await;
+    check_mail(&mut report, &config).await;
     if let Some(db) = check_database(&mut report, &config, &ctx).await {
         check_contents(&mut report, &db, sealing.as_ref()).await;
     }
@@ -79,7 +81,7 @@ async fn check_database(report: &mut Report, config: &Config, ctx: &Ctx) -> Opti
         Ok(which) => which,
         Err(error) => return report.part::<Db, _>("database", Err(error)),
     };
-    let opened = Db::open_existing(&which, ctx.clone(), house::sinks()).await;
+    let opened = Db::open_existing(&which, ctx.clone(), house::sinks(config)).await;
     report.part(
         "database",
         opened.map(|db| {
@@ -103,6 +105,20 @@ async fn check_ephemeral(report: &mut Report, config: &Config) {
         Ok::<_, String>(((), "Redis".to_owned()))
     };
     report.part("ephemeral", outcome.await);
+}
+
+/// Says hello to the mail server, and signs in to it; no letter is sent.
+async fn check_mail(report: &mut Report, config: &Config) {
+    let outcome = async {
+        let Some(smtp) = config.smtp().map_err(|error| error.to_string())? else {
+            return fine("not set up: no letters are written");
+        };
+        let place = format!("{}:{}", smtp.place.host, smtp.place.port);
+        let mailer = Mailer::new(&smtp).map_err(|error| format!("mail.authority: {error}"))?;
+        mailer.check().await.map_err(|error| format!("{place} does not take letters: {error}"))?;
+        fine(format!("{place} answers"))
+    };
+    report.part("mail", outcome.await);
 }
 
 async fn check_contents(report: &mut Report, db: &Db, sealing: Option<&SealingKeys>) {

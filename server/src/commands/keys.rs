@@ -11,7 +11,8 @@ use super::{Failure, Outcome, open_existing, say};
 use crate::config::Config;
 
 /// Sealed columns beside the signing keys'. To seal another: a line here.
-const COLUMNS: &[SealedColumn] = &[bridge::systems::SECRET];
+const COLUMNS: &[SealedColumn] =
+    &[bridge::systems::SECRET, directory::authenticator::SEALED, directory::invitation::letter::SEALED];
 
 /// The sealing keys: the first one seals what is secret in the database, all of them open it.
 ///

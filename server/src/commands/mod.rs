@@ -180,7 +180,7 @@ async fn run(cli: Cli) -> Outcome {
 /// The database as it is: looking neither makes nor migrates one.
 async fn open_existing(config: &Config, ctx: Ctx) -> Result<Db, Failure> {
     let which = config.database().map_err(|error| Failure::from(error).code(MISCONFIGURED))?;
-    let opened = Db::open_existing(&which, ctx, house::sinks()).await;
+    let opened = Db::open_existing(&which, ctx, house::sinks(config)).await;
     opened.map_err(|error| Failure::from(error).code(UNAVAILABLE))
 }
 

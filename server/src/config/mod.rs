@@ -3,6 +3,7 @@
 //! Relative paths in it are taken from the file's own folder. What lives in the database (clients, policies,
 //! doors) is not here: `cardea apply` writes that.
 
+mod mail;
 mod parts;
 
 use std::net::SocketAddr;
@@ -16,7 +17,10 @@ use web::{BadIssuer, Issuer, Networks, NotANetwork};
 
 use crate::logging;
 
-pub use parts::{Database, Ephemeral, Http, Log, LogFormat, Passwords, Postgres, Redis, Sealing, Site, Tls};
+pub use mail::{Mail, MailTls};
+pub use parts::{
+    Database, Ephemeral, Http, Log, LogFormat, Outbound, Passwords, Postgres, Redis, Sealing, Site, Tls,
+};
 
 /// An annotated configuration with nothing but the issuer set; `{issuer}` is filled in by who writes it.
 pub const SAMPLE: &str = include_str!("cardea.sample.toml");
@@ -39,6 +43,11 @@ pub struct Config {
     /// Counters and short-lived values.
     #[serde(default)]
     pub ephemeral: Ephemeral,
+    /// Letters; without it none is written.
+    pub mail: Option<Mail>,
+    /// Requests that we make to addresses that others name.
+    #[serde(default)]
+    pub outbound: Outbound,
     /// The key that seals secrets at rest.
     #[serde(default)]
     pub sealing: Sealing,
@@ -86,6 +95,14 @@ pub enum ConfigError {
     /// A text is no time zone.
     #[error("site.time_zone: {0:?} is none of the system's time zones; write it like Europe/Helsinki")]
     TimeZone(String),
+    /// `[mail]`.
+    #[error("mail.{key}: {reason}")]
+    Mail {
+        /// Which key.
+        key: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that holds a secret cannot be read.
     #[error("{key}: cannot read {}: {reason}", path.display())]
     Secret {
@@ -124,6 +141,8 @@ impl Config {
         let issuer = self.issuer()?;
         self.proxies()?;
         self.idp()?;
+        self.outbound()?;
+        self.mail.as_ref().map(Mail::check).transpose()?;
         let wrong = |text: &str| Err(ConfigError::Contradiction(text.into()));
         if self.database.sqlite.is_some() && self.database.postgres.is_some() {
             return wrong("database: choose sqlite or postgres, not both");
@@ -173,8 +192,14 @@ impl Config {
         Ok(idp::Settings {
             internal_networks: networks("site.internal_networks", &self.site.internal_networks)?,
             time_zone: TimeZone::get(zone).map_err(|_| ConfigError::TimeZone(zone.clone()))?,
+            recovery_by_mail: self.mail.is_some(),
             ..idp::Settings::default()
         })
+    }
+
+    /// Networks of the house that may be called.
+    pub fn outbound(&self) -> Result<Networks, ConfigError> {
+        networks("outbound.allow", &self.outbound.allow)
     }
 
     /// Which database.
@@ -251,6 +276,29 @@ mod tests {
             ("issuer = \"http://id.example.org\"", "https"),
             ("issuer = \"https://192.0.2.1\"", "address"),
             ("issuer = \"https://id.example.org\"", "http.tls"),
+            ("issuer = \"http://localhost:1\"\n[outbound]\nallow = [\"intranet\"]", "outbound.allow"),
+            (
+                "issuer = \"http://localhost:1\"\n[mail]\nurl = \"smtp://m.example.org\"",
+                "missing field `from`",
+            ),
+            (
+                "issuer = \"http://localhost:1\"\n[mail]\nurl = \"m.example.org\"\nfrom = \"a@b.example\"",
+                "mail.url",
+            ),
+            (
+                "issuer = \"http://localhost:1\"\n[mail]\nurl = \"smtp://m.example.org\"\nfrom = \"Cardea\"",
+                "mail.from",
+            ),
+            (
+                "issuer = \"http://localhost:1\"\n[mail]\nurl = \"smtp://m.example.org\"\nfrom = \"a@b.example\"\n\
+                 tls = \"none\"",
+                "TLS cannot be switched off",
+            ),
+            (
+                "issuer = \"http://localhost:1\"\n[mail]\nurl = \"smtp://m.example.org\"\nfrom = \"a@b.example\"\n\
+                 user = \"a\"",
+                "password_file",
+            ),
             ("issuer = \"http://localhost:1\"\n[http]\ntrusted_proxies = [\"proxy\"]", "trusted_proxies"),
             (
                 "issuer = \"http://localhost:1\"\n[database]\nsqlite = \"a\"\n[database.postgres]\nurl_file = \"b\"",

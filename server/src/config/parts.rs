@@ -99,6 +99,14 @@ fn prefix() -> String {
     "cardea".into()
 }
 
+/// `[outbound]`: requests that we make to addresses that others name.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Outbound {
+    /// Addresses or networks of the house that may be called, beside public ones.
+    pub allow: Vec<String>,
+}
+
 /// `[sealing]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

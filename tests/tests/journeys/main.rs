@@ -39,6 +39,7 @@ mod https;
 mod life;
 mod log;
 mod lost_card;
+mod mail;
 mod routes;
 mod steps;
 mod stopping;
