@@ -15,7 +15,8 @@ use store::{Db, StoreError};
 use crate::alert;
 use crate::connector::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
 
-/// Opens an alert for each finding that is new, and closes those of parts that answered and do not show it any more.
+/// Opens an alert for each finding that is new, and closes those of parts that answered and do not show it any more,
+/// and of parts that are gone.
 /// Answers how many findings there are.
 pub async fn tell(db: &Db, door_system: &str, health: &Health) -> Result<usize, StoreError> {
     let mut found = BTreeSet::new();
@@ -31,13 +32,22 @@ pub async fn tell(db: &Db, door_system: &str, health: &Health) -> Result<usize, 
     }
     for code in Finding::CODES {
         for open in alert::open_of_kind(db, code).await? {
-            let is_over = asked.contains(&open.subject) && !found.contains(&(code, open.subject.clone()));
+            let is_looked_at =
+                asked.contains(&open.subject) || is_of_nobody(&open.subject, door_system, health);
+            let is_over = is_looked_at && !found.contains(&(code, open.subject.clone()));
             if let (true, Ok(subject)) = (is_over, open.subject.parse()) {
                 alert::close(db, code, &subject).await?;
             }
         }
     }
     Ok(found.len())
+}
+
+/// Whether it is about a part that the door system does not have any more.
+fn is_of_nobody(subject: &str, door_system: &str, health: &Health) -> bool {
+    let unit =
+        subject.strip_prefix("door_unit:").and_then(|id| id.strip_prefix(door_system)?.strip_prefix('/'));
+    unit.is_some_and(|unit| health.units.iter().all(|known| known.unit != unit))
 }
 
 /// The access points that are known to open for everybody.

@@ -142,7 +142,7 @@ impl Entitlement {
         }
         let suspended_by = |by: SuspendedBy| held.iter().rev().find(move |card| card.suspended() == Some(by));
         if let Some(suspended) = suspended_by(SuspendedBy::Account) {
-            credential::resume(tx, suspended).await?;
+            credential::resume(tx, suspended, None).await?;
             return Ok(true);
         }
         if suspended_by(SuspendedBy::Hand).is_some() {

@@ -145,7 +145,7 @@ impl Feed {
             .all(
                 sql!(
                     "SELECT credential_id, version, points, ack FROM placement \
-                     WHERE door_system = $1 AND wanted = 'absent' AND watched_at IS NULL"
+                     WHERE door_system = $1 AND wanted = 'absent' AND watched_at IS NULL ORDER BY credential_id"
                 ),
                 (&self.name,),
             )

@@ -320,6 +320,14 @@ impl Receipts {
         open.chain(bypasses).collect()
     }
 
+    /// Closes the alert that an attempt before this one may have opened.
+    async fn receipt_is_possible(&self, delivery: &Delivery, user: UserId) -> Result<(), StoreError> {
+        if delivery.last_error.is_some() {
+            alert::close(&self.db, alert::NO_RECEIPT, &user.subject()).await?;
+        }
+        Ok(())
+    }
+
     /// Signs an edition when it says something else than the one before it.
     ///
     /// # Errors
@@ -414,7 +422,8 @@ impl Sink for Receipts {
         };
         for _ in 0..TRIES {
             let Some(cause) = cause_of(&self.db, &user.subject()).await? else {
-                // A card that was put on, or a swipe: nobody's access ended.
+                // A card that was put on, or a swipe: nobody's access ended, or it was given back.
+                self.receipt_is_possible(delivery, user).await?;
                 return Ok(Settled::Done);
             };
             match self.issue(delivery, user, &cause).await {
@@ -425,9 +434,7 @@ impl Sink for Receipts {
                 }
                 issued => {
                     issued?;
-                    if delivery.last_error.is_some() {
-                        alert::close(&self.db, alert::NO_RECEIPT, &user.subject()).await?;
-                    }
+                    self.receipt_is_possible(delivery, user).await?;
                     return Ok(Settled::Already);
                 }
             }

@@ -7,6 +7,7 @@
 //! versions decide ([`crate::placement`]).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ const BACK: i64 = 1_000;
 #[derive(Clone, Default)]
 pub struct Systems {
     open: Arc<RwLock<HashMap<String, Open>>>,
+    /// What waits for door systems that are gone was forgotten, and none has gone since.
+    is_tidy: Arc<AtomicBool>,
 }
 
 struct Open {
@@ -95,6 +98,10 @@ impl Systems {
                 tracing::warn!(%error, "the list of door systems cannot be read");
             }
             self.serve_all(&db, &mut running);
+            // Behind the lanes: it waits for whoever writes, and no door may.
+            if let Err(error) = self.forget_gone(&db).await {
+                tracing::warn!(%error, "what waits for door systems that are gone cannot be forgotten");
+            }
             tokio::select! {
                 () = tokio::time::sleep(RELOAD) => {}
                 changed = stop.changed() => if changed.is_err() { break },
@@ -128,6 +135,21 @@ impl Systems {
         Ok(())
     }
 
+    /// Forgets what waits for door systems that are gone. A door system goes only when every card is proven absent
+    /// there, so nothing of it is lost; but whoever had not heard of its end may have recorded something for it since.
+    pub async fn forget_gone(&self, db: &Db) -> Result<(), StoreError> {
+        if self.is_tidy.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let text = sql!(
+            "DELETE FROM delivery WHERE reconcile AND SUBSTR(sink, 1, 5) = 'door:' \
+             AND SUBSTR(sink, 6) NOT IN (SELECT name FROM door_system)"
+        );
+        db.change(Origin::system(), text, (), Vec::new()).await?;
+        self.is_tidy.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// Begins what is open and does not run, and ends what runs and is not open any more as it was.
     fn serve_all(&self, db: &Db, running: &mut HashMap<String, Running>) {
         let open = self.read();
@@ -152,6 +174,7 @@ impl Systems {
             let stays = configured.iter().any(|system| system.name == *name);
             if !stays {
                 db.sinks().remove(&sink_name(name));
+                self.is_tidy.store(false, Ordering::Release);
             }
             stays
         });

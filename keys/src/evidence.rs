@@ -47,9 +47,12 @@ pub enum VerifyError {
     /// None of the keys given has signed it: ask whoever handed it over for their keys.
     #[error("none of the keys given has signed it")]
     UnknownSigner,
-    /// The document or the key set cannot be read.
+    /// The document is none, or the two are too large.
     #[error("{0}")]
     Malformed(&'static str),
+    /// The key set cannot be read, so nothing was verified.
+    #[error("the key set is not a JSON Web Key Set (an object with keys)")]
+    Keys,
 }
 
 /// Verifies a document against a published key set (RFC 7517, section 5) and gives its content. Pure and
@@ -59,8 +62,7 @@ pub fn verify_evidence(kind: Evidence, document: &str, jwks: &[u8]) -> Result<Va
     if document.len() > MAX_BYTES || jwks.len() > MAX_BYTES {
         return Err(VerifyError::Malformed("the document or the key set is larger than 4 MiB"));
     }
-    let jwks: JwkSet = serde_json::from_slice(jwks)
-        .map_err(|_| VerifyError::Malformed("the key set is not a JSON Web Key Set (an object with keys)"))?;
+    let jwks: JwkSet = serde_json::from_slice(jwks).map_err(|_| VerifyError::Keys)?;
     let keys: Vec<(String, DecodingKey)> = jwks.keys.iter().filter_map(usable).collect();
     let find = |kid: &str| keys.iter().find(|(known, _)| known == kid).map(|(_, key)| (ALG, key));
     jwt::open(document, kind.typ(), &[ALG], find).map_err(|error| match error {
@@ -126,18 +128,12 @@ mod tests {
         let (_, signature) = document.rsplit_once('.').unwrap();
         check(Evidence::Receipt, &format!("{message}.{signature}"), &bytes(&jwks), VerifyError::Bad);
 
-        let malformed = |error: VerifyError| matches!(error, VerifyError::Malformed(_));
-        for (document, jwks) in [
-            ("", bytes(&jwks)),
-            ("{}", bytes(&jwks)),
-            (document.as_str(), b"[]".to_vec()),
-            (document.as_str(), b"".to_vec()),
-            (document.as_str(), vec![b' '; MAX_BYTES + 1]),
-        ] {
-            assert!(
-                malformed(verify_evidence(Evidence::Receipt, document, &jwks).unwrap_err()),
-                "{document}"
-            );
+        check(Evidence::Receipt, &document, b"[]", VerifyError::Keys);
+        check(Evidence::Receipt, &document, b"", VerifyError::Keys);
+        let large = vec![b' '; MAX_BYTES + 1];
+        for (document, jwks) in [("", &bytes(&jwks)), ("{}", &bytes(&jwks)), (document.as_str(), &large)] {
+            let error = verify_evidence(Evidence::Receipt, document, jwks).unwrap_err();
+            assert!(matches!(error, VerifyError::Malformed(_)), "{document}");
         }
     }
 

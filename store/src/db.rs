@@ -17,7 +17,7 @@ use crate::error::of_commit;
 use crate::journal::Buffer;
 use crate::listen::Neighbours;
 use crate::sql::bind;
-use crate::start::{check_clock, check_existing, open_postgres, open_sqlite};
+use crate::start::{Migrate, check_clock, check_existing, open_postgres, open_sqlite};
 use crate::tx::Engine;
 use crate::writer::Writer;
 use crate::{DbConfig, Fact, Origin, Params, Sinks, Sql, StartError, StoreError, Tx, Value, sql};
@@ -79,6 +79,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn has_number(&self) -> bool {
+        *self.holds_number.borrow()
+    }
+
     pub(crate) fn holds_number(&self, holds: bool) {
         self.holds_number.send_replace(holds);
     }
@@ -123,17 +127,26 @@ impl Shared {
 impl Db {
     /// Opens and migrates.
     pub async fn open(config: &DbConfig, ctx: Ctx, sinks: Sinks) -> Result<Self, StartError> {
+        Self::open_as(config, ctx, sinks, Migrate::Yes).await
+    }
+
+    async fn open_as(
+        config: &DbConfig,
+        ctx: Ctx,
+        sinks: Sinks,
+        migrate: Migrate,
+    ) -> Result<Self, StartError> {
         let shared = Arc::new(Shared::new(ctx, sinks));
         let engine = match config {
             DbConfig::Sqlite { path } => {
-                let (options, read) = open_sqlite(path).await?;
+                let (options, read) = open_sqlite(path, migrate).await?;
                 let write = Writer::open(options, shared.clone()).await.map_err(StartError::failed)?;
                 // Nobody need ask whether this process lives: whoever serves after it is the only one.
                 shared.holds_number(true);
                 Pools::Sqlite { path: path.clone(), write: Arc::new(write), read }
             }
             DbConfig::Postgres { url, connections } => {
-                let pool = open_postgres(url, *connections, &shared.ctx).await?;
+                let pool = open_postgres(url, *connections, &shared.ctx, migrate).await?;
                 let neighbours = Arc::new(Neighbours::start(&pool, &shared));
                 Pools::Postgres { pool, neighbours }
             }
@@ -147,7 +160,7 @@ impl Db {
     /// [`StartError::Missing`] and [`StartError::Pending`], beside those of [`Db::open`].
     pub async fn open_existing(config: &DbConfig, ctx: Ctx, sinks: Sinks) -> Result<Self, StartError> {
         check_existing(config).await?;
-        Self::open(config, ctx, sinks).await
+        Self::open_as(config, ctx, sinks, Migrate::No).await
     }
 
     /// Clock and entropy.

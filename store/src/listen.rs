@@ -137,24 +137,43 @@ async fn hear_on(listener: &mut PgListener, shared: &Weak<Shared>) -> Result<(),
         // What was said while nobody listened is unknown: everybody looks.
         known.wake_all();
         drop(known);
-        // `None`: the connection was lost, and is restored by now.
-        while let Some(notice) = listener.try_recv().await? {
-            let Some(shared) = shared.upgrade() else { return Ok(()) };
-            shared.wake(notice.payload());
-        }
+        while hear_one(listener, shared).await? {}
         if let Some(shared) = shared.upgrade() {
             shared.holds_number(false);
         }
     }
 }
 
+/// Waits for one notice. When none comes it asks whether the server is still there: one that was cut off in silence
+/// would go on to believe that it holds the number, when others have long taken it for dead. `false` when the
+/// connection was lost; it is restored by then.
+async fn hear_one(listener: &mut PgListener, shared: &Weak<Shared>) -> Result<bool, sqlx::Error> {
+    let Ok(heard) = tokio::time::timeout(SILENCE, listener.try_recv()).await else {
+        let Some(known) = shared.upgrade() else { return Ok(true) };
+        known.holds_number(hold_number(listener, known.own_number, known.has_number()).await?);
+        return Ok(true);
+    };
+    let Some(notice) = heard? else { return Ok(false) };
+    if let Some(shared) = shared.upgrade() {
+        shared.wake(notice.payload());
+    }
+    Ok(true)
+}
+
+/// Asks for the number where it is not held yet, and else for any answer.
+async fn hold_number(listener: &mut PgListener, number: i64, held: bool) -> Result<bool, sqlx::Error> {
+    let text = if held { "SELECT $1 = $1" } else { "SELECT pg_try_advisory_lock($1)" };
+    let asked = sqlx::query_as::<Postgres, (bool,)>(text).bind(number).fetch_one(&mut *listener);
+    match tokio::time::timeout(SILENCE, asked).await {
+        Ok(answer) => answer.map(|(held,)| held),
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
 /// `false` when the server has not noticed yet that our connection before this one is gone.
 async fn take_number(listener: &mut PgListener, number: i64) -> Result<bool, sqlx::Error> {
-    let text = "SELECT pg_try_advisory_lock($1)";
     for _ in 0..TRIES {
-        let (held,): (bool,) =
-            answered(sqlx::query_as::<Postgres, _>(text).bind(number).fetch_one(&mut *listener)).await?;
-        if held {
+        if hold_number(listener, number, false).await? {
             return Ok(true);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -165,5 +184,8 @@ async fn take_number(listener: &mut PgListener, number: i64) -> Result<bool, sql
     Ok(false)
 }
 
+/// After so long without a notice it is asked whether the server is still there, and so long it may take to answer:
+/// together less than the half minute after which the server gives a silent client up (see `start.rs`).
+const SILENCE: Duration = Duration::from_secs(10);
 /// How often a connection asks for the number; while it does it does not hear, and lanes poll.
 const TRIES: usize = 10;

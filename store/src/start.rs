@@ -94,15 +94,25 @@ const CLOCK_TOLERANCE_MS: i64 = 2_000;
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
 const POSTGRES_TUNING: &str = include_str!("../../migrations/postgres/tuning.sql");
 
+/// Whether opening makes the database what this release needs. Who only looks changes nothing, and waits for no lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Migrate {
+    Yes,
+    No,
+}
+
 /// A file: the options for its writer, and the pool of its readers.
-pub(crate) async fn open_sqlite(path: &Path) -> Result<(SqliteConnectOptions, SqlitePool), StartError> {
+pub(crate) async fn open_sqlite(
+    path: &Path,
+    migrate: Migrate,
+) -> Result<(SqliteConnectOptions, SqlitePool), StartError> {
     let unreachable = |error: sqlx::Error| StartError::Unreachable {
         place: path.display().to_string(),
         reason: explain_sqlite(&error),
     };
     let options = SqliteConnectOptions::new()
         .filename(path)
-        .create_if_missing(true)
+        .create_if_missing(migrate == Migrate::Yes)
         .journal_mode(SqliteJournalMode::Wal)
         // A revocation that was acknowledged must survive a power cut.
         .synchronous(SqliteSynchronous::Full)
@@ -111,7 +121,9 @@ pub(crate) async fn open_sqlite(path: &Path) -> Result<(SqliteConnectOptions, Sq
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENT_CACHE);
     let mut conn = SqliteConnection::connect_with(&options).await.map_err(unreachable)?;
-    migrate_sqlite(&mut conn).await?;
+    if migrate == Migrate::Yes {
+        migrate_sqlite(&mut conn).await?;
+    }
     conn.close().await.map_err(StartError::failed)?;
     let read = SqlitePoolOptions::new()
         .max_connections(SQLITE_READERS)
@@ -122,10 +134,13 @@ pub(crate) async fn open_sqlite(path: &Path) -> Result<(SqliteConnectOptions, Sq
     Ok((options, read))
 }
 
-/// Refuses a database that [`Db::open`](crate::Db::open) would have to make or to migrate.
+/// A migration that was applied, and what its text was.
+type Applied = (i64, Vec<u8>);
+
+/// Refuses a database that [`Db::open`](crate::Db::open) would have to make or to migrate, or would refuse.
 pub(crate) async fn check_existing(config: &DbConfig) -> Result<(), StartError> {
-    let text = "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version";
-    let applied: Vec<(i64,)> = match config {
+    let text = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+    let applied: Vec<Applied> = match config {
         DbConfig::Sqlite { path } => {
             if !path.exists() {
                 return Err(StartError::Missing(path.display().to_string()));
@@ -141,14 +156,27 @@ pub(crate) async fn check_existing(config: &DbConfig) -> Result<(), StartError> 
             none_without_table(sqlx::query_as(text).fetch_all(&mut conn).await)?
         }
     };
-    match MIGRATIONS.iter().filter(|ours| !applied.contains(&(ours.version,))).count() {
+    compare(&applied)
+}
+
+/// As [`sqlx::migrate::Migrator::run`] does before it migrates.
+fn compare(applied: &[Applied]) -> Result<(), StartError> {
+    for (version, checksum) in applied {
+        match MIGRATIONS.iter().find(|ours| ours.version == *version) {
+            None => return Err(StartError::Newer(*version)),
+            Some(ours) if ours.checksum[..] != checksum[..] => return Err(StartError::Tampered(*version)),
+            Some(_) => {}
+        }
+    }
+    match MIGRATIONS.iter().filter(|ours| applied.iter().all(|(version, _)| *version != ours.version)).count()
+    {
         0 => Ok(()),
         pending => Err(StartError::Pending(pending)),
     }
 }
 
 /// Where nothing was ever migrated, there is no table of migrations.
-fn none_without_table(applied: Result<Vec<(i64,)>, sqlx::Error>) -> Result<Vec<(i64,)>, StartError> {
+fn none_without_table(applied: Result<Vec<Applied>, sqlx::Error>) -> Result<Vec<Applied>, StartError> {
     match applied {
         Err(sqlx::Error::Database(error)) if error.message().contains("_sqlx_migrations") => Ok(Vec::new()),
         applied => applied.map_err(StartError::failed),
@@ -180,6 +208,7 @@ pub(crate) async fn open_postgres(
     url: &Secret<String>,
     connections: u32,
     ctx: &Ctx,
+    migrate: Migrate,
 ) -> Result<PgPool, StartError> {
     let options = postgres_options(url)?;
     // Not through the pool: that would try for its whole timeout and then hide why it failed.
@@ -187,12 +216,24 @@ pub(crate) async fn open_postgres(
     check_collation(&mut conn).await?;
     // Before anything is changed: a node with a wrong clock must not even migrate.
     check_clock(&mut conn, ctx).await?;
-    MIGRATIONS.run_direct(None, &mut conn, false).await.map_err(migration_error)?;
-    // Tuning only: what it does must not change any answer, so it is not versioned and runs each time.
-    sqlx::raw_sql(POSTGRES_TUNING).execute(&mut conn).await.map_err(StartError::failed)?;
+    if migrate == Migrate::Yes {
+        migrate_postgres(&mut conn).await?;
+    }
     conn.close().await.map_err(StartError::failed)?;
     let pool = PgPoolOptions::new().max_connections(connections.max(3)).acquire_timeout(REACH_TIMEOUT);
-    Ok(pool.after_connect(|conn, _| Box::pin(bound_waiting(conn))).connect_lazy_with(options))
+    let pool = pool.after_connect(|conn, _| Box::pin(bound_waiting(conn)));
+    Ok(pool.after_release(|conn, _| Box::pin(still_answers(conn))).connect_lazy_with(options))
+}
+
+async fn migrate_postgres(conn: &mut PgConnection) -> Result<(), StartError> {
+    MIGRATIONS.run_direct(None, &mut *conn, false).await.map_err(migration_error)?;
+    // Tuning only: what it does must not change any answer, so it is not versioned and runs each time; and no start
+    // waits for it behind somebody else's lock.
+    conn.execute(sqlx::raw_sql("SET lock_timeout = '2s'")).await.map_err(StartError::failed)?;
+    if let Err(error) = conn.execute(sqlx::raw_sql(POSTGRES_TUNING)).await {
+        tracing::warn!(%error, "tables could not be tuned now; the next start tries again");
+    }
+    Ok(())
 }
 
 fn postgres_options(url: &Secret<String>) -> Result<PgConnectOptions, StartError> {
@@ -225,6 +266,15 @@ async fn bound_waiting(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
                   SET idle_in_transaction_session_timeout = '60s'; SET tcp_user_timeout = '30s'; \
                   SET tcp_keepalives_idle = '10s'; SET tcp_keepalives_interval = '5s'; SET tcp_keepalives_count = 4";
     conn.execute(sqlx::raw_sql(bounds)).await.map(drop)
+}
+
+/// Before a connection goes back to the pool. The pool asks for itself, but without a bound: a server that vanished
+/// in silence would keep every place of it taken until TCP gives up.
+async fn still_answers(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    tokio::time::timeout(REACH_TIMEOUT, conn.ping())
+        .await
+        .unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?;
+    Ok(true)
 }
 
 /// Since PostgreSQL 15 a database may sort by ICU whatever its `datcollate` says, since 17 by a built-in
@@ -281,6 +331,19 @@ fn migration_error(error: sqlx::migrate::MigrateError) -> StartError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_only_looks_refuses_what_a_start_would_refuse() {
+        let all: Vec<Applied> =
+            MIGRATIONS.iter().map(|ours| (ours.version, ours.checksum.to_vec())).collect();
+        compare(&all).unwrap();
+        let newer = [&all[..], &[(9_999, vec![0])]].concat();
+        assert!(matches!(compare(&newer), Err(StartError::Newer(9_999))));
+        assert!(matches!(compare(&all[1..]), Err(StartError::Pending(1))));
+        let mut other = all.clone();
+        other[0].1[0] ^= 1;
+        assert!(matches!(compare(&other), Err(StartError::Tampered(version)) if version == all[0].0));
+    }
 
     #[test]
     fn clocks_are_apart_by_what_no_delay_explains() {

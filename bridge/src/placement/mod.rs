@@ -258,7 +258,8 @@ pub async fn get(
     .await
 }
 
-/// The same inside a transaction.
+/// The same inside a transaction, taken until it ends: what is written over it must not undo what another saw
+/// meanwhile, a denial at a door above all.
 pub(crate) async fn get_in(
     tx: &mut Tx,
     door_system: &str,
@@ -266,9 +267,9 @@ pub(crate) async fn get_in(
 ) -> Result<Option<Placement>, StoreError> {
     tx.opt(
         sql!(
-            "SELECT door_system, credential_id, version, credential_version, wanted, rights, points, ack, cause, \
-             requested_at, sent_at, accepted_at, read_back_at, lock_confirmed_at, denial_observed_at, watched_at, \
-             attempts FROM placement WHERE door_system = $1 AND credential_id = $2"
+            "UPDATE placement SET attempts = attempts WHERE door_system = $1 AND credential_id = $2 \
+             RETURNING door_system, credential_id, version, credential_version, wanted, rights, points, ack, cause, \
+             requested_at, sent_at, accepted_at, read_back_at, lock_confirmed_at, denial_observed_at, watched_at, attempts"
         ),
         (door_system, credential),
     )
@@ -309,7 +310,11 @@ pub(crate) async fn between(
 }
 
 /// How many credentials stand on the list for an access point, or are not proven to be off it.
-pub async fn that_may_stand_at(tx: &mut Tx, door_system: &str, at: &str) -> Result<usize, StoreError> {
+pub async fn that_may_stand_at(
+    tx: &mut Tx,
+    door_system: &str,
+    at: Option<&str>,
+) -> Result<usize, StoreError> {
     let rows: Vec<(String, String)> = tx
         .all(
             sql!(
@@ -319,7 +324,7 @@ pub async fn that_may_stand_at(tx: &mut Tx, door_system: &str, at: &str) -> Resu
             (door_system,),
         )
         .await?;
-    let at = AccessPointAddress(at.to_owned());
+    let Some(at) = at.map(|at| AccessPointAddress(at.to_owned())) else { return Ok(rows.len()) };
     let may_stand = |(wanted, points): &&(String, String)| {
         let points: Points = serde_json::from_str(points).unwrap_or_default();
         let is_off = |proof: &PointProof| wanted == ABSENT && proof.level() >= AckLevel::ReadBack;

@@ -103,8 +103,8 @@ impl Config {
 
 impl Written {
     fn patience(&self) -> Result<Patience, ConfigError> {
-        if !(50..=10_000).contains(&self.timeout_ms) {
-            return Err(ConfigError::new("timeout_ms", "expected 50 to 10000 milliseconds"));
+        if !(50..=LONGEST_REQUEST_MS).contains(&self.timeout_ms) {
+            return Err(ConfigError::new("timeout_ms", "expected 50 to 5000 milliseconds"));
         }
         if !(1..=10).contains(&self.attempts) {
             return Err(ConfigError::new("attempts", "expected 1 to 10"));
@@ -248,10 +248,10 @@ mod tests {
                 "controllers.7.doors.2",
                 "named twice",
             ),
-            (json!({"controllers": [good()], "timeout_ms": 10}), "timeout_ms", "50 to 10000"),
+            (json!({"controllers": [good()], "timeout_ms": 10}), "timeout_ms", "50 to 5000"),
             (json!({"controllers": [good()], "attempts": 0}), "attempts", "1 to 10"),
             (
-                json!({"controllers": [good()], "timeout_ms": 10_000, "attempts": 10}),
+                json!({"controllers": [good()], "timeout_ms": 5_000, "attempts": 10}),
                 "attempts",
                 "at most 5000 ms",
             ),

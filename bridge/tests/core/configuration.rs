@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bridge::configuration::{SINK, look_again};
 use directory::declared::Kind;
+use kernel::id::FactId;
 use policy::{BASELINE, Policies};
-use store::sql;
+use store::{Address, delivery, sql};
 
-use crate::world::{World, access_profile, door_system, until};
+use crate::world::{World, access_profile, door_system, in_tx, until};
 
 on_every_engine! {
     a_door_that_leaves_a_profile_is_lost_and_overtakes,
@@ -15,6 +16,7 @@ on_every_engine! {
     a_profile_that_is_deleted_is_lost_by_all,
     a_change_that_concerns_nobodys_doors_bothers_no_door,
     policies_that_come_into_force_later_are_asked_again,
+    what_waits_for_a_door_system_that_is_gone_is_forgotten,
 }
 
 /// What waits for the doors: how many, and how many of them overtake.
@@ -25,6 +27,26 @@ async fn waiting(world: &World) -> (i64, i64) {
              WHERE sink = 'door:hq' AND due_at IS NOT NULL"
         ))
         .await
+}
+
+/// As one records who has not heard that the door system is gone.
+async fn what_waits_for_a_door_system_that_is_gone_is_forgotten(world: World) {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    in_tx(world.db(), async |tx| {
+        for lane in ["door:gone", "door:hq", "doors"] {
+            let address = Address::reconcile(lane, card.id.subject()).revoking(true);
+            delivery::hint(tx, address, FactId::new(tx.ctx()));
+        }
+        Ok(())
+    })
+    .await;
+    world.set_active(user, false).await;
+    // A process that starts, and so does not know what has gone.
+    world.another_node().await.systems.forget_gone(world.db()).await.unwrap();
+    let (waits,): (String,) = world
+        .one(sql!("SELECT COALESCE(MIN(sink) || ' ' || MAX(sink), '') FROM delivery WHERE sink LIKE 'door%'"))
+        .await;
+    assert_eq!(waits, "door:hq doors", "what has a lane, and what is no door system's, stays");
 }
 
 async fn look(world: &World) {

@@ -109,6 +109,8 @@ async fn a_door_system_that_is_deleted_leaves_nothing_due(world: World) {
     let (before,): (i64,) = world.one(due()).await;
     assert!(before > 0, "every door system hears of every card");
     world.undeclare(Kind::DoorSystem, "annex").await;
+    world.reload().await;
+    world.node.systems.forget_gone(world.db()).await.unwrap();
     let (after,): (i64,) = world.one(due()).await;
     assert_eq!(after, 0);
 }

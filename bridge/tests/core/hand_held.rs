@@ -18,8 +18,8 @@ async fn by_hand(world: &World, card: &Credential, state: State) {
     let seen = credential::get(world.db(), card.id).await.unwrap().unwrap();
     let mut tx = world.db().write(store::Origin::of(kernel::Actor::Operator)).await.unwrap();
     let ended = match state {
-        State::Active => credential::resume_by(&mut tx, &seen, Some("Guard")).await,
-        _ => credential::end_by(&mut tx, &seen, state, Some("Guard")).await,
+        State::Active => credential::resume(&mut tx, &seen, Some("Guard")).await,
+        _ => credential::end(&mut tx, &seen, state, Some("Guard")).await,
     };
     tx.end(ended).await.unwrap();
     world.settle().await;

@@ -199,7 +199,7 @@ async fn every_card_and_every_door_is_named(world: World) {
     // The first card was lost: it is revoked, and another one is handed out.
     let seen = first.clone();
     crate::world::in_tx(world.db(), async |tx| {
-        let ended = directory::credential::end(tx, &seen, directory::credential::State::Revoked).await;
+        let ended = directory::credential::end(tx, &seen, directory::credential::State::Revoked, None).await;
         ended.map_err(|error| store::StoreError::Inconsistent(error.to_string()))?;
         let address = store::Address::reconcile(bridge::entitlement::SINK, user.subject());
         let fact = kernel::id::FactId::new(tx.ctx());

@@ -301,20 +301,13 @@ async fn pass_over(tx: &mut Tx, pool: &str, number: i64) -> Result<(), StoreErro
     .map(drop)
 }
 
-/// Brings a suspended credential back over the version that the caller saw, whoever suspended it.
-///
-/// # Errors
-/// As [`resume_by`].
-pub async fn resume(tx: &mut Tx, seen: &Credential) -> Result<(), DirectoryError> {
-    resume_by(tx, seen, None).await
-}
-
-/// The same; `who` is the person who does it, if one does.
+/// Brings a suspended credential back over the version that the caller saw, whoever suspended it. `who` is the person
+/// who does it, if one does.
 ///
 /// # Errors
 /// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] when it is not suspended;
 /// [`DirectoryError::NotFound`] when its user is not active (any more).
-pub async fn resume_by(tx: &mut Tx, seen: &Credential, who: Option<&str>) -> Result<(), DirectoryError> {
+pub async fn resume(tx: &mut Tx, seen: &Credential, who: Option<&str>) -> Result<(), DirectoryError> {
     if seen.suspended().is_none() {
         return Err(DirectoryError::Invalid(format!("a {} credential cannot be resumed", seen.state)));
     }
@@ -331,19 +324,12 @@ pub async fn resume_by(tx: &mut Tx, seen: &Credential, who: Option<&str>) -> Res
 
 /// Takes a credential off every list by hand: for a while or for good. Nothing is written when it is so already; one
 /// that its account's end has suspended is from now on suspended by hand.
-///
-/// # Errors
-/// As [`end_by`].
-pub async fn end(tx: &mut Tx, seen: &Credential, state: State) -> Result<(), DirectoryError> {
-    end_by(tx, seen, state, None).await
-}
-
-/// The same; `who` is the person whose hand it is, where that is known.
+/// `who` is the person whose hand it is, where that is known.
 ///
 /// # Errors
 /// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] for [`State::Active`], and when it was
 /// revoked, which is for good.
-pub async fn end_by(
+pub async fn end(
     tx: &mut Tx,
     seen: &Credential,
     state: State,

@@ -20,7 +20,6 @@ pub(super) async fn delete(tx: &mut Tx, item: &Item) -> Result<(), DirectoryErro
         Kind::DoorSystem => {
             refuse_if_used(tx, item).await?;
             refuse_if_it_holds_cards(tx, item).await?;
-            forget_deliveries(tx, name).await?;
             tx.run(sql!("DELETE FROM door_system WHERE name = $1"), (name,)).await?
         }
         Kind::AccessPoint => {
@@ -86,10 +85,4 @@ async fn refuse_if_it_holds_cards(tx: &mut Tx, item: &Item) -> Result<(), Direct
             item.name
         ))),
     }
-}
-
-/// Nobody will ever work on what waits for it. Nothing of it is lost: all cards are proven absent there.
-async fn forget_deliveries(tx: &mut Tx, door_system: &str) -> Result<(), StoreError> {
-    let lane = format!("door:{door_system}");
-    tx.run(sql!("DELETE FROM delivery WHERE sink = $1 AND reconcile"), (lane,)).await.map(drop)
 }

@@ -108,7 +108,7 @@ async fn no_number_is_handed_out_twice_whatever_becomes_of_the_pool(house: House
     edit(db, &pool(POOL, 1, 101)).await;
     assert_eq!(numbers(db, user, POOL, 2).await, [6, 7], "made anew");
     for card in credential::of_user(db, user).await.unwrap() {
-        change(db, async |tx| credential::end(tx, &card, State::Revoked).await).await.unwrap();
+        change(db, async |tx| credential::end(tx, &card, State::Revoked, None).await).await.unwrap();
     }
     edit(db, &pool(POOL, 2, 101)).await;
     assert_eq!(numbers(db, user, POOL, 1).await, [8], "a revoked card is out there still");
@@ -138,11 +138,11 @@ async fn a_card_is_found_by_all_three_parts_of_its_identity(house: House) {
 }
 
 async fn end(db: &Db, seen: &Credential, state: State) -> Result<(), DirectoryError> {
-    change(db, async |tx| credential::end(tx, seen, state).await).await
+    change(db, async |tx| credential::end(tx, seen, state, None).await).await
 }
 
 async fn resume(db: &Db, seen: &Credential) -> Result<(), DirectoryError> {
-    change(db, async |tx| credential::resume(tx, seen).await).await
+    change(db, async |tx| credential::resume(tx, seen, None).await).await
 }
 
 async fn current(db: &Db, id: CredentialId) -> Credential {

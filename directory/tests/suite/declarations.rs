@@ -376,7 +376,7 @@ async fn a_profile_that_goes_is_taken_from_everybody_about_their_cards(house: Ho
     let db = &house.db;
     declare(db, &company()).await.unwrap();
     let (ada, bo) = (Person::furnish(&house, "ada").await, Person::furnish(&house, "bo").await);
-    change(db, async |tx| credential::end(tx, &bo.card, State::Revoked).await).await.unwrap();
+    change(db, async |tx| credential::end(tx, &bo.card, State::Revoked, None).await).await.unwrap();
     let profile = find(db, Kind::AccessProfile, PROFILE).await;
     delete(db, &profile).await.unwrap();
     for person in [&ada, &bo] {

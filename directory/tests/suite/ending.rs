@@ -89,7 +89,7 @@ async fn nothing_returns_with_the_account_but_the_same_card_by_resuming_it(house
     assert_eq!(person.alive(&house.db).await, ["doors"], "what policy gave stands, but no card opens by it");
 
     let suspended = credential::get(&house.db, person.card.id).await.unwrap().unwrap();
-    change(&house.db, async |tx| credential::resume(tx, &suspended).await).await.unwrap();
+    change(&house.db, async |tx| credential::resume(tx, &suspended, None).await).await.unwrap();
     assert_eq!(person.alive(&house.db).await, ["card", "doors"]);
     let card = credential::get(&house.db, person.card.id).await.unwrap().unwrap();
     assert_eq!((card.number, card.state.as_str()), (person.card.number, "active"));
@@ -107,7 +107,7 @@ async fn false_true_false_ends_twice_what_was_begun_between(house: House) {
     let on = set_active(&house.db, &again, true).await.unwrap();
     let (_, cookie) = open(&house.db, on.id).await.unwrap();
     let suspended = credential::get(&house.db, person.card.id).await.unwrap().unwrap();
-    change(&house.db, async |tx| credential::resume(tx, &suspended).await).await.unwrap();
+    change(&house.db, async |tx| credential::resume(tx, &suspended, None).await).await.unwrap();
     let off = set_active(&house.db, &on, false).await.unwrap();
     assert!(session::by_token(&house.db, cookie.expose()).await.unwrap().is_none());
     assert_eq!(person.alive(&house.db).await, NOTHING);
@@ -132,7 +132,7 @@ async fn an_inactive_account_gets_nothing_new(house: House) {
         assert!(matches!(set, Err(DirectoryError::NotFound(_))), "{set:?}");
     }
     let suspended = credential::get(db, person.card.id).await.unwrap().unwrap();
-    let resumed = change(db, async |tx| credential::resume(tx, &suspended).await).await;
+    let resumed = change(db, async |tx| credential::resume(tx, &suspended, None).await).await;
     assert!(matches!(resumed, Err(DirectoryError::NotFound(_))), "{resumed:?}");
     let accepted = change(db, async |tx| accept_in(tx, person.invitation.expose(), "$hash").await).await;
     assert!(!accepted.unwrap());

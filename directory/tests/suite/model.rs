@@ -291,8 +291,8 @@ impl Model<'_> {
         let seen = credential::get(self.db, id).await.unwrap().unwrap();
         let wanted = *self.draw.one(&[State::Active, State::Suspended, State::Revoked]);
         let done = change(self.db, async |tx| match wanted {
-            State::Active => credential::resume(tx, &seen).await,
-            ending => credential::end(tx, &seen, ending).await,
+            State::Active => credential::resume(tx, &seen, None).await,
+            ending => credential::end(tx, &seen, ending, None).await,
         })
         .await;
         let active = self.is_active(at);

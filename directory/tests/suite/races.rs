@@ -95,7 +95,9 @@ impl Before {
     async fn of(house: &House, name: &str) -> Self {
         let Person { user, session, grant, code, invitation, card, .. } = Person::furnish(house, name).await;
         let db = &house.db;
-        change(db, async |tx| credential::end(tx, &card, credential::State::Suspended).await).await.unwrap();
+        change(db, async |tx| credential::end(tx, &card, credential::State::Suspended, None).await)
+            .await
+            .unwrap();
         let suspended = credential::get(db, card.id).await.unwrap().unwrap();
         Self { user, session, grant, code, invitation, suspended }
     }
@@ -119,7 +121,7 @@ impl Before {
                 None => Made::Nothing,
             },
             Thing::ResumedCard => {
-                credential::resume(tx, &self.suspended).await?;
+                credential::resume(tx, &self.suspended, None).await?;
                 Made::Card(self.suspended.id)
             }
         })

@@ -17,7 +17,8 @@ use super::{Abandon, ApplyError, Change, Plan, open_declared};
 /// An access point whose list nobody would speak to any more.
 pub(super) struct Left {
     door_system: String,
-    access_point: String,
+    /// `None`: nobody can tell which, so all of the system's.
+    access_point: Option<String>,
     /// What becomes of it, in words.
     because: String,
 }
@@ -25,7 +26,8 @@ pub(super) struct Left {
 /// What a plan would leave behind.
 ///
 /// # Errors
-/// When the new configuration cannot be opened. The old one may be beyond that: then nothing was ever reached by it.
+/// When the new configuration cannot be opened. The old one may be beyond that for this release: then nobody can tell
+/// which controllers it spoke to, and any of them may be left behind.
 pub(super) fn by(
     db: &Db,
     sealing: &SealingKeys,
@@ -47,8 +49,12 @@ pub(super) fn by(
 }
 
 fn between(db: &Db, sealing: &SealingKeys, before: &Item, after: &Item) -> Result<Vec<Left>, ApplyError> {
-    let Ok(old) = open_declared(db, sealing, before) else { return Ok(Vec::new()) };
     let new = open_declared(db, sealing, after)?.units();
+    let Ok(old) = open_declared(db, sealing, before) else {
+        let because =
+            "this release cannot read its old configuration, nor tell which controllers it spoke to".into();
+        return Ok(vec![Left { door_system: after.name.clone(), access_point: None, because }]);
+    };
     let left = old.units().into_iter().filter_map(|(point, was)| {
         let because = match new.get(&point) {
             None => format!("controller {} would not be spoken to any more", was.id),
@@ -58,7 +64,7 @@ fn between(db: &Db, sealing: &SealingKeys, before: &Item, after: &Item) -> Resul
             }
             Some(_) => return None,
         };
-        Some(Left { door_system: after.name.clone(), access_point: point.0, because })
+        Some(Left { door_system: after.name.clone(), access_point: Some(point.0), because })
     });
     Ok(left.collect())
 }
@@ -66,11 +72,12 @@ fn between(db: &Db, sealing: &SealingKeys, before: &Item, after: &Item) -> Resul
 /// Refuses when a card stands, or may stand, where nobody would look any more.
 pub(super) async fn refuse_cards(tx: &mut Tx, left: &[Left]) -> Result<(), ApplyError> {
     for Left { door_system, access_point, because } in left {
-        let cards = placement::that_may_stand_at(tx, door_system, access_point).await?;
+        let cards = placement::that_may_stand_at(tx, door_system, access_point.as_deref()).await?;
         if cards > 0 {
+            let point = access_point.as_deref().unwrap_or("each of its access points");
             return Err(ApplyError::Doors(format!(
                 "door system {door_system}: {because}, and {cards} card(s) may stand on the list for \
-                 {access_point:?}. First take {access_point:?} off every access profile and apply that; when the \
+                 {point:?}. First take {point:?} off every access profile and apply that; when the \
                  cards are proven absent, apply this, and then give the access point back. If the controller is gone for good, or \
                  only moved to another address, say --abandon"
             )));

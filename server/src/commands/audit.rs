@@ -6,7 +6,7 @@ use clap::Subcommand;
 use kernel::Ctx;
 use keys::{KeyRing, RotationPolicy, SealingKeys};
 
-use super::{Failure, Outcome, open_existing, read, say, say_progress};
+use super::{Failure, Outcome, UNAVAILABLE, UNREADABLE, open_existing, read, say, say_progress};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -28,15 +28,19 @@ impl Audit {
         let jwks = match keys {
             Some(file) => read(&file)?,
             None => {
-                let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
-                let ring = KeyRing::read(db.clone(), sealing, RotationPolicy::default()).await?;
+                let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))
+                    .map_err(|error| Failure::from(error).code(UNREADABLE))?;
+                let ring = KeyRing::read(db.clone(), sealing, RotationPolicy::default())
+                    .await
+                    .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
                 ring.evidence_jwks().bytes.to_vec()
             }
         };
         let report = audit::verify(&db, &jwks, None, |progress| {
             say_progress(format_args!("verified {} of {} facts", progress.seq, progress.until));
         })
-        .await?;
+        .await
+        .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
         conclude(&report)
     }
 }

@@ -8,10 +8,9 @@ use kernel::{Actor, Ctx};
 use keys::SealingKeys;
 use store::{Db, Origin, Tx};
 
-use super::{Failure, Outcome, say};
+use super::{Failure, Outcome, open_existing, say};
 use crate::apply::open_doors;
 use crate::config::Config;
-use crate::house;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Credentials {
@@ -42,7 +41,7 @@ impl Credentials {
             Self::Resume(which) => (which, State::Active),
         };
         let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
-        let db = Db::open(&config.database()?, ctx, house::sinks()).await?;
+        let db = open_existing(&config, ctx).await?;
         // So that what is recorded here reaches the doors of this deployment.
         open_doors(&db, &sealing).await?;
         let found = find(&db, &which).await?;
@@ -98,8 +97,8 @@ async fn bring_to(
 ) -> Result<(), DirectoryError> {
     for card in cards {
         match state {
-            State::Active => credential::resume_by(tx, card, who).await?,
-            State::Suspended | State::Revoked => credential::end_by(tx, card, state, who).await?,
+            State::Active => credential::resume(tx, card, who).await?,
+            State::Suspended | State::Revoked => credential::end(tx, card, state, who).await?,
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use kernel::Ctx;
 use keys::{Evidence, VerifyError, verify_evidence};
 
-use super::{Failure, Outcome, open_existing, read, say};
+use super::{Failure, Outcome, UNREADABLE, open_existing, read, say};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -48,6 +48,7 @@ fn verify(file: &std::path::Path, keys: &std::path::Path) -> Outcome {
             Ok(())
         }
         Err(error @ VerifyError::UnknownSigner) => Err(Failure::new(error.to_string()).code(2)),
+        Err(error @ VerifyError::Keys) => Err(Failure::new(error.to_string()).code(UNREADABLE)),
         Err(error) => Err(Failure::new(error.to_string())),
     }
 }

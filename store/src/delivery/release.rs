@@ -3,7 +3,7 @@
 //! What it is not: a fence. Who is taken for dead and lives finishes a claim that does not count any more, and the
 //! row is looked at once more.
 
-use crate::{Db, Origin, StoreError, Tx, sql};
+use crate::{Db, Origin, Sql, StoreError, Tx, sql};
 
 /// From this attempt on a row waits for its lease: what kills whoever delivers it must not do so without a pause.
 const RELEASED_ATTEMPTS: i64 = 4;
@@ -17,6 +17,9 @@ pub(crate) async fn release_dead(db: &Db) -> Result<(), StoreError> {
     );
     let holders: Vec<(i64,)> = db.all(text, (db.own_number(),)).await?;
     for (holder,) in holders {
+        if db.is_postgres() && !is_gone(db, holder).await? {
+            continue;
+        }
         let mut tx = db.write(Origin::system()).await?;
         let released = release(&mut tx, holder).await;
         tx.end(released).await?;
@@ -25,7 +28,7 @@ pub(crate) async fn release_dead(db: &Db) -> Result<(), StoreError> {
 }
 
 async fn release(tx: &mut Tx, holder: i64) -> Result<(), StoreError> {
-    if tx.is_postgres() && !is_gone(tx, holder).await? {
+    if tx.is_postgres() && !is_still_gone(tx, holder).await? {
         return Ok(());
     }
     let released: Vec<(String,)> = tx
@@ -44,7 +47,17 @@ async fn release(tx: &mut Tx, holder: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn is_gone(tx: &mut Tx, holder: i64) -> Result<bool, StoreError> {
-    let (gone,) = tx.one(sql!("SELECT pg_try_advisory_xact_lock($1)"), (holder,)).await?;
+/// Outside any transaction: nearly always it is a neighbour that lives.
+async fn is_gone(db: &Db, holder: i64) -> Result<bool, StoreError> {
+    let (gone,) = db.one(TAKE, (holder,)).await?;
     Ok(gone)
 }
+
+/// Held until the commit: nobody else releases the same meanwhile.
+async fn is_still_gone(tx: &mut Tx, holder: i64) -> Result<bool, StoreError> {
+    let (gone,) = tx.one(TAKE, (holder,)).await?;
+    Ok(gone)
+}
+
+/// Let go by itself at the end of the transaction.
+const TAKE: Sql = sql!("SELECT pg_try_advisory_xact_lock($1)");

@@ -454,7 +454,7 @@ mod tests {
     /// A writer, and what interrupts whatever runs on its connection when it turns true.
     async fn interruptible(folder: &tempfile::TempDir) -> (State, Arc<Shared>, Arc<AtomicBool>) {
         let path = folder.path().join("cardea.db");
-        let (options, _) = crate::start::open_sqlite(&path).await.unwrap();
+        let (options, _) = crate::start::open_sqlite(&path, crate::start::Migrate::Yes).await.unwrap();
         let shared = Arc::new(Shared::new(Ctx::for_tests(1), Sinks::default()));
         let mut state = State::open(options, shared.clone()).await.unwrap();
         let interrupt = Arc::new(AtomicBool::new(false));
