@@ -138,11 +138,7 @@ pub(crate) async fn onward(
     }
 }
 
-async fn to_application(
-    visit: &Visit<'_>,
-    asked: &Asked,
-    person: Person<'_>,
-) -> Result<Onward, IdpError> {
+async fn to_application(visit: &Visit<'_>, asked: &Asked, person: Person<'_>) -> Result<Onward, IdpError> {
     let reached = person.session.assurance();
     let decision = judge::judge(visit.idp, &person.user, &asked.client, reached, person.scene).await?;
     let silent = asked.wishes.prompt == Prompt::None;

@@ -172,8 +172,10 @@ impl Destination {
 
     /// What the person wants, in words: "to continue to …".
     pub(crate) fn in_words(&self, t: &Texts) -> String {
-        self.client()
-            .map_or_else(|| t.sign_in.to_account.clone(), |client| fill(&t.sign_in.to, "client", &client.name))
+        self.client().map_or_else(
+            || t.sign_in.to_account.clone(),
+            |client| fill(&t.sign_in.to, "client", &client.name),
+        )
     }
 
     /// Its name.

@@ -105,6 +105,8 @@ pub(crate) async fn raise(
     let lasts = session.expires_at.since(tx.now());
     let proven = Proven { user: session.user_id, methods: &methods, client, because };
     Ok(session::renew(tx, session.id, &proven.sign_in(visit, lasts)).await?)
+}
+
 /// Has the browser forget its session.
 pub(crate) fn forget() -> Cookie<'static> {
     browser::forget(COOKIE)

@@ -52,6 +52,6 @@ pub use methods::{Method, assurance_of};
 pub use monotone::Breach;
 pub use policies::{BASELINE, Place, Policies, PolicyError};
 pub use request::{
-    AccessProfile, AdministerRequest, Area, Circumstances, Client, EnrolRequest, EnterRequest, Factor, LocalTime,
-    Network, Risk, SignInRequest, User,
+    AccessProfile, AdministerRequest, Area, Circumstances, Client, EnrolRequest, EnterRequest, Factor,
+    LocalTime, Network, Risk, SignInRequest, User,
 };

@@ -250,8 +250,7 @@ impl House {
         work.spawn(lane(bridge::receipt::SINK, 2).run(db(), Arc::new(receipts), stop.clone()));
         work.spawn(lane(bridge::configuration::SINK, 1).run(db(), Arc::new(configuration), stop.clone()));
         work.spawn(lane(ripple::SINK, 1).run(db(), Arc::new(ripple), stop.clone()));
-        let logout =
-            BackChannel::new(db(), self.keys.clone(), self.issuer.clone(), self.outbound.clone());
+        let logout = BackChannel::new(db(), self.keys.clone(), self.issuer.clone(), self.outbound.clone());
         work.spawn(lane(back_channel::SINK, 4).run(db(), Arc::new(logout), stop.clone()));
         self.start_mail(work, stop);
         work.spawn(self.policies.clone().follow(stop.clone()));

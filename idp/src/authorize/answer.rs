@@ -29,12 +29,7 @@ pub(crate) async fn answer(
 /// Grants the client what it asked for in this session, and makes the code that carries it. The grant ends
 /// with the session. If session or user end while this runs, the grant is born dead: whoever asks later asks
 /// for all three.
-async fn grant(
-    tx: &mut Tx,
-    asked: &Asked,
-    session: &Session,
-    network: Network,
-) -> Result<Token, StoreError> {
+async fn grant(tx: &mut Tx, asked: &Asked, session: &Session, network: Network) -> Result<Token, StoreError> {
     let wishes = &asked.wishes;
     let client = &asked.client.id;
     let wanted = GrantRequest {

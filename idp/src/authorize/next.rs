@@ -119,7 +119,8 @@ mod tests {
         let session = session(&ctx);
         let at = session.authenticated_at;
         let second = Duration::from_secs(1);
-        for (prompt, max_age) in [(Prompt::Login, None), (Prompt::Maybe, Some(0)), (Prompt::Login, Some(60))] {
+        for (prompt, max_age) in [(Prompt::Login, None), (Prompt::Maybe, Some(0)), (Prompt::Login, Some(60))]
+        {
             let max_age = max_age.map(Duration::from_secs);
             let wishes = Wishes { prompt, max_age, ..Wishes::default() };
             for (began, expect) in [

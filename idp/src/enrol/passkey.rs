@@ -25,10 +25,7 @@ struct State {
 }
 
 /// Asks the browser to make one.
-pub(super) async fn offer(
-    adding: &Adding<'_>,
-    problem: Option<Problem>,
-) -> Result<HttpResponse, IdpError> {
+pub(super) async fn offer(adding: &Adding<'_>, problem: Option<Problem>) -> Result<HttpResponse, IdpError> {
     let (idp, user) = (adding.visit.idp, &adding.user);
     let Some(passkeys) = &idp.passkeys else { return Ok(page::show(adding, Offer::Nothing, problem)) };
     let (creation, state) = passkeys.begin_adding(&idp.db, user).await?;

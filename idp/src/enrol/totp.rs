@@ -70,7 +70,9 @@ pub(super) async fn add(adding: &Adding<'_>, form: &Params) -> Result<HttpRespon
     match tx.end(added).await {
         Ok(raised) => done(adding, raised).await,
         Err(error) => match problem_of(&error) {
-            Some(problem) => Ok(page::show(adding, handover(adding, &seed, sealed.to_owned())?, Some(problem))),
+            Some(problem) => {
+                Ok(page::show(adding, handover(adding, &seed, sealed.to_owned())?, Some(problem)))
+            }
             None => Err(error.into()),
         },
     }

@@ -16,9 +16,8 @@ use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::session::{self as sessions, Session};
-use kernel::Actor;
 use web::body::{BodyError, Form};
-use web::browser::{Browser, FORM_TOKEN};
+use web::browser::FORM_TOKEN;
 use web::page::Frame;
 use web::{Params, Passage};
 
@@ -26,7 +25,8 @@ use crate::authorize::LONGEST_REQUEST;
 use crate::error::{IdpError, answer_as_page};
 use crate::pages::{MessagePage, see_other, with_cookie};
 use crate::texts::{self, Texts};
-use crate::{Idp, locale, origin, session};
+use crate::visit::Visit;
+use crate::{Idp, locale, session};
 use asked::Asked;
 
 /// The end session endpoint.
@@ -44,15 +44,15 @@ pub(crate) struct LogoutPage<'a> {
 
 /// `GET /logout`.
 pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = proceed(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+    let visit = Visit::new(&idp, &passage, &request);
+    answer_as_page(&passage, proceed(&visit).await)
 }
 
-async fn proceed(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let asked = Asked::read(idp, request.query_string()).await?;
-    match session::of(idp, request).await? {
-        Some(session) if !asked.is_about(&session) => Ok(question(idp, passage, request, &asked)),
-        session => sign_out(idp, passage, &asked, session.as_ref()).await,
+async fn proceed(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let asked = Asked::read(visit.idp, visit.request.query_string()).await?;
+    match session::of(visit).await? {
+        Some(session) if !asked.is_about(&session) => Ok(question(visit, &asked)),
+        session => sign_out(visit, &asked, session.as_ref()).await,
     }
 }
 
@@ -64,26 +64,20 @@ pub(crate) async fn post(
     request: HttpRequest,
     form: Result<Form, BodyError>,
 ) -> HttpResponse {
+    let visit = Visit::new(&idp, &passage, &request);
     let answer = match form {
-        Ok(Form(form)) if form.has(FORM_TOKEN) => confirm(&idp, &passage, &request, &form).await,
+        Ok(Form(form)) if form.has(FORM_TOKEN) => confirm(&visit, &form).await,
         Ok(Form(form)) => by_get(&form),
         Err(error) => Err(error.into()),
     };
     answer_as_page(&passage, answer)
 }
 
-async fn confirm(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    if !Browser::of(idp.ctx(), request).sent_form(request, &idp.issuer, form) {
-        return Err(IdpError::ForeignForm);
-    }
-    let asked = Asked::read(idp, form.one("request")?.unwrap_or_default()).await?;
-    let session = session::of(idp, request).await?;
-    sign_out(idp, passage, &asked, session.as_ref()).await
+async fn confirm(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    visit.sent(form)?;
+    let asked = Asked::read(visit.idp, form.one("request")?.unwrap_or_default()).await?;
+    let session = session::of(visit).await?;
+    sign_out(visit, &asked, session.as_ref()).await
 }
 
 fn by_get(params: &Params) -> Result<HttpResponse, IdpError> {
@@ -96,27 +90,25 @@ fn by_get(params: &Params) -> Result<HttpResponse, IdpError> {
 
 /// Ends the session, with every grant made in it, and has the browser forget it.
 async fn sign_out(
-    idp: &Idp,
-    passage: &Passage,
+    visit: &Visit<'_>,
     asked: &Asked,
     session: Option<&Session>,
 ) -> Result<HttpResponse, IdpError> {
     if let Some(session) = session {
-        let mut tx = idp.db.write(origin(Actor::User(session.user_id), passage.id())).await?;
+        let mut tx = visit.write_as(session.user_id).await?;
         let ended = sessions::end(&mut tx, session.id).await;
         tx.end(ended).await?;
     }
     let answer = match asked.back() {
         Some(back) => see_other(&back),
-        None => done(passage, asked),
+        None => done(visit.passage, asked),
     };
     Ok(with_cookie(answer, Some(session::forget())))
 }
 
-fn question(idp: &Idp, passage: &Passage, request: &HttpRequest, asked: &Asked) -> HttpResponse {
-    let browser = Browser::of(idp.ctx(), request);
-    let locale = locale(passage, &asked.ui_locales);
-    let frame = Frame::new(passage.id(), locale);
+fn question(visit: &Visit<'_>, asked: &Asked) -> HttpResponse {
+    let locale = locale(visit.passage, &asked.ui_locales);
+    let frame = Frame::new(visit.passage.id(), locale);
     let frame = match &asked.return_to {
         Some(uri) => frame.leading_to(uri),
         None => frame,
@@ -124,10 +116,10 @@ fn question(idp: &Idp, passage: &Passage, request: &HttpRequest, asked: &Asked) 
     let page = LogoutPage {
         frame: &frame,
         t: texts::of(locale),
-        form_token: browser.form_token(),
+        form_token: visit.browser.form_token(),
         request: &asked.request,
     };
-    with_cookie(frame.respond(StatusCode::OK, &page), browser.cookie())
+    with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie())
 }
 
 fn done(passage: &Passage, asked: &Asked) -> HttpResponse {

@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
-use web::page::Frame;
 use web::fill;
+use web::page::Frame;
 
 use super::verify::Problem;
 use crate::arrive::Step;

@@ -122,12 +122,8 @@ async fn find(
     let (db, sealing, user) = (&visit.idp.db, &visit.idp.sealing, step.user.id);
     let code = form.one("code")?.unwrap_or_default();
     let found = match way {
-        Way::Totp => {
-            totp::matching(db, sealing, user, code).await?.map(|(id, at)| Found::Totp(id, at))
-        }
-        Way::RecoveryCode => {
-            recovery_code::matching(db, sealing, user, code).await?.map(Found::RecoveryCode)
-        }
+        Way::Totp => totp::matching(db, sealing, user, code).await?.map(|(id, at)| Found::Totp(id, at)),
+        Way::RecoveryCode => recovery_code::matching(db, sealing, user, code).await?.map(Found::RecoveryCode),
         Way::Passkey => {
             let answer = form.one("passkey")?.unwrap_or_default();
             match ceremony::verify(visit, Asking::User(user), form, answer).await? {

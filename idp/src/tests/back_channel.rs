@@ -9,10 +9,11 @@ use directory::user;
 use keys::{Alg, Expect};
 use serde_json::{Value, json};
 use store::{Lane, Origin, delivery};
+use web::outbound::Answer as Said;
 
 use super::world::{APP_HEARS, ISSUER, OTHER_HEARS, claims, invite, redeclare, redemption, undeclare};
 use super::*;
-use crate::logout::back_channel::{Answer as Said, BackChannel, Post, SINK};
+use crate::logout::back_channel::{BackChannel, Post, SINK};
 
 on_both_engines! {
     the_end_of_a_session_is_told_to_each_application_of_it,
@@ -246,12 +247,12 @@ async fn a_session_that_was_told_of_before_is_not_told_of_again(world: World) {
 
 /// What the library says of a token, run in Node.js; `None` where it is not installed.
 fn by_jose(world: &World, token: &str, client: &str, sid: &str) -> Option<Value> {
-    let folder = super::server::address("CARDEA_NODE_CLIENTS", "no Node.js clients")?;
+    let folder = parts::or_skip(parts::node_clients(), parts::NO_NODE_CLIENTS)?;
     let jwks: Value = serde_json::from_slice(&world.keys.jwks().bytes).unwrap();
     let config = json!({
         "issuer": ISSUER, "client_id": client, "jwks": jwks, "token": token, "sub": world.ada.to_string(), "sid": sid,
     });
-    let script = std::path::Path::new(&folder).join("logout_token.mjs");
+    let script = folder.join("logout_token.mjs");
     let mut node = std::process::Command::new("node");
     let output = node.arg(script).env("CARDEA_CLIENT_CONFIG", config.to_string()).output().unwrap();
     let said = serde_json::from_slice(&output.stdout);

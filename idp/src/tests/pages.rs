@@ -6,13 +6,13 @@ use kernel::{Ctx, RequestId};
 use web::Locale;
 use web::page::Frame;
 
-use crate::home::HomePage;
+use crate::account::AccountPage;
 use crate::account::apps::AppsPage;
 use crate::account::methods::{self, CodesPage, MethodsPage};
 use crate::account::sessions::{self, SessionsPage};
-use crate::account::AccountPage;
 use crate::ceremony::PasskeyForm;
 use crate::enrol::{EnrolPage, TotpOffer};
+use crate::home::HomePage;
 use crate::invite::InvitationPage;
 use crate::judge::RefusedPage;
 use crate::logout::LogoutPage;
@@ -33,9 +33,19 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
     let scripted = &frame.clone().scripted(true);
     let sign_in = |frame, problem, user_name: &str, passkey| {
         let recover = Some(crate::recover::PATH);
-        SignInPage { frame, t, to: to(), request: "a=b", form_token: form_token(), user_name, problem, passkey, recover }
-            .render()
-            .unwrap()
+        SignInPage {
+            frame,
+            t,
+            to: to(),
+            request: "a=b",
+            form_token: form_token(),
+            user_name,
+            problem,
+            passkey,
+            recover,
+        }
+        .render()
+        .unwrap()
     };
     let step_up = |frame, way: Way, passkey, problem| {
         StepUpPage {
@@ -242,10 +252,12 @@ fn no_page_loads_anything_or_runs_anything_but_our_one_script() {
         assert_eq!((nonce, html.matches("<style").count()), (1, 1), "{name}");
         let script = html.matches("<script nonce=\"").count();
         let asks = html.contains("data-passkey");
-        assert_eq!((script, html.matches("<script").count()), (usize::from(asks), usize::from(asks)), "{name}");
-        for bad in
-            ["javascript:", " style=\"", " onclick", " onload", "src=\"http", "@import", "url("]
-        {
+        assert_eq!(
+            (script, html.matches("<script").count()),
+            (usize::from(asks), usize::from(asks)),
+            "{name}"
+        );
+        for bad in ["javascript:", " style=\"", " onclick", " onload", "src=\"http", "@import", "url("] {
             assert!(!html.contains(bad), "{name}: {bad}");
         }
     }

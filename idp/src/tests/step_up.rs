@@ -41,7 +41,9 @@ async fn an_application_that_needs_two_factors_gets_them_one_step_at_a_time(worl
     let browser = world.browser();
     let page = browser.step_page(&browser.sign_in("moderate", &[]).await).await;
     assert!(page.body.contains("This application needs two factors."), "{}", page.body);
-    assert!(page.header("content-security-policy").contains("form-action 'self' https://moderate.example.org;"));
+    assert!(
+        page.header("content-security-policy").contains("form-action 'self' https://moderate.example.org;")
+    );
     let wrong = browser.step(&page, "totp", "000000").await;
     assert_eq!(wrong.status, 422);
     let code = browser.step(&page, "totp", &world.code_of(&seed)).await.code();
@@ -62,7 +64,8 @@ async fn a_passkey_is_a_sign_in_by_itself(world: World) {
     let mut request: Value = page.options();
     let known = world.browser();
     let step = known.step_page(&known.sign_in("vault", &[]).await).await;
-    request["publicKey"]["allowCredentials"] = step.options::<Value>()["publicKey"]["allowCredentials"].clone();
+    request["publicKey"]["allowCredentials"] =
+        step.options::<Value>()["publicKey"]["allowCredentials"].clone();
     let request = serde_json::from_value(request).unwrap();
     let mut answer = device.do_authentication(super::world::ISSUER.parse().unwrap(), request).unwrap();
     answer.response.user_handle = Some(uuid_bytes(&world.ada.to_string()));
@@ -171,7 +174,11 @@ async fn guessing_at_one_time_codes_is_stopped_and_leaves_the_password_alone(wor
     assert_eq!((stopped.status, stopped.header("retry-after")), (429, "300"));
     browser.sign_in("app", &[("prompt", "login")]).await.code();
     let page = browser.step_page(&browser.authorize("moderate", &[]).await).await;
-    assert_eq!(browser.step(&page, "totp", &right).await.status, 429, "the password buys no guess at the code");
+    assert_eq!(
+        browser.step(&page, "totp", &right).await.status,
+        429,
+        "the password buys no guess at the code"
+    );
     world.advance(Duration::from_secs(300));
     browser.step(&page, "totp", &world.code_of(&seed)).await.code();
 }
@@ -290,7 +297,10 @@ async fn nothing_is_added_with_less_than_what_there_is_to_show(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await.code();
     // A key is missing for the vault, but a password alone adds none where there is a second factor.
-    for path in ["/enrol?to=add-passkey".to_owned(), super::world::request_of("vault", &[]).replacen("/authorize", "/enrol", 1)] {
+    for path in [
+        "/enrol?to=add-passkey".to_owned(),
+        super::world::request_of("vault", &[]).replacen("/authorize", "/enrol", 1),
+    ] {
         let answer = browser.get(&path).await;
         assert!(answer.location().starts_with("/step-up?"), "{path}: {}", answer.location());
     }

@@ -83,7 +83,8 @@ impl Walker<'_> {
                 self.step(tab, &code).await
             }
             Action::Passkey(tab) => {
-                let page = self.tabs[tab].get("/step-up").filter(|page| page.body.contains("data-passkey"))?;
+                let page =
+                    self.tabs[tab].get("/step-up").filter(|page| page.body.contains("data-passkey"))?;
                 Some((tab, self.browser.passkey(page, "/step-up", self.device).await))
             }
             Action::AnotherSignsOut => {

@@ -14,8 +14,8 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use directory::authenticator::passkey::{self, Passkeys};
 use directory::authenticator::password::{self, Hasher};
-use directory::authenticator::totp::{self, Seed};
 use directory::authenticator::recovery_code;
+use directory::authenticator::totp::{self, Seed};
 use directory::declared::{self, Item, Kind, Sealer};
 use directory::user::{self, Profile};
 use kernel::id::UserId;
@@ -62,7 +62,7 @@ pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
 /// `(id, secret, sensitivity, redirect URI, algorithm)`. `basic` need not use PKCE.
-const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 6] = [
+const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 7] = [
     ("app", Some("app-secret"), "low", CALLBACK, "RS256"),
     ("basic", Some("basic-secret"), "low", BASIC_CALLBACK, "RS256"),
     ("other", Some("other-secret"), "low", "https://other.example.org/callback", "ES256"),
@@ -183,7 +183,8 @@ impl World {
         let (db, keys, issuer) = (self.db.clone(), self.keys.clone(), self.idp.issuer.clone());
         let policies = self.policies.subscribe();
         let sealing = self.sealing.clone();
-        self.idp = Data::new(Idp::new(db, keys, sealing, policies, hasher.clone(), ephemeral, issuer, settings));
+        self.idp =
+            Data::new(Idp::new(db, keys, sealing, policies, hasher.clone(), ephemeral, issuer, settings));
         self.hasher = hasher;
         self
     }
@@ -547,8 +548,7 @@ impl Browser<'_> {
     /// Sends a code from the page of one more step.
     pub(crate) async fn step(&self, page: &Answer, way: &str, code: &str) -> Answer {
         let (form_token, request) = (page.field("form_token"), page.field("request"));
-        let form =
-            [("form_token", form_token.as_str()), ("request", &request), ("way", way), ("code", code)];
+        let form = [("form_token", form_token.as_str()), ("request", &request), ("way", way), ("code", code)];
         self.post("/step-up", &form).await
     }
 
