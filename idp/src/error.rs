@@ -66,6 +66,9 @@ pub(crate) enum IdpError {
         /// How long to wait at most.
         retry_after: Duration,
     },
+    /// More people sign in at once than wait for a hashing thread: not this one's fault, and over in a moment.
+    #[error("too many sign-ins at once; try again in a moment")]
+    Crowded,
     /// Try again in a moment.
     #[error("too busy to answer; try again in a moment")]
     Busy,
@@ -110,7 +113,7 @@ impl IdpError {
             IdpError::UnsupportedGrantType => (400, "unsupported_grant_type"),
             IdpError::UnauthorizedClient => (400, "unauthorized_client"),
             IdpError::InvalidScope(_) => (400, "invalid_scope"),
-            IdpError::Throttled { .. } => (429, "temporarily_unavailable"),
+            IdpError::Throttled { .. } | IdpError::Crowded => (429, "temporarily_unavailable"),
             IdpError::Busy => (503, "temporarily_unavailable"),
             IdpError::Failed(_) | IdpError::SentBack(_) => (500, "server_error"),
         }
@@ -125,6 +128,7 @@ impl IdpError {
             IdpError::InvitationGone => (410, &texts.invitation_gone),
             IdpError::NoRecovery => (404, &texts.no_recovery),
             IdpError::Throttled { .. } => (429, &texts.throttled),
+            IdpError::Crowded => (429, &texts.busy),
             IdpError::Busy => (503, &texts.busy),
             IdpError::Body(error) => (error.status(), &texts.invalid_request),
             IdpError::InvalidRequest(_)
@@ -140,7 +144,7 @@ impl IdpError {
     pub(crate) fn retry_after(&self) -> Option<u64> {
         match self {
             IdpError::Throttled { retry_after } => Some(retry_after.as_secs()),
-            IdpError::Busy => Some(2),
+            IdpError::Crowded | IdpError::Busy => Some(2),
             _ => None,
         }
     }
@@ -251,7 +255,7 @@ impl From<KeysError> for IdpError {
 impl From<PasswordError> for IdpError {
     fn from(error: PasswordError) -> Self {
         match error {
-            PasswordError::Busy => IdpError::Busy,
+            PasswordError::Busy => IdpError::Crowded,
             error => IdpError::failed(error),
         }
     }

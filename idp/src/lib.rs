@@ -136,7 +136,6 @@ impl Idp {
     pub fn new(
         db: Db,
         keys: KeyRing,
-        sealing: SealingKeys,
         policies: watch::Receiver<Arc<Policies>>,
         hasher: Hasher,
         ephemeral: Ephemeral,
@@ -148,6 +147,7 @@ impl Idp {
         let rs256_is_ready = AtomicBool::new(false);
         let published = discovery::Published::default();
         let passkeys = passkeys(&issuer);
+        let sealing = keys.sealing().clone();
         Self {
             db,
             keys,

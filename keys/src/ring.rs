@@ -185,6 +185,12 @@ impl KeyRing {
         jwt::open(token, expect.typ, expect.algs, find)
     }
 
+    /// What its own keys are sealed with.
+    #[must_use]
+    pub fn sealing(&self) -> &SealingKeys {
+        &self.0.sealing
+    }
+
     /// What follows from an input and the sealing key: [`SealingKeys::derive`].
     #[must_use]
     pub fn derive(&self, purpose: &str, input: &[u8]) -> Vec<[u8; 32]> {

@@ -97,7 +97,6 @@ impl Rooms {
             idp: web::Data::new(idp::Idp::new(
                 house.db.clone(),
                 house.keys.clone(),
-                house.sealing.clone(),
                 house.policies.subscribe(),
                 house.hasher.clone(),
                 house.ephemeral.clone(),

@@ -173,7 +173,7 @@ async fn authenticate(
     let right = match idp.hasher.verify(password.clone(), verifier.clone()).await {
         Err(PasswordError::Busy) => {
             attempt.take_back(idp).await?;
-            return Err(IdpError::Busy);
+            return Err(IdpError::Crowded);
         }
         verified => verified?,
     };

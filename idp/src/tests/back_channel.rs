@@ -26,12 +26,16 @@ on_both_engines! {
     npm_jose_believes_a_logout_token_and_no_changed_one,
 }
 
-/// Address and token of what was sent.
-type Sent = Vec<(String, String)>;
-
 /// What was sent, and what is answered: 200 when nothing else was said.
 #[derive(Clone, Default)]
-struct Ears(Arc<Mutex<(Sent, VecDeque<Result<Said, String>>)>>);
+struct Ears(Arc<Mutex<Heard>>);
+
+#[derive(Default)]
+struct Heard {
+    /// Address and token of each.
+    sent: Vec<(String, String)>,
+    answers: VecDeque<Result<Said, String>>,
+}
 
 #[async_trait]
 impl Post for Ears {
@@ -41,14 +45,14 @@ impl Post for Ears {
         let (name, token) = pairs.next().unwrap();
         assert_eq!((name.as_str(), pairs.next()), ("logout_token", None));
         let mut held = self.0.lock().unwrap();
-        held.0.push((url.to_owned(), token));
-        held.1.pop_front().unwrap_or(Ok(Said { status: 200, body: Vec::new() }))
+        held.sent.push((url.to_owned(), token));
+        held.answers.pop_front().unwrap_or(Ok(Said { status: 200, body: Vec::new() }))
     }
 }
 
 impl Ears {
     fn will_say(&self, status: u16, body: &str) {
-        self.0.lock().unwrap().1.push_back(Ok(Said { status, body: body.into() }));
+        self.0.lock().unwrap().answers.push_back(Ok(Said { status, body: body.into() }));
     }
 
     /// Delivers what is due; the verified claims of what was sent, by address.
@@ -64,7 +68,7 @@ impl Ears {
         let (db, keys) = (world.db.clone(), world.keys.clone());
         let sink = BackChannel::new(db, keys, world.idp.issuer.clone(), self.clone());
         Lane::new(SINK).drain(&world.db, Arc::new(sink)).await.unwrap();
-        std::mem::take(&mut self.0.lock().unwrap().0)
+        std::mem::take(&mut self.0.lock().unwrap().sent)
     }
 }
 
@@ -206,7 +210,7 @@ async fn an_application_that_fails_is_told_again_with_the_same_id_and_in_order(w
     ears.will_say(503, "");
     let first = ears.hear(&world).await;
     assert_eq!((first.len(), &first[0].1["sid"]), (1, &sids[0]), "the second waits for the first");
-    ears.0.lock().unwrap().1.push_back(Err("it did not answer within 5 s".into()));
+    ears.0.lock().unwrap().answers.push_back(Err("it did not answer within 5 s".into()));
     world.advance(Duration::from_secs(61));
     let second = ears.hear(&world).await;
     assert_eq!((&second[0].1["jti"], &second[0].1["sid"]), (&first[0].1["jti"], &sids[0]));

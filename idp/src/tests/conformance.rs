@@ -9,7 +9,7 @@ use std::time::Duration;
 use actix_web::test::TestRequest;
 use serde_json::{Value, json};
 
-use super::world::{BASIC_CALLBACK, ISSUER, claims, query};
+use super::world::{BASIC_CALLBACK, ISSUER, claims, query, redeclare, refreshing};
 use super::*;
 
 on_both_engines! {
@@ -35,7 +35,7 @@ on_both_engines! {
     a_client_may_post_its_secret,
     a_request_object_is_refused_and_never_ignored,
     an_essential_name_is_given,
-    there_is_no_refresh_token_and_nobody_is_promised_one,
+    a_refresh_token_gives_the_next_tokens,
     a_client_may_use_pkce_that_need_not,
     the_metadata_is_valid_and_promises_what_is_given,
     pkce_cannot_be_taken_away_or_added_on_the_way,
@@ -375,13 +375,22 @@ async fn an_essential_name_is_given(world: World) {
     assert_eq!(world.userinfo(access(&tokens)).await.json()["name"], "Ada Lovelace");
 }
 
-/// `oidcc-refresh-token`: not offered, and the suite leaves the module out.
-async fn there_is_no_refresh_token_and_nobody_is_promised_one(world: World) {
-    let (tokens, _) = tokens(&world, &world.browser(), &[("scope", "openid offline_access")]).await;
-    assert_eq!(tokens.get("refresh_token"), None);
-    assert_eq!(metadata(&world).await["grant_types_supported"], json!(["authorization_code"]));
-    let form = [("grant_type", "refresh_token"), ("refresh_token", "x")];
-    assert_eq!(world.call("/token", BASIC, &form).await.error(), (400, "unsupported_grant_type".into()));
+/// `oidcc-refresh-token`: the new ID token is of the same sign-in, and the second client gets nothing.
+async fn a_refresh_token_gives_the_next_tokens(world: World) {
+    redeclare(&world, "basic", |item| drop(item.fields.insert("refresh_tokens".into(), json!(true)))).await;
+    let (tokens, first) = tokens(&world, &world.browser(), &[("scope", "openid offline_access")]).await;
+    let form = refreshing(tokens["refresh_token"].as_str().unwrap());
+    world.advance(Duration::from_secs(1));
+    let next = world.call("/token", BASIC, &form).await.json();
+    let (_, second) = claims(next["id_token"].as_str().unwrap());
+    for name in ["iss", "sub", "aud", "auth_time"] {
+        assert_eq!(first[name], second[name], "{name}");
+    }
+    assert!(second["iat"].as_i64() > first["iat"].as_i64());
+    assert_ne!(access(&tokens), access(&next));
+    assert_eq!(world.userinfo(access(&next)).await.json()["sub"], first["sub"]);
+    let second_client = world.call("/token", Some(("app", "app-secret")), &form).await;
+    assert_eq!(second_client.error(), (400, "invalid_grant".into()));
 }
 
 /// `oidcc-ensure-request-with-valid-pkce-succeeds`
@@ -404,8 +413,10 @@ async fn the_metadata_is_valid_and_promises_what_is_given(world: World) {
         if name.ends_with("_endpoint") || name == "jwks_uri" {
             assert!(value.as_str().unwrap().starts_with("https://"), "{name}");
         }
-        if name.ends_with("_supported") && !name.ends_with("parameter_supported") {
-            assert!(value.as_array().is_some_and(|list| list.iter().all(Value::is_string)), "{name}");
+        let says_whether = name.ends_with("parameter_supported") || name.starts_with("backchannel_logout");
+        if name.ends_with("_supported") {
+            let lists = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+            assert!(if says_whether { value.is_boolean() } else { lists }, "{name}");
         }
     }
     let all = |name: &str| -> Vec<String> { serde_json::from_value(metadata[name].clone()).unwrap() };

@@ -31,7 +31,7 @@ async fn the_metadata_is_what_we_are(world: World) {
         ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
         ("response_types_supported", json!(["code"])),
         ("code_challenge_methods_supported", json!(["S256"])),
-        ("acr_values_supported", json!(["aal1"])),
+        ("acr_values_supported", json!(["aal1", "aal2", "phr", "phrh"])),
         ("ui_locales_supported", json!(["en", "de"])),
         ("request_parameter_supported", json!(false)),
         ("request_uri_parameter_supported", json!(false)),

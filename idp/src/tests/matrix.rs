@@ -2,10 +2,15 @@
 //!
 //! To add a cause: a variant, what it does, and its row. To add a thing: the same, and its column.
 
+use std::cell::RefCell;
+
+use directory::authenticator::totp::Seed;
 use directory::session;
 use directory::user;
 use store::Origin;
+use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
+use super::step_up::{keys_of_ada, signed_by};
 use super::world::{ISSUER, invite, undeclare};
 use super::*;
 
@@ -29,22 +34,32 @@ use Cause::{
     SessionEnded,
 };
 
-const THINGS: [&str; 7] =
-    ["cookie", "code", "userinfo", "introspection", "refresh token", "invitation", "sign-in form"];
+const THINGS: [&str; 9] = [
+    "cookie",
+    "code",
+    "userinfo",
+    "introspection",
+    "refresh token",
+    "invitation",
+    "sign-in form",
+    "step",
+    "passkey challenge",
+];
 
 /// What still works afterwards, in the order of [`THINGS`].
-const ROWS: [(Cause, [bool; 7]); 8] = [
-    (Nothing, [true, true, true, true, true, true, true]),
-    (Deactivated, [false, false, false, false, false, false, false]),
-    (Deleted, [false, false, false, false, false, false, false]),
-    // The form was opened for the password that is no more.
-    (PasswordRecovered, [false, false, false, false, false, false, false]),
-    (SessionEnded, [false, false, false, false, false, true, true]),
+const ROWS: [(Cause, [bool; 9]); 8] = [
+    (Nothing, [true, true, true, true, true, true, true, true, true]),
+    (Deactivated, [false, false, false, false, false, false, false, false, false]),
+    (Deleted, [false, false, false, false, false, false, false, false, false]),
+    // The form was opened for the password that is no more; a passkey does not rest on it.
+    (PasswordRecovered, [false, false, false, false, false, false, false, false, true]),
+    // The step is another session's.
+    (SessionEnded, [false, false, false, false, false, true, true, true, true]),
     // The code is of another grant.
-    (GrantRevoked, [true, true, false, false, false, true, true]),
-    (RefreshReused, [true, true, false, false, false, true, true]),
-    // The form is another application's.
-    (ClientDeleted, [true, false, false, false, false, true, true]),
+    (GrantRevoked, [true, true, false, false, false, true, true, true, true]),
+    (RefreshReused, [true, true, false, false, false, true, true, true, true]),
+    // The forms are other applications'.
+    (ClientDeleted, [true, false, false, false, false, true, true, true, true]),
 ];
 
 /// All that Ada and `app` hold.
@@ -58,6 +73,10 @@ struct Held<'a> {
     invitation: String,
     other_browser: Browser<'a>,
     form: Answer,
+    /// Signed in elsewhere, before a one-time code.
+    at_a_step: (Browser<'a>, Answer, Seed),
+    /// Before a page that takes a passkey, with the device.
+    challenged: (Browser<'a>, Answer, RefCell<SoftPasskey>, serde_json::Value),
 }
 
 impl<'a> Held<'a> {
@@ -75,7 +94,25 @@ impl<'a> Held<'a> {
         let form = other_browser.sign_in_page("spa", &[]).await;
         let access = text(&tokens["access_token"]);
         let invitation = link.strip_prefix(ISSUER).unwrap().to_owned();
-        Self { world, browser, code, access, first_refresh, refresh, invitation, other_browser, form }
+        let (seed, device) = (world.give_totp().await, world.give_passkey().await);
+        let stepping = world.browser();
+        let at = stepping.sign_in("moderate", &[]).await;
+        let step = stepping.get(&at.location().replacen('?', "?way=totp&", 1)).await;
+        let asked = world.browser();
+        let page = asked.sign_in_page("spa", &[]).await;
+        Self {
+            world,
+            browser,
+            code,
+            access,
+            first_refresh,
+            refresh,
+            invitation,
+            other_browser,
+            form,
+            at_a_step: (stepping, step, seed),
+            challenged: (asked, page, RefCell::new(device), keys_of_ada(world).await),
+        }
     }
 
     async fn happens(&self, cause: Cause) {
@@ -137,9 +174,23 @@ impl<'a> Held<'a> {
                 let answer = self.other_browser.enter(&self.form, "ada@example.org", PASSWORD).await;
                 answer.status == 303
             }
+            "step" => {
+                let (browser, page, seed) = &self.at_a_step;
+                gets_in(&browser.step(page, "totp", &world.code_of(seed)).await)
+            }
+            "passkey challenge" => {
+                let (browser, page, device, keys) = &self.challenged;
+                let answer = signed_by(world, &mut device.borrow_mut(), keys, page);
+                gets_in(&browser.send_passkey(page, "/sign-in", &answer).await)
+            }
             other => panic!("what is {other}?"),
         }
     }
+}
+
+/// Whether an application gets a code.
+fn gets_in(answer: &Answer) -> bool {
+    answer.status == 303 && answer.location().starts_with("https://") && answer.sent("code").is_some()
 }
 
 async fn what_rests_on_an_account_dies_with_it_and_what_rests_on_a_part_with_that_part(world: World) {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use directory::authenticator::passkey::Passkeys;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use webauthn_authenticator_rs::WebauthnAuthenticator as _;
+use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
-use super::world::claims;
+use super::world::{ISSUER, claims};
 use super::*;
 
 on_both_engines! {
@@ -60,16 +62,7 @@ async fn a_passkey_is_a_sign_in_by_itself(world: World) {
     let browser = world.browser();
     let page = browser.sign_in_page("vault", &[]).await;
     assert!(page.body.contains("username webauthn"), "{}", page.body);
-    // A soft device finds nothing by itself: it is told which key, and whose.
-    let mut request: Value = page.options();
-    let known = world.browser();
-    let step = known.step_page(&known.sign_in("vault", &[]).await).await;
-    request["publicKey"]["allowCredentials"] =
-        step.options::<Value>()["publicKey"]["allowCredentials"].clone();
-    let request = serde_json::from_value(request).unwrap();
-    let mut answer = device.do_authentication(super::world::ISSUER.parse().unwrap(), request).unwrap();
-    answer.response.user_handle = Some(uuid_bytes(&world.ada.to_string()));
-    let answer = serde_json::to_string(&answer).unwrap();
+    let answer = signed_by(&world, &mut device, &keys_of_ada(&world).await, &page);
     let code = browser.send_passkey(&page, "/sign-in", &answer).await.code();
     let said = claims_of(&world, "vault", VAULT, &code).await;
     assert_eq!((&said["acr"], &said["amr"]), (&json!("phrh"), &json!(["hwk", "user", "mfa"])));
@@ -77,6 +70,24 @@ async fn a_passkey_is_a_sign_in_by_itself(world: World) {
     assert_eq!(again.send_passkey(&page, "/sign-in", &answer).await.status, 403, "another browser");
     let replayed = browser.send_passkey(&page, "/sign-in", &answer).await;
     assert_eq!(replayed.status, 422, "a challenge is good once");
+}
+
+/// The keys that Ada has, as a page asks for them.
+pub(super) async fn keys_of_ada(world: &World) -> Value {
+    let passkeys = Passkeys::new(&ISSUER.parse().unwrap(), "id.example.org").unwrap();
+    let (known, _) = passkeys.ask_user(&world.db, world.ada).await.unwrap().unwrap();
+    serde_json::to_value(known).unwrap()["publicKey"]["allowCredentials"].clone()
+}
+
+/// What Ada's device answers on the sign-in page. A soft device finds nothing by itself: it is told which keys there
+/// are, and whose.
+pub(super) fn signed_by(world: &World, device: &mut SoftPasskey, keys: &Value, page: &Answer) -> String {
+    let mut request: Value = page.options();
+    request["publicKey"]["allowCredentials"] = keys.clone();
+    let request = serde_json::from_value(request).unwrap();
+    let mut answer = device.do_authentication(ISSUER.parse().unwrap(), request).unwrap();
+    answer.response.user_handle = Some(uuid_bytes(&world.ada.to_string()));
+    serde_json::to_string(&answer).unwrap()
 }
 
 fn uuid_bytes(id: &str) -> Vec<u8> {
@@ -183,7 +194,7 @@ async fn guessing_at_one_time_codes_is_stopped_and_leaves_the_password_alone(wor
     browser.step(&page, "totp", &world.code_of(&seed)).await.code();
 }
 
-async fn of_two_hundred_codes_guessed_at_once_five_are_looked_at(world: World) {
+pub(super) async fn of_two_hundred_codes_guessed_at_once_five_are_looked_at(world: World) {
     world.give_totp().await;
     let guess = |n: u8| {
         let (idp, user) = (&world.idp, world.ada);
@@ -277,7 +288,7 @@ async fn what_is_missing_is_set_up_where_policy_allows(world: World) {
     assert_eq!(world.facts("authenticator.added").await.len(), 1);
 }
 
-fn seed_of(key: &str) -> directory::authenticator::totp::Seed {
+pub(super) fn seed_of(key: &str) -> directory::authenticator::totp::Seed {
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let (mut bits, mut held, mut bytes) = (0u32, 0, Vec::new());
     for letter in key.bytes().filter(|byte| !byte.is_ascii_whitespace()) {

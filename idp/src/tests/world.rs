@@ -167,7 +167,6 @@ impl World {
         let idp = Idp::new(
             db.clone(),
             keys.clone(),
-            sealing.clone(),
             receiver,
             hasher.clone(),
             ephemeral,
@@ -182,9 +181,7 @@ impl World {
     pub(crate) fn rebuilt(mut self, ephemeral: Ephemeral, hasher: Hasher, settings: Settings) -> Self {
         let (db, keys, issuer) = (self.db.clone(), self.keys.clone(), self.idp.issuer.clone());
         let policies = self.policies.subscribe();
-        let sealing = self.sealing.clone();
-        self.idp =
-            Data::new(Idp::new(db, keys, sealing, policies, hasher.clone(), ephemeral, issuer, settings));
+        self.idp = Data::new(Idp::new(db, keys, policies, hasher.clone(), ephemeral, issuer, settings));
         self.hasher = hasher;
         self
     }
