@@ -191,6 +191,22 @@ facts! {
         /// was presented).
         reason: String,
     }
+    /// A person lets an application of somebody else know something.
+    ConsentGiven = "consent.given" {
+        /// The client.
+        client: String,
+        /// What was consented to this time.
+        scope: String,
+    }
+    /// A person lets an application know nothing any more: what it was granted is dead.
+    ConsentWithdrawn = "consent.withdrawn" revokes true {
+        /// The client.
+        client: String,
+        /// All that had been consented to.
+        scope: String,
+        /// How many grants ended with it.
+        grants: i64,
+    }
     /// A card was given to a user.
     CredentialIssued = "credential.issued" {
         /// Its id.

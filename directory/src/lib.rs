@@ -12,6 +12,7 @@
 
 pub mod authenticator;
 pub mod client;
+pub mod consent;
 pub mod credential;
 pub mod declared;
 pub mod door;

@@ -4,6 +4,7 @@
 //! - [`authorize`]: an application asks for a sign-in (OpenID Connect Core, section 3.1.2).
 //! - [`sign_in`]: a person gives a user name and a password, or a passkey; [`step_up`]: one thing more.
 //! - [`arrive`]: the one place that decides where a browser goes next, and whether a code is granted.
+//! - [`consent`]: a person is asked what an application of somebody else may know.
 //! - [`enrol`]: a person adds something to sign in with; [`account`]: what a person sees and ends.
 //! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
@@ -25,6 +26,7 @@ mod authorize;
 mod bearer;
 mod ceremony;
 mod client_auth;
+mod consent;
 mod destination;
 mod device;
 mod discovery;
@@ -213,6 +215,8 @@ pub fn routes() -> Vec<Route> {
         page(Post, sign_in::PATH, || to(sign_in::post)).body_limit(FORM),
         page(Get, step_up::PATH, || to(step_up::get)),
         page(Post, step_up::PATH, || to(step_up::post)).body_limit(CEREMONY),
+        page(Get, consent::PATH, || to(consent::get)),
+        page(Post, consent::PATH, || to(consent::post)).body_limit(FORM),
         page(Get, enrol::PATH, || to(enrol::get)),
         page(Post, enrol::PATH, || to(enrol::post)).body_limit(CEREMONY),
         page(Get, account::PATH, || to(account::get)),
@@ -221,6 +225,7 @@ pub fn routes() -> Vec<Route> {
         page(Get, account::SESSIONS, || to(account::sessions::get)),
         page(Post, account::SESSIONS, || to(account::sessions::post)).body_limit(FORM),
         page(Get, account::APPS, || to(account::apps::get)),
+        page(Post, account::APPS, || to(account::apps::post)).body_limit(FORM),
         page(Get, logout::PATH, || to(logout::get)),
         page(Post, logout::PATH, || to(logout::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),

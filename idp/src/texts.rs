@@ -26,6 +26,7 @@ texts! {
         step_up: StepUp,
         passkey: Passkey,
         enrol: Enrol,
+        consent: Consent,
         account: Account,
         methods: Methods,
         sessions: Sessions,
@@ -104,6 +105,26 @@ texts! {
         wrong_code: String,
         taken: String,
         too_many: String,
+    }
+    /// The page that asks for consent, and what becomes of it. `{client}` is the application's name, `{name}` the
+    /// person's.
+    Consent {
+        title: String,
+        answering: String,
+        learns: String,
+        openid: String,
+        profile: String,
+        email: String,
+        address: String,
+        phone: String,
+        not_ours: String,
+        withdraw_later: String,
+        allow: String,
+        deny: String,
+        may_know: String,
+        since: String,
+        withdraw: String,
+        withdraw_hint: String,
     }
     /// The pages of one's own account.
     Account {

@@ -14,12 +14,13 @@ on_both_engines! {
 }
 
 /// Those that take something away from somebody.
-const REVOKING: [&str; 8] = [
+const REVOKING: [&str; 9] = [
     "user.deactivated",
     "user.deleted",
     "group.deleted",
     "session.ended",
     "grant.ended",
+    "consent.withdrawn",
     "credential.suspended",
     "credential.revoked",
     "entitlement.ended",
@@ -98,6 +99,8 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
     let (grant, client, token) = (text("g"), text("c"), text("jti"));
     recorded.one(GrantRefreshed { grant, client, token, again: true });
     recorded.one(GrantEnded { grant: text("g"), reason: text("code-reused") });
+    recorded.one(ConsentGiven { client: text("c"), scope: text("openid") });
+    recorded.one(ConsentWithdrawn { client: text("c"), scope: text("openid"), grants: 2 });
     recorded.one(CredentialIssued { credential, pool: text("staff") });
     recorded.one(CredentialSuspended { credential, who: None });
     recorded.one(CredentialResumed { credential, who: None });

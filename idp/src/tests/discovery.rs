@@ -31,7 +31,7 @@ async fn the_metadata_is_what_we_are(world: World) {
         ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
         ("response_types_supported", json!(["code"])),
         ("code_challenge_methods_supported", json!(["S256"])),
-        ("acr_values_supported", json!(["aal1"])),
+        ("acr_values_supported", json!(["aal1", "aal2", "phr", "phrh"])),
         ("ui_locales_supported", json!(["en", "de"])),
         ("request_parameter_supported", json!(false)),
         ("request_uri_parameter_supported", json!(false)),
@@ -99,12 +99,15 @@ GET /.well-known/oauth-authorization-server Public 0 cross-origin
 GET /.well-known/openid-configuration Public 0 cross-origin
 GET /account Browser 0
 GET /account/apps Browser 0
+POST /account/apps Browser 16384
 GET /account/methods Browser 0
 POST /account/methods Browser 16384
 GET /account/sessions Browser 0
 POST /account/sessions Browser 16384
 GET /authorize Browser 0
 POST /authorize Browser 16384
+GET /consent Browser 0
+POST /consent Browser 16384
 GET /enrol Browser 0
 POST /enrol Browser 49152
 POST /introspect Client 16384

@@ -7,6 +7,7 @@ mod account;
 mod authorize;
 mod back_channel;
 mod conformance;
+mod consent;
 mod discovery;
 mod ending;
 mod invitation;

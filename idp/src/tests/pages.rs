@@ -7,10 +7,12 @@ use web::Locale;
 use web::page::Frame;
 
 use crate::account::AccountPage;
-use crate::account::apps::AppsPage;
+use crate::account::apps::{self, AppsPage, Consented};
 use crate::account::methods::{self, CodesPage, MethodsPage};
 use crate::account::sessions::{self, SessionsPage};
+use crate::authorize::SCOPES;
 use crate::ceremony::PasskeyForm;
+use crate::consent::page::{ConsentPage, learns};
 use crate::enrol::{EnrolPage, TotpOffer};
 use crate::home::HomePage;
 use crate::invite::InvitationPage;
@@ -114,6 +116,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
             "enrol-passkey",
             enrol(scripted, &t.enrol.passkey_title, Way::Passkey, None, Some(passkey_form("create"))),
         ),
+        ("consent", consent(frame, t)),
         ("invitation", invitation(None)),
         ("recover", recover()),
         ("invitation-problem", invitation(Some(t.invitation.too_short.as_str()))),
@@ -195,15 +198,37 @@ fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
     let sessions_page =
         SessionsPage { frame, t, form_token: "token".into(), lines: vec![session(true), session(false)] };
     let overview = AccountPage { frame, t, name: "Mira Holt", user_name: "mira.holt@example.org" };
-    let apps = |lines| AppsPage { frame, t, lines }.render().unwrap();
+    let app = |name: &str, consent| apps::Line {
+        client: "grid".into(),
+        name: name.into(),
+        signed_in: Some(at()),
+        consent,
+    };
+    let consented = || Consented { learns: learns(t, &SCOPES.join(" ")), given: at() };
+    let apps_page = |lines| AppsPage { frame, t, form_token: "token".into(), lines }.render().unwrap();
     vec![
         ("account", overview.render().unwrap()),
         ("account-methods", methods_page.render().unwrap()),
         ("account-codes", CodesPage { frame, t, codes: vec!["0145-abcd-wxyz-6781"; 10] }.render().unwrap()),
         ("account-sessions", sessions_page.render().unwrap()),
-        ("account-apps", apps(vec![("Grid Console".to_owned(), at())])),
-        ("account-apps-none", apps(Vec::new())),
+        ("account-apps", apps_page(vec![app("Grid Console", None), app("Trip Planner", Some(consented()))])),
+        ("account-apps-none", apps_page(Vec::new())),
     ]
+}
+
+fn consent(frame: &Frame, t: &'static Texts) -> String {
+    ConsentPage {
+        frame,
+        t,
+        title: web::fill(&t.consent.title, "client", "Trip Planner"),
+        answering: web::fill(&t.consent.answering, "name", "Mira Holt"),
+        learns: learns(t, &SCOPES.join(" ")),
+        user: "0193".into(),
+        request: "a=b",
+        form_token: "token".into(),
+    }
+    .render()
+    .unwrap()
 }
 
 /// As large as one can become: twenty keys, each with a long id and a state of its own.
