@@ -121,6 +121,9 @@ facts! {
         amr: Vec<String>,
         /// Why policy asked for this much and no more.
         because: Vec<String>,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// The person of a session signed in again: another cookie, the same session, and its grants stay.
     SessionRenewed = "session.renewed" {
@@ -134,6 +137,9 @@ facts! {
         amr: Vec<String>,
         /// Why policy asked for this much and no more.
         because: Vec<String>,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// A sign-in did not succeed.
     SignInRefused = "sign-in.refused" {
@@ -145,6 +151,9 @@ facts! {
         client: Option<String>,
         /// What policy says about it.
         because: Vec<String>,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// A session ended.
     SessionEnded = "session.ended" revokes true {
@@ -152,6 +161,9 @@ facts! {
         session: String,
         /// How many grants ended with it.
         grants: i64,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// A user was signed in to a client.
     GrantCreated = "grant.created" {

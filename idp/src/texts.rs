@@ -30,6 +30,8 @@ texts! {
         account: Account,
         methods: Methods,
         sessions: Sessions,
+        badge: Badge,
+        activity: Activity,
         refused: Refused,
         rungs: Rungs,
         logout: Logout,
@@ -159,6 +161,49 @@ texts! {
         seen: String,
         end: String,
         end_others: String,
+    }
+    /// The page of what one carries to a door.
+    Badge {
+        title: String,
+        none: String,
+        card: String,
+        active: String,
+        suspended: String,
+        revoked: String,
+        issued: String,
+        lost: String,
+        lost_hint: String,
+        opens: String,
+    }
+    /// What happened, in words. `{what}` is a way to sign in.
+    Activity {
+        title: String,
+        none: String,
+        older: String,
+        not_you: String,
+        signed_in: String,
+        signed_in_again: String,
+        signed_out: String,
+        wrong_credentials: String,
+        wrong_factor: String,
+        denied_by_policy: String,
+        assurance_too_low: String,
+        throttled: String,
+        refused: String,
+        password_set: String,
+        added: String,
+        removed: String,
+        a_method: String,
+        codes_made: String,
+        consent_given: String,
+        consent_withdrawn: String,
+        badge_issued: String,
+        badge_suspended: String,
+        badge_resumed: String,
+        badge_revoked: String,
+        deactivated: String,
+        activated: String,
+        something: String,
     }
     /// The page of who may not sign in. `{client}` is the application's name.
     Refused {

@@ -84,6 +84,7 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
         assurance: text("aal1"),
         amr: vec![text("pwd")],
         because: vec![text("p")],
+        device: Some(text("Firefox, Linux")),
     });
     recorded.one(SessionRenewed {
         session: text("s"),
@@ -91,9 +92,10 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
         assurance: text("aal1"),
         amr: vec![text("pwd")],
         because: vec![text("p")],
+        device: None,
     });
-    recorded.one(SignInRefused { reason: text("inactive"), client: None, because: vec![] });
-    recorded.one(SessionEnded { session: text("s"), grants: 7 });
+    recorded.one(SignInRefused { reason: text("inactive"), client: None, because: vec![], device: None });
+    recorded.one(SessionEnded { session: text("s"), grants: 7, device: Some(text("Edge, Windows")) });
     recorded.one(GrantCreated { grant: text("g"), client: text("c"), scope: text("openid") });
     recorded.one(GrantRedeemed { grant: text("g"), client: text("c"), token: text("jti") });
     let (grant, client, token) = (text("g"), text("c"), text("jti"));

@@ -98,8 +98,11 @@ GET / Public 0
 GET /.well-known/oauth-authorization-server Public 0 cross-origin
 GET /.well-known/openid-configuration Public 0 cross-origin
 GET /account Browser 0
+GET /account/activity Browser 0
 GET /account/apps Browser 0
 POST /account/apps Browser 16384
+GET /account/badge Browser 0
+POST /account/badge Browser 16384
 GET /account/methods Browser 0
 POST /account/methods Browser 16384
 GET /account/sessions Browser 0

@@ -3,11 +3,14 @@
 use askama::Template;
 use directory::authenticator::totp::Seed;
 use kernel::{Ctx, RequestId};
+use serde_json::json;
 use web::Locale;
 use web::page::Frame;
 
 use crate::account::AccountPage;
+use crate::account::activity::{self, ActivityPage, in_words};
 use crate::account::apps::{self, AppsPage, Consented};
+use crate::account::badge::{self, BadgePage};
 use crate::account::methods::{self, CodesPage, MethodsPage};
 use crate::account::sessions::{self, SessionsPage};
 use crate::authorize::SCOPES;
@@ -206,7 +209,49 @@ fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
     };
     let consented = || Consented { learns: learns(t, &SCOPES.join(" ")), given: at() };
     let apps_page = |lines| AppsPage { frame, t, form_token: "token".into(), lines }.render().unwrap();
+    let card = |state: &'static str, opens| badge::Card {
+        id: "0193".into(),
+        number: "••• 42".into(),
+        state,
+        opens,
+        issued: at(),
+    };
+    let profile = |title: &str, areas: &[&str]| badge::Profile {
+        title: title.into(),
+        areas: areas.iter().map(|area| (*area).to_owned()).collect(),
+    };
+    let badge_page = |cards, profiles| {
+        BadgePage { frame, t, form_token: "token".into(), cards, profiles }.render().unwrap()
+    };
+    let happened = |kind: &str, body: serde_json::Value| {
+        let (what, alarming) = in_words(t, kind, &body);
+        let details = vec!["Grid Console".to_owned(), "Firefox, Linux".to_owned()];
+        activity::Line { what, details, at: at(), alarming }
+    };
+    let story = vec![
+        happened("session.opened", json!({})),
+        happened("sign-in.refused", json!({ "reason": "wrong-credentials" })),
+        happened("authenticator.added", json!({ "kind": "passkey" })),
+        happened("credential.issued", json!({})),
+        happened("session.ended", json!({})),
+    ];
+    let activity_page = |lines, older: Option<&str>| {
+        ActivityPage { frame, t, lines, older: older.map(str::to_owned) }.render().unwrap()
+    };
     vec![
+        (
+            "account-badge",
+            badge_page(
+                vec![card(&t.badge.active, true), card(&t.badge.revoked, false)],
+                vec![
+                    profile("Grid operators", &["Control room", "Substation North", "Yard"]),
+                    profile("Staff", &["Main entrance"]),
+                ],
+            ),
+        ),
+        ("account-badge-none", badge_page(Vec::new(), Vec::new())),
+        ("account-activity", activity_page(story, Some("/account/activity?before=1.0193"))),
+        ("account-activity-none", activity_page(Vec::new(), None)),
         ("account", overview.render().unwrap()),
         ("account-methods", methods_page.render().unwrap()),
         ("account-codes", CodesPage { frame, t, codes: vec!["0145-abcd-wxyz-6781"; 10] }.render().unwrap()),

@@ -119,7 +119,7 @@ enum Place {
     Server(parts::Database),
 }
 
-struct NoSecrets;
+pub(crate) struct NoSecrets;
 
 impl Sealer for NoSecrets {
     fn seal(&self, _: &str, _: &Secret<String>) -> String {
