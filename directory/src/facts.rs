@@ -259,6 +259,13 @@ facts! {
         /// Its name.
         access_profile: String,
     }
+    /// A link was shown with which the first administrator is made.
+    SetUpOffered = "set-up.offered" {
+        /// Until when it is good, in milliseconds.
+        until: i64,
+    }
+    /// Somebody became the first administrator.
+    SetUpDone = "set-up.done" {}
     /// An administrator changed a part of the configuration that lives in the database.
     ConfigurationChanged = "configuration.changed" {
         /// `created`, `changed`, `deleted`.

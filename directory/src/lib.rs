@@ -24,6 +24,7 @@ mod name;
 pub mod policy;
 pub mod scim_connection;
 pub mod session;
+pub mod set_up;
 pub mod user;
 
 pub use error::DirectoryError;

@@ -11,6 +11,7 @@
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
 //! - [`logout`]: an application signs a person out, and all applications of the session are told.
 //! - [`invite`]: a person sets a first password, or one instead of a forgotten one.
+//! - [`set_up`]: the first administrator is made.
 //! - [`recover`]: a person has forgotten the password, and asks for a link by mail.
 //! - [`mail`]: the sink that writes to people: links, and notice of what changed about their account.
 //!
@@ -43,6 +44,7 @@ mod recover;
 mod revoke;
 mod sealed;
 mod session;
+mod set_up;
 mod sign_in;
 mod step_up;
 mod steps;
@@ -71,6 +73,7 @@ use web::{Issuer, Method, Networks, Passage, Prebuilt, Route, Visibility};
 
 pub use error::{refuse_as_oauth, refuse_as_page};
 pub use invite::invitation_link;
+pub use set_up::set_up_link;
 
 /// The room and all it needs. Handlers are given it as actix `Data<Idp>`.
 pub struct Idp {
@@ -233,6 +236,8 @@ pub fn routes() -> Vec<Route> {
         page(Post, logout::PATH, || to(logout::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
+        page(Get, set_up::PATH, || to(set_up::get)),
+        page(Post, set_up::PATH, || to(set_up::post)).body_limit(FORM),
         page(Get, recover::PATH, || to(recover::get)),
         page(Post, recover::PATH, || to(recover::post)).body_limit(FORM),
         call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM).cross_origin(),

@@ -36,6 +36,7 @@ texts! {
         rungs: Rungs,
         logout: Logout,
         invitation: Invitation,
+        set_up: SetUp,
         recovery: Recovery,
         mail: Mail,
         errors: Errors,
@@ -246,6 +247,19 @@ texts! {
         done: String,
         done_text: String,
     }
+    /// The page of the first administrator.
+    SetUp {
+        title: String,
+        intro: String,
+        display_name: String,
+        email: String,
+        again: String,
+        submit: String,
+        bad_user_name: String,
+        taken: String,
+        bad_display_name: String,
+        bad_email: String,
+    }
     /// The page where a forgotten password is asked about.
     Recovery {
         title: String,
@@ -297,6 +311,7 @@ texts! {
         invalid_request: Message,
         foreign_form: Message,
         invitation_gone: Message,
+        set_up_link_gone: Message,
         no_recovery: Message,
         throttled: Message,
         busy: Message,

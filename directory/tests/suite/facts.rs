@@ -109,6 +109,8 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
     recorded.one(CredentialRevoked { credential, who: None });
     recorded.one(EntitlementGranted { access_profile: text("p"), because: text("b") });
     recorded.one(EntitlementEnded { access_profile: text("p") });
+    recorded.one(SetUpOffered { until: 1 });
+    recorded.one(SetUpDone {});
     recorded.one(ConfigurationChanged { change: text("created"), fields: vec![text("f")] });
 }
 

@@ -122,6 +122,8 @@ POST /logout Browser 16384
 GET /recover Browser 0
 POST /recover Browser 16384
 POST /revoke Client 16384 cross-origin
+GET /set-up Browser 0
+POST /set-up Browser 16384
 GET /sign-in Browser 0
 POST /sign-in Browser 16384
 GET /step-up Browser 0

@@ -18,6 +18,7 @@ mod pages;
 mod policy;
 mod recovery;
 mod refresh;
+mod set_up;
 mod sign_in;
 mod step_up;
 mod throttling;

@@ -23,6 +23,7 @@ use crate::judge::RefusedPage;
 use crate::logout::LogoutPage;
 use crate::pages::MessagePage;
 use crate::recover::RecoverPage;
+use crate::set_up::SetUpPage;
 use crate::sign_in::SignInPage;
 use crate::step_up::{Code, StepUpPage};
 use crate::steps::Way;
@@ -120,6 +121,8 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
             enrol(scripted, &t.enrol.passkey_title, Way::Passkey, None, Some(passkey_form("create"))),
         ),
         ("consent", consent(frame, t)),
+        ("set-up", set_up(frame, t, None)),
+        ("set-up-problem", set_up(frame, t, Some(&t.set_up.bad_email))),
         ("invitation", invitation(None)),
         ("recover", recover()),
         ("invitation-problem", invitation(Some(t.invitation.too_short.as_str()))),
@@ -132,6 +135,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         invalid_request,
         foreign_form,
         invitation_gone,
+        set_up_link_gone,
         no_recovery,
         throttled,
         busy,
@@ -144,6 +148,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         ("invalid-request", invalid_request),
         ("foreign-form", foreign_form),
         ("invitation-gone", invitation_gone),
+        ("set-up-link-gone", set_up_link_gone),
         ("no-recovery", no_recovery),
         ("throttled", throttled),
         ("busy", busy),
@@ -259,6 +264,22 @@ fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
         ("account-apps", apps_page(vec![app("Grid Console", None), app("Trip Planner", Some(consented()))])),
         ("account-apps-none", apps_page(Vec::new())),
     ]
+}
+
+fn set_up(frame: &Frame, t: &'static Texts, problem: Option<&'static str>) -> String {
+    let (display_name, email) = problem.map_or(("", ""), |_| ("Mira Holt", "mira.holt"));
+    SetUpPage {
+        frame,
+        t,
+        token: "cdu_x",
+        form_token: "token".into(),
+        user_name: email,
+        display_name,
+        email,
+        problem,
+    }
+    .render()
+    .unwrap()
 }
 
 fn consent(frame: &Frame, t: &'static Texts) -> String {

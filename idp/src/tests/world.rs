@@ -634,6 +634,13 @@ pub(crate) async fn undeclare(world: &World, id: &str) {
     tx.commit().await.unwrap();
 }
 
+/// A new link for the first administrator, as a path.
+pub(crate) async fn set_up_link(world: &World) -> Option<String> {
+    let offered = directory::set_up::offer(&world.db, Origin::system(), ISSUER).await.unwrap();
+    let link = crate::set_up_link(&world.idp.issuer, &offered?.0);
+    Some(link.strip_prefix(ISSUER).unwrap().to_owned())
+}
+
 /// A new invitation for Ada.
 pub(crate) async fn invite(world: &World) -> Token {
     let mut tx = world.db.write(Origin::system()).await.unwrap();
