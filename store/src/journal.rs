@@ -5,6 +5,8 @@
 //!
 //! To add a kind: a struct with [`FactBody`] in the room that records it.
 
+use std::cmp::Reverse;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::id::FactId;
@@ -175,7 +177,7 @@ pub async fn newest(
         let values: Vec<Value> = fixed.into_iter().chain(kinds.iter().map(Value::from)).collect();
         all.extend(db.all::<StoredFact>(Sql::assembled(text.clone()), values).await?);
     }
-    all.sort_by(|a, b| (b.at, b.id).cmp(&(a.at, a.id)));
+    all.sort_by_key(|fact| Reverse((fact.at, fact.id)));
     all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(all)
 }

@@ -167,7 +167,7 @@ impl Passkeys {
                 self.0.finish_discoverable_authentication_v2(
                     answer,
                     state,
-                    &DiscoverableKey::from(&row.verifier.0),
+                    DiscoverableKey::from(&row.verifier.0),
                 )?
             }
         };
