@@ -44,6 +44,7 @@ texts! {
     /// What stands around every page.
     Layout {
         tagline: String,
+        skip: String,
         reference: String,
     }
     /// The page at `/`.
@@ -135,6 +136,11 @@ texts! {
         overview: String,
         apps: String,
         no_apps: String,
+        methods_about: String,
+        sessions_about: String,
+        apps_about: String,
+        badge_about: String,
+        activity_about: String,
     }
     /// The list of what one signs in with.
     Methods {

@@ -1,5 +1,7 @@
 //! Every page, in every language, from a sample.
 
+use std::process::Command;
+
 use askama::Template;
 use directory::authenticator::totp::Seed;
 use kernel::{Ctx, RequestId};
@@ -313,6 +315,40 @@ fn totp_offer() -> TotpOffer {
         qr_path: handover.qr_path.expose().clone(),
         qr_side: handover.qr_size + 8,
     }
+}
+
+/// To look at them: `CARDEA_PAGES=/tmp/pages cargo nextest run -p cardea-idp pages`.
+#[test]
+fn every_page_can_be_looked_at() {
+    let Some(folder) = std::env::var_os("CARDEA_PAGES") else { return };
+    write_all(std::path::Path::new(&folder));
+}
+
+/// Writes each as `LOCALE/NAME.html`; answers how many.
+fn write_all(folder: &std::path::Path) -> usize {
+    let mut count = 0;
+    for locale in Locale::ALL {
+        let folder = folder.join(locale.tag());
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, html) in samples(locale) {
+            std::fs::write(folder.join(format!("{name}.html")), html).unwrap();
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Each as a browser shows it, wide and light, narrow and dark, judged by axe-core: `tests/clients/pages.mjs`.
+#[test]
+fn who_sees_or_hears_or_types_otherwise_finds_the_way_on_every_page() {
+    let Some(clients) = parts::or_skip(parts::node_clients(), parts::NO_NODE_CLIENTS) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let pages = write_all(folder.path());
+    let node = Command::new("node").arg(clients.join("pages.mjs")).arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&node.stdout);
+    assert!(node.status.success(), "{said}{}", String::from_utf8_lossy(&node.stderr));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["checked"], json!(2 * pages), "light and dark");
 }
 
 #[test]
