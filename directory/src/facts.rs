@@ -121,6 +121,9 @@ facts! {
         amr: Vec<String>,
         /// Why policy asked for this much and no more.
         because: Vec<String>,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// The person of a session signed in again: another cookie, the same session, and its grants stay.
     SessionRenewed = "session.renewed" {
@@ -134,6 +137,9 @@ facts! {
         amr: Vec<String>,
         /// Why policy asked for this much and no more.
         because: Vec<String>,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// A sign-in did not succeed.
     SignInRefused = "sign-in.refused" {
@@ -145,6 +151,9 @@ facts! {
         client: Option<String>,
         /// What policy says about it.
         because: Vec<String>,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// A session ended.
     SessionEnded = "session.ended" revokes true {
@@ -152,6 +161,9 @@ facts! {
         session: String,
         /// How many grants ended with it.
         grants: i64,
+        /// As its owner would call the browser, where there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<String>,
     }
     /// A user was signed in to a client.
     GrantCreated = "grant.created" {
@@ -190,6 +202,22 @@ facts! {
         /// `code-expired`, `refresh-reused`; `denied-by-policy` and `assurance-too-low` (when a code or refresh token
         /// was presented).
         reason: String,
+    }
+    /// A person lets an application of somebody else know something.
+    ConsentGiven = "consent.given" {
+        /// The client.
+        client: String,
+        /// What was consented to this time.
+        scope: String,
+    }
+    /// A person lets an application know nothing any more: what it was granted is dead.
+    ConsentWithdrawn = "consent.withdrawn" revokes true {
+        /// The client.
+        client: String,
+        /// All that had been consented to.
+        scope: String,
+        /// How many grants ended with it.
+        grants: i64,
     }
     /// A card was given to a user.
     CredentialIssued = "credential.issued" {
@@ -231,6 +259,13 @@ facts! {
         /// Its name.
         access_profile: String,
     }
+    /// A link was shown with which the first administrator is made.
+    SetUpOffered = "set-up.offered" {
+        /// Until when it is good, in milliseconds.
+        until: i64,
+    }
+    /// Somebody became the first administrator.
+    SetUpDone = "set-up.done" {}
     /// An administrator changed a part of the configuration that lives in the database.
     ConfigurationChanged = "configuration.changed" {
         /// `created`, `changed`, `deleted`.

@@ -12,6 +12,7 @@
 
 pub mod authenticator;
 pub mod client;
+pub mod consent;
 pub mod credential;
 pub mod declared;
 pub mod door;
@@ -23,6 +24,7 @@ mod name;
 pub mod policy;
 pub mod scim_connection;
 pub mod session;
+pub mod set_up;
 pub mod user;
 
 pub use error::DirectoryError;

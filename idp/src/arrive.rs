@@ -20,7 +20,7 @@ use crate::judge::{self, Scene, Verdict, WhatToDo};
 use crate::pages::{see_other, with_cookie};
 use crate::steps::{self, Way};
 use crate::visit::Visit;
-use crate::{assurance, device, enrol, sign_in, step_up};
+use crate::{assurance, consent, device, enrol, sign_in, step_up};
 
 /// What comes next.
 pub(crate) enum Onward {
@@ -32,6 +32,8 @@ pub(crate) enum Onward {
     StepUp(Step),
     /// One more thing must be proven and is not set up, but may be.
     Enrol(Step),
+    /// The person must be asked what the application may know.
+    Consent(User),
     /// Policy says no.
     Refused(User, Decision, WhatToDo),
     /// The application is told.
@@ -88,6 +90,7 @@ pub(crate) async fn go(
         (Onward::There(scene), Some(session)) => there(visit, destination, session, scene).await,
         (Onward::StepUp(_), _) => Ok(see_other(&destination.by_way_of(step_up::PATH))),
         (Onward::Enrol(_), _) => Ok(see_other(&destination.by_way_of(enrol::PATH))),
+        (Onward::Consent(_), _) => Ok(see_other(&destination.by_way_of(consent::PATH))),
         (Onward::Refused(user, decision, what_to_do), _) => match Verdict::of(&decision) {
             Some(verdict) => judge::refuse(visit, destination, &user, &verdict, what_to_do).await,
             None => Err(IdpError::failed("a sign-in was refused that policy allows")),
@@ -108,7 +111,13 @@ async fn there(
 ) -> Result<HttpResponse, IdpError> {
     session::touch(&visit.idp.db, session).await?;
     let answer = match destination {
-        Destination::Application(asked) => authorize::answer(visit, asked, session, scene.network).await?,
+        Destination::Application(asked) => {
+            match authorize::answer(visit, asked, session, scene.network).await? {
+                Some(answer) => answer,
+                // The consent was withdrawn meanwhile.
+                None => see_other(&destination.by_way_of(consent::PATH)),
+            }
+        }
         Destination::Own(own) => see_other(&own.path()),
     };
     Ok(with_cookie(answer, device::cookie(visit, session.user_id)))
@@ -145,15 +154,24 @@ async fn to_application(visit: &Visit<'_>, asked: &Asked, person: Person<'_>) ->
     match &decision {
         Decision::Allow { because, .. } if !silent => Ok(match wish(asked, &person, reached) {
             Some(ways) => Onward::StepUp(person.by(ways, because)),
-            None => Onward::There(person.scene),
+            None => to_consent(visit, asked, person).await?,
         }),
-        Decision::Allow { .. } => Ok(Onward::There(person.scene)),
+        Decision::Allow { .. } => to_consent(visit, asked, person).await,
         Decision::StepUp { required, because } if !silent => match person.step(*required, because) {
             Some(step) => Ok(Onward::StepUp(step)),
             None => to_set_up(visit, person, *required, because, &decision).await,
         },
         _ => Ok(Onward::Refused(person.user, decision, WhatToDo::Nothing)),
     }
+}
+
+/// Nothing stands between but perhaps a question (OpenID Connect Core, sections 3.1.2.4 and 3.1.2.6).
+async fn to_consent(visit: &Visit<'_>, asked: &Asked, person: Person<'_>) -> Result<Onward, IdpError> {
+    Ok(match consent::is_needed(visit, &person.user, asked).await? {
+        false => Onward::There(person.scene),
+        true if asked.wishes.prompt == Prompt::None => Onward::SentBack(Refusal::CONSENT_REQUIRED),
+        true => Onward::Consent(person.user),
+    })
 }
 
 /// The rung that the application wishes for beyond what policy asks, if none of its wishes is satisfied and the person

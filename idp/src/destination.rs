@@ -30,6 +30,10 @@ pub(crate) enum Own {
     Sessions,
     /// To which applications.
     Apps,
+    /// What one carries to a door.
+    Badge,
+    /// What happened.
+    Activity,
     /// Adding something to sign in with.
     Add(Way),
     /// Taking something away, from the list.
@@ -37,11 +41,13 @@ pub(crate) enum Own {
 }
 
 impl Own {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Overview,
         Self::Methods,
         Self::Sessions,
         Self::Apps,
+        Self::Badge,
+        Self::Activity,
         Self::Add(Way::Passkey),
         Self::Add(Way::Totp),
         Self::Add(Way::RecoveryCode),
@@ -56,6 +62,8 @@ impl Own {
             Self::Methods => "methods",
             Self::Sessions => "sessions",
             Self::Apps => "apps",
+            Self::Badge => "badge",
+            Self::Activity => "activity",
             Self::Add(Way::Passkey) => "add-passkey",
             Self::Add(Way::Totp) => "add-totp",
             Self::Add(Way::RecoveryCode) => "add-recovery-codes",
@@ -72,6 +80,8 @@ impl Own {
             Self::Methods | Self::Remove(_) | Self::Add(Way::RecoveryCode) => account::METHODS.to_owned(),
             Self::Sessions => account::SESSIONS.to_owned(),
             Self::Apps => account::APPS.to_owned(),
+            Self::Badge => account::BADGE.to_owned(),
+            Self::Activity => account::ACTIVITY.to_owned(),
             Self::Add(way) => format!("{}?way={}&{TO}={}", enrol::PATH, way.word(), self.word()),
         }
     }

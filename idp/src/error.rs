@@ -57,6 +57,12 @@ pub(crate) enum IdpError {
     /// An invitation that is used up, too old, or never was.
     #[error("the invitation cannot be used any more")]
     InvitationGone,
+    /// A link for the first administrator that is used up, too old, or never was.
+    #[error("the set-up link cannot be used any more")]
+    SetUpLinkGone,
+    /// A page that is not there (any more).
+    #[error("there is nothing here")]
+    NothingHere,
     /// Passwords are not recovered by mail here: ask the administrator.
     #[error("mail is not set up")]
     NoRecovery,
@@ -108,8 +114,10 @@ impl IdpError {
             }
             IdpError::Body(error) => (error.status(), "invalid_request"),
             IdpError::InvalidClient | IdpError::UnknownClient => (401, "invalid_client"),
-            IdpError::InvalidGrant(_) | IdpError::InvitationGone => (400, "invalid_grant"),
-            IdpError::NoRecovery => (404, "invalid_request"),
+            IdpError::InvalidGrant(_) | IdpError::InvitationGone | IdpError::SetUpLinkGone => {
+                (400, "invalid_grant")
+            }
+            IdpError::NoRecovery | IdpError::NothingHere => (404, "invalid_request"),
             IdpError::UnsupportedGrantType => (400, "unsupported_grant_type"),
             IdpError::UnauthorizedClient => (400, "unauthorized_client"),
             IdpError::InvalidScope(_) => (400, "invalid_scope"),
@@ -126,6 +134,8 @@ impl IdpError {
             IdpError::UnregisteredRedirect => (400, &texts.unregistered_redirect),
             IdpError::ForeignForm => (403, &texts.foreign_form),
             IdpError::InvitationGone => (410, &texts.invitation_gone),
+            IdpError::SetUpLinkGone => (410, &texts.set_up_link_gone),
+            IdpError::NothingHere => (404, &texts.not_found),
             IdpError::NoRecovery => (404, &texts.no_recovery),
             IdpError::Throttled { .. } => (429, &texts.throttled),
             IdpError::Crowded => (429, &texts.busy),

@@ -143,12 +143,12 @@ impl<'a> Verdict<'a> {
 
     /// Records it in the transaction of what follows from it.
     pub(crate) fn record(&self, tx: &mut Tx, user: UserId, client: &str) {
-        self.record_for(tx, user, Some(client.to_owned()));
+        self.record_for(tx, user, Some(client.to_owned()), None);
     }
 
-    fn record_for(&self, tx: &mut Tx, user: UserId, client: Option<String>) {
+    fn record_for(&self, tx: &mut Tx, user: UserId, client: Option<String>, device: Option<String>) {
         let (reason, because) = (self.reason.to_owned(), in_words(self.because));
-        let body = SignInRefused { reason, client: client.clone(), because };
+        let body = SignInRefused { reason, client: client.clone(), because, device };
         let fact = Fact::new(user.subject(), &body);
         tx.record(match client {
             Some(client) => fact.about(Subject::new("client", &client)),
@@ -167,7 +167,7 @@ pub(crate) async fn refuse(
     what_to_do: WhatToDo,
 ) -> Result<HttpResponse, IdpError> {
     let mut tx = visit.write_as(user.id).await?;
-    verdict.record_for(&mut tx, user.id, destination.client_id());
+    verdict.record_for(&mut tx, user.id, destination.client_id(), visit.named_device());
     tx.commit().await?;
     if let Some(asked) = destination.asked().filter(|asked| asked.wishes.prompt == Prompt::None) {
         return Err(asked.send_back(visit.idp, Refusal { error: verdict.error, ..Refusal::POLICY }));

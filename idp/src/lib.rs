@@ -4,12 +4,14 @@
 //! - [`authorize`]: an application asks for a sign-in (OpenID Connect Core, section 3.1.2).
 //! - [`sign_in`]: a person gives a user name and a password, or a passkey; [`step_up`]: one thing more.
 //! - [`arrive`]: the one place that decides where a browser goes next, and whether a code is granted.
+//! - [`consent`]: a person is asked what an application of somebody else may know.
 //! - [`enrol`]: a person adds something to sign in with; [`account`]: what a person sees and ends.
 //! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
 //! - [`logout`]: an application signs a person out, and all applications of the session are told.
 //! - [`invite`]: a person sets a first password, or one instead of a forgotten one.
+//! - [`set_up`]: the first administrator is made.
 //! - [`recover`]: a person has forgotten the password, and asks for a link by mail.
 //! - [`mail`]: the sink that writes to people: links, and notice of what changed about their account.
 //!
@@ -25,6 +27,7 @@ mod authorize;
 mod bearer;
 mod ceremony;
 mod client_auth;
+mod consent;
 mod destination;
 mod device;
 mod discovery;
@@ -41,6 +44,7 @@ mod recover;
 mod revoke;
 mod sealed;
 mod session;
+mod set_up;
 mod sign_in;
 mod step_up;
 mod steps;
@@ -69,6 +73,7 @@ use web::{Issuer, Method, Networks, Passage, Prebuilt, Route, Visibility};
 
 pub use error::{refuse_as_oauth, refuse_as_page};
 pub use invite::invitation_link;
+pub use set_up::set_up_link;
 
 /// The room and all it needs. Handlers are given it as actix `Data<Idp>`.
 pub struct Idp {
@@ -213,6 +218,8 @@ pub fn routes() -> Vec<Route> {
         page(Post, sign_in::PATH, || to(sign_in::post)).body_limit(FORM),
         page(Get, step_up::PATH, || to(step_up::get)),
         page(Post, step_up::PATH, || to(step_up::post)).body_limit(CEREMONY),
+        page(Get, consent::PATH, || to(consent::get)),
+        page(Post, consent::PATH, || to(consent::post)).body_limit(FORM),
         page(Get, enrol::PATH, || to(enrol::get)),
         page(Post, enrol::PATH, || to(enrol::post)).body_limit(CEREMONY),
         page(Get, account::PATH, || to(account::get)),
@@ -221,10 +228,16 @@ pub fn routes() -> Vec<Route> {
         page(Get, account::SESSIONS, || to(account::sessions::get)),
         page(Post, account::SESSIONS, || to(account::sessions::post)).body_limit(FORM),
         page(Get, account::APPS, || to(account::apps::get)),
+        page(Post, account::APPS, || to(account::apps::post)).body_limit(FORM),
+        page(Get, account::BADGE, || to(account::badge::get)),
+        page(Post, account::BADGE, || to(account::badge::post)).body_limit(FORM),
+        page(Get, account::ACTIVITY, || to(account::activity::get)),
         page(Get, logout::PATH, || to(logout::get)),
         page(Post, logout::PATH, || to(logout::post)).body_limit(FORM),
         page(Get, invite::PATH, || to(invite::get)),
         page(Post, invite::PATH, || to(invite::post)).body_limit(FORM),
+        page(Get, set_up::PATH, || to(set_up::get)),
+        page(Post, set_up::PATH, || to(set_up::post)).body_limit(FORM),
         page(Get, recover::PATH, || to(recover::get)),
         page(Post, recover::PATH, || to(recover::post)).body_limit(FORM),
         call(Post, token::PATH, Client, || to(token::post)).body_limit(FORM).cross_origin(),

@@ -26,13 +26,17 @@ texts! {
         step_up: StepUp,
         passkey: Passkey,
         enrol: Enrol,
+        consent: Consent,
         account: Account,
         methods: Methods,
         sessions: Sessions,
+        badge: Badge,
+        activity: Activity,
         refused: Refused,
         rungs: Rungs,
         logout: Logout,
         invitation: Invitation,
+        set_up: SetUp,
         recovery: Recovery,
         mail: Mail,
         errors: Errors,
@@ -40,6 +44,7 @@ texts! {
     /// What stands around every page.
     Layout {
         tagline: String,
+        skip: String,
         reference: String,
     }
     /// The page at `/`.
@@ -105,12 +110,37 @@ texts! {
         taken: String,
         too_many: String,
     }
+    /// The page that asks for consent, and what becomes of it. `{client}` is the application's name, `{name}` the
+    /// person's.
+    Consent {
+        title: String,
+        answering: String,
+        learns: String,
+        openid: String,
+        profile: String,
+        email: String,
+        address: String,
+        phone: String,
+        not_ours: String,
+        withdraw_later: String,
+        allow: String,
+        deny: String,
+        may_know: String,
+        since: String,
+        withdraw: String,
+        withdraw_hint: String,
+    }
     /// The pages of one's own account.
     Account {
         title: String,
         overview: String,
         apps: String,
         no_apps: String,
+        methods_about: String,
+        sessions_about: String,
+        apps_about: String,
+        badge_about: String,
+        activity_about: String,
     }
     /// The list of what one signs in with.
     Methods {
@@ -138,6 +168,49 @@ texts! {
         seen: String,
         end: String,
         end_others: String,
+    }
+    /// The page of what one carries to a door.
+    Badge {
+        title: String,
+        none: String,
+        card: String,
+        active: String,
+        suspended: String,
+        revoked: String,
+        issued: String,
+        lost: String,
+        lost_hint: String,
+        opens: String,
+    }
+    /// What happened, in words. `{what}` is a way to sign in.
+    Activity {
+        title: String,
+        none: String,
+        older: String,
+        not_you: String,
+        signed_in: String,
+        signed_in_again: String,
+        signed_out: String,
+        wrong_credentials: String,
+        wrong_factor: String,
+        denied_by_policy: String,
+        assurance_too_low: String,
+        throttled: String,
+        refused: String,
+        password_set: String,
+        added: String,
+        removed: String,
+        a_method: String,
+        codes_made: String,
+        consent_given: String,
+        consent_withdrawn: String,
+        badge_issued: String,
+        badge_suspended: String,
+        badge_resumed: String,
+        badge_revoked: String,
+        deactivated: String,
+        activated: String,
+        something: String,
     }
     /// The page of who may not sign in. `{client}` is the application's name.
     Refused {
@@ -179,6 +252,19 @@ texts! {
         differ: String,
         done: String,
         done_text: String,
+    }
+    /// The page of the first administrator.
+    SetUp {
+        title: String,
+        intro: String,
+        display_name: String,
+        email: String,
+        again: String,
+        submit: String,
+        bad_user_name: String,
+        taken: String,
+        bad_display_name: String,
+        bad_email: String,
     }
     /// The page where a forgotten password is asked about.
     Recovery {
@@ -231,6 +317,7 @@ texts! {
         invalid_request: Message,
         foreign_form: Message,
         invitation_gone: Message,
+        set_up_link_gone: Message,
         no_recovery: Message,
         throttled: Message,
         busy: Message,

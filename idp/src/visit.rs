@@ -43,6 +43,11 @@ impl<'a> Visit<'a> {
         let agent = self.request.headers().get(header::USER_AGENT);
         in_words(agent.and_then(|agent| agent.to_str().ok()).unwrap_or_default())
     }
+
+    /// The same for facts: `None` when the browser says nothing that we know.
+    pub(crate) fn named_device(&self) -> Option<String> {
+        Some(self.device()).filter(|device| !device.is_empty())
+    }
 }
 
 /// A session that was just opened or renewed, with what goes into its cookie.

@@ -5,6 +5,8 @@
 //!
 //! To add a kind: a struct with [`FactBody`] in the room that records it.
 
+use std::cmp::Reverse;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kernel::id::FactId;
@@ -15,7 +17,7 @@ use serde::de::DeserializeOwned;
 use crate::db::Shared;
 use crate::delivery::{Hint, Statement, insert, insert_messages, raise_reconcilers};
 use crate::sql::placeholders;
-use crate::{Address, Sinks, Value};
+use crate::{Address, Db, Sinks, Sql, StoreError, Value};
 
 /// The versioned body of one kind of fact: a struct with named fields, none of them called `v`.
 pub trait FactBody: Serialize + DeserializeOwned {
@@ -149,6 +151,35 @@ impl StoredFact {
             _ => false,
         }
     }
+}
+
+/// So many facts of each of these subjects at most, of these kinds, the newest first; `before` is where the page
+/// before this one ended. For people who look back: ids and times say no order in which facts were committed, so what
+/// comes late may be missed here, and whoever must miss nothing follows `seq`.
+pub async fn newest(
+    db: &Db,
+    subjects: &[Subject],
+    kinds: &[&str],
+    before: Option<(Timestamp, FactId)>,
+    limit: u32,
+) -> Result<Vec<StoredFact>, StoreError> {
+    let (at, id) =
+        before.map_or((Timestamp::from_millis(i64::MAX), String::new()), |(at, id)| (at, id.to_string()));
+    let text = format!(
+        "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
+         WHERE subject = $1 AND (at, id) < ($2, $3) AND kind IN {} ORDER BY at DESC, id DESC LIMIT $4",
+        format_args!("({})", placeholders(5, kinds.len()))
+    );
+    let mut all = Vec::new();
+    // One by one: each is read along its index, and no further than the page.
+    for subject in subjects {
+        let fixed = [subject.into(), at.into(), id.as_str().into(), limit.into()];
+        let values: Vec<Value> = fixed.into_iter().chain(kinds.iter().map(Value::from)).collect();
+        all.extend(db.all::<StoredFact>(Sql::assembled(text.clone()), values).await?);
+    }
+    all.sort_by_key(|fact| Reverse((fact.at, fact.id)));
+    all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(all)
 }
 
 /// How long each salt is: 16 random bytes in base64url.

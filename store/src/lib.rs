@@ -35,7 +35,7 @@ pub use db::{Db, Row};
 pub use delivery::{Address, Delivery, Priority, Sinks};
 pub use ephemeral::{Ephemeral, EphemeralError};
 pub use error::StoreError;
-pub use journal::{Fact, FactBody, Origin, SALT_LENGTH, StoredFact};
+pub use journal::{Fact, FactBody, Origin, SALT_LENGTH, StoredFact, newest};
 pub use lane::{Lane, Settled, Sink, SinkError};
 pub use lease::Lease;
 pub use serve::Serving;

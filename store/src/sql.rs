@@ -114,7 +114,7 @@ into_value! {
     &kernel::Subject => Text(|v: &kernel::Subject| v.to_string());
 }
 
-/// Parameters: a tuple of up to twelve values, `()`, or a `Vec<Value>` built at run time.
+/// Parameters: a tuple of up to fifteen values, `()`, or a `Vec<Value>` built at run time.
 pub trait Params: Send {
     /// In the order of `$1, $2, …`.
     fn values(self) -> Vec<Value>;
@@ -157,6 +157,7 @@ tuple_params!(A B C D E F G H I J K);
 tuple_params!(A B C D E F G H I J K L);
 tuple_params!(A B C D E F G H I J K L M);
 tuple_params!(A B C D E F G H I J K L M N);
+tuple_params!(A B C D E F G H I J K L M N O);
 
 /// Binds values to a statement of one engine.
 pub(crate) fn bind<DB: sqlx::Database>(values: Vec<Value>) -> Result<DB::Arguments, StoreErrorOnBind>

@@ -32,6 +32,8 @@ pub struct Client {
     pub backchannel_logout_uri: Option<String>,
     /// Whether each logout token must name a session.
     pub backchannel_logout_session_required: bool,
+    /// Whether it belongs to somebody else: then each person is asked what it may know ([`crate::consent`]).
+    pub third_party: bool,
 }
 
 impl Client {
@@ -85,7 +87,8 @@ pub async fn get(db: &Db, id: &str) -> Result<Option<Client>, StoreError> {
     db.opt(
         sql!(
             "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce, \
-             refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, backchannel_logout_session_required \
+             refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, backchannel_logout_session_required, \
+             third_party \
              FROM client WHERE id = $1"
         ),
         (id,),
@@ -98,7 +101,8 @@ pub async fn all(db: &Db) -> Result<Vec<Client>, StoreError> {
     db.all(
         sql!(
             "SELECT id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, pkce, \
-             refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, backchannel_logout_session_required \
+             refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, backchannel_logout_session_required, \
+             third_party \
              FROM client ORDER BY id"
         ),
         (),

@@ -36,9 +36,10 @@ pub(super) async fn delete(tx: &mut Tx, item: &Item) -> Result<(), DirectoryErro
     Ok(())
 }
 
-/// Its grants die with it, and so do their tokens. In the order in which codes and grants are locked everywhere;
-/// one that is made meanwhile goes with the client itself.
+/// Its grants die with it, and so do their tokens. In the order in which consents, codes and grants are locked
+/// everywhere; one that is made meanwhile goes with the client itself.
 async fn delete_client(tx: &mut Tx, id: &str) -> Result<u64, StoreError> {
+    tx.run(sql!("DELETE FROM consent WHERE client_id = $1"), (id,)).await?;
     tx.run(
         sql!(
             "DELETE FROM authorization_code WHERE grant_id IN (SELECT id FROM oauth_grant WHERE client_id = $1)"

@@ -221,12 +221,13 @@ fn client_item(client: Client) -> Item {
     let pkce = (client.pkce != "required").then_some(&client.pkce);
     let returns = Some(&client.post_logout_redirect_uris.0).filter(|uris| !uris.is_empty());
     let session_required = client.backchannel_logout_session_required.then_some(true);
+    let third_party = client.third_party.then_some(true);
     let fields = json!({
         "name": client.name, "secret_hash": client.secret_hash, "redirect_uris": client.redirect_uris.0,
         "sensitivity": client.sensitivity, "project": client.project, "id_token_alg": client.id_token_alg,
         "pkce": pkce, "refresh_tokens": client.refresh_tokens, "post_logout_redirect_uris": returns,
         "backchannel_logout_uri": client.backchannel_logout_uri,
-        "backchannel_logout_session_required": session_required,
+        "backchannel_logout_session_required": session_required, "third_party": third_party,
     });
     Item::new(Kind::Client, client.id, fields).of_version(client.version)
 }

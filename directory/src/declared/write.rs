@@ -54,14 +54,16 @@ async fn put_client(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Directory
         sql!(
             "INSERT INTO client (id, version, name, secret_hash, redirect_uris, sensitivity, project, id_token_alg, \
              updated_at, pkce, refresh_tokens, post_logout_redirect_uris, backchannel_logout_uri, \
-             backchannel_logout_session_required) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $10, $11, $12, $13, $14) \
+             backchannel_logout_session_required, third_party) \
+             VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $10, $11, $12, $13, $14, $15) \
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, secret_hash = excluded.secret_hash, \
              redirect_uris = excluded.redirect_uris, sensitivity = excluded.sensitivity, project = excluded.project, \
              id_token_alg = excluded.id_token_alg, updated_at = excluded.updated_at, pkce = excluded.pkce, \
              refresh_tokens = excluded.refresh_tokens, \
              post_logout_redirect_uris = excluded.post_logout_redirect_uris, \
              backchannel_logout_uri = excluded.backchannel_logout_uri, \
-             backchannel_logout_session_required = excluded.backchannel_logout_session_required \
+             backchannel_logout_session_required = excluded.backchannel_logout_session_required, \
+             third_party = excluded.third_party \
              WHERE client.version = $9"
         ),
         (
@@ -79,6 +81,7 @@ async fn put_client(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Directory
             &returns,
             backchannel_logout_uri(item)?,
             item.yes_or_no("backchannel_logout_session_required")?.unwrap_or(false),
+            item.yes_or_no("third_party")?.unwrap_or(false),
         ),
     )
     .await?;

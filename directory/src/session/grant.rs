@@ -136,3 +136,17 @@ pub async fn end(tx: &mut Tx, id: GrantId, reason: &str) -> Result<bool, StoreEr
     tx.record(Fact::new(user.subject(), &body).about(id.subject()));
     Ok(true)
 }
+
+/// Ends all grants of one user to one client; answers how many lived. The fact of why they end says so.
+pub(crate) async fn end_all_of_client(tx: &mut Tx, user: UserId, client: &str) -> Result<i64, StoreError> {
+    let ended = tx
+        .run(
+            sql!(
+                "UPDATE oauth_grant SET ended_at = $3 \
+                 WHERE user_id = $1 AND client_id = $2 AND ended_at IS NULL AND expires_at > $3"
+            ),
+            (user, client, tx.now()),
+        )
+        .await?;
+    Ok(i64::try_from(ended).unwrap_or(i64::MAX))
+}

@@ -152,6 +152,7 @@ pub async fn open(tx: &mut Tx, sign_in: &SignIn) -> Result<(Session, Token), Dir
                 assurance: sign_in.assurance.to_string(),
                 amr: sign_in.amr.clone(),
                 because: sign_in.because.clone(),
+                device: named(&sign_in.device),
             },
         )
         .about(session.id.subject()),
@@ -202,6 +203,7 @@ pub async fn renew(
         assurance: sign_in.assurance.to_string(),
         amr: sign_in.amr.clone(),
         because: sign_in.because.clone(),
+        device: named(&sign_in.device),
     };
     tx.record(Fact::new(sign_in.user.subject(), &body).about(earlier.subject()));
     Ok(Some((session, token)))
@@ -251,24 +253,32 @@ pub async fn touch(db: &Db, session: &Session) -> Result<(), StoreError> {
     db.change(Origin::system(), sql, (session.id, now), Vec::new()).await.map(drop)
 }
 
+/// What facts say of a browser that said what it is.
+fn named(device: &str) -> Option<String> {
+    (!device.is_empty()).then(|| device.to_owned())
+}
+
 /// Ends a session and the grants made in it, and has their clients told. `false` when it had ended before.
 pub async fn end(tx: &mut Tx, id: SessionId) -> Result<bool, StoreError> {
     let now = tx.now();
     let told = told::of_session(tx, id).await?;
-    let ended: Option<(UserId,)> = tx
+    let ended: Option<(UserId, String)> = tx
         .opt(
-            sql!("UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING user_id"),
+            sql!(
+                "UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING user_id, device"
+            ),
             (id, now),
         )
         .await?;
-    let Some((user,)) = ended else { return Ok(false) };
+    let Some((user, device)) = ended else { return Ok(false) };
     let grants = tx
         .run(
             sql!("UPDATE oauth_grant SET ended_at = $2 WHERE session_id = $1 AND ended_at IS NULL"),
             (id, now),
         )
         .await?;
-    let body = SessionEnded { session: id.to_string(), grants: i64::try_from(grants).unwrap_or(i64::MAX) };
+    let (grants, device) = (i64::try_from(grants).unwrap_or(i64::MAX), named(&device));
+    let body = SessionEnded { session: id.to_string(), grants, device };
     tx.record(told::tell(Fact::new(user.subject(), &body).about(id.subject()), &told));
     Ok(true)
 }

@@ -9,7 +9,7 @@ use kernel::{Ctx, Timestamp};
 use store::{Db, Fact, Sql, StoreError, Tx, Value, sql};
 
 use crate::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
-use crate::{DirectoryError, fold, group, name};
+use crate::{DirectoryError, consent, fold, group, name};
 
 pub use principal::principal;
 
@@ -363,6 +363,8 @@ pub async fn delete(tx: &mut Tx, seen: &User) -> Result<(), DirectoryError> {
         (seen.id, seen.version, now),
     )
     .await?;
+    // Before its grants: consent, then grant, in this order everywhere.
+    consent::forget(tx, seen.id).await?;
     let ending = ending::end_everything(tx, seen.id, ending::Finality::Revoke).await?;
     tx.run(sql!("DELETE FROM authenticator WHERE user_id = $1"), (seen.id,)).await?;
     email::forget(tx, seen.id).await?;

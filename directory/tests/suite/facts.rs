@@ -14,12 +14,13 @@ on_both_engines! {
 }
 
 /// Those that take something away from somebody.
-const REVOKING: [&str; 8] = [
+const REVOKING: [&str; 9] = [
     "user.deactivated",
     "user.deleted",
     "group.deleted",
     "session.ended",
     "grant.ended",
+    "consent.withdrawn",
     "credential.suspended",
     "credential.revoked",
     "entitlement.ended",
@@ -83,6 +84,7 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
         assurance: text("aal1"),
         amr: vec![text("pwd")],
         because: vec![text("p")],
+        device: Some(text("Firefox, Linux")),
     });
     recorded.one(SessionRenewed {
         session: text("s"),
@@ -90,20 +92,25 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
         assurance: text("aal1"),
         amr: vec![text("pwd")],
         because: vec![text("p")],
+        device: None,
     });
-    recorded.one(SignInRefused { reason: text("inactive"), client: None, because: vec![] });
-    recorded.one(SessionEnded { session: text("s"), grants: 7 });
+    recorded.one(SignInRefused { reason: text("inactive"), client: None, because: vec![], device: None });
+    recorded.one(SessionEnded { session: text("s"), grants: 7, device: Some(text("Edge, Windows")) });
     recorded.one(GrantCreated { grant: text("g"), client: text("c"), scope: text("openid") });
     recorded.one(GrantRedeemed { grant: text("g"), client: text("c"), token: text("jti") });
     let (grant, client, token) = (text("g"), text("c"), text("jti"));
     recorded.one(GrantRefreshed { grant, client, token, again: true });
     recorded.one(GrantEnded { grant: text("g"), reason: text("code-reused") });
+    recorded.one(ConsentGiven { client: text("c"), scope: text("openid") });
+    recorded.one(ConsentWithdrawn { client: text("c"), scope: text("openid"), grants: 2 });
     recorded.one(CredentialIssued { credential, pool: text("staff") });
     recorded.one(CredentialSuspended { credential, who: None });
     recorded.one(CredentialResumed { credential, who: None });
     recorded.one(CredentialRevoked { credential, who: None });
     recorded.one(EntitlementGranted { access_profile: text("p"), because: text("b") });
     recorded.one(EntitlementEnded { access_profile: text("p") });
+    recorded.one(SetUpOffered { until: 1 });
+    recorded.one(SetUpDone {});
     recorded.one(ConfigurationChanged { change: text("created"), fields: vec![text("f")] });
 }
 

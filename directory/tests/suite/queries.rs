@@ -8,7 +8,7 @@ use store::Sql;
 use crate::house::House;
 
 /// Tables that hold a handful of rows, however large the company is; `below` is what a recursion has just found.
-const SMALL: [&str; 10] = [
+const SMALL: [&str; 11] = [
     "below",
     "client",
     "scim_connection",
@@ -19,6 +19,7 @@ const SMALL: [&str; 10] = [
     "access_profile",
     "access_profile_point",
     "card_pool",
+    "set_up_link",
 ];
 
 /// What reads much because it answers much, each with the reason why that is no harm.

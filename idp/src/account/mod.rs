@@ -1,5 +1,5 @@
 //! What a person sees of the own account, and ends: what one signs in with, where one is signed in, to which
-//! applications.
+//! applications, the badge, and what happened.
 //!
 //! Every page needs a session and no more; what changes the ways to sign in needs what [`crate::arrive`] says.
 //!
@@ -7,7 +7,9 @@
 //!
 //! To add a page: a module with its handlers, a variant of [`Own`], a line in `templates/account-nav.html`.
 
+pub(crate) mod activity;
 pub(crate) mod apps;
+pub(crate) mod badge;
 pub(crate) mod methods;
 pub(crate) mod sessions;
 
@@ -36,6 +38,10 @@ pub(crate) const METHODS: &str = "/account/methods";
 pub(crate) const SESSIONS: &str = "/account/sessions";
 /// To which applications.
 pub(crate) const APPS: &str = "/account/apps";
+/// What one carries to a door.
+pub(crate) const BADGE: &str = "/account/badge";
+/// What happened.
+pub(crate) const ACTIVITY: &str = "/account/activity";
 
 /// Somebody who looks at the own account.
 struct Person {

@@ -45,6 +45,8 @@ pub(crate) struct Asked {
     presented: Option<String>,
     /// When the sign-in for it began, and the same sealed.
     began: Option<(Timestamp, String)>,
+    /// Whether the person has just consented to it, in this very request of the browser: never read from anywhere.
+    pub(crate) consented: bool,
 }
 
 impl Asked {
@@ -71,6 +73,7 @@ impl Asked {
             request: without_ours(encoded),
             presented: params.one(BEGAN).ok().flatten().map(str::to_owned),
             began: None,
+            consented: false,
         };
         match Wishes::read(&params) {
             Ok(wishes) if wishes.code_challenge.is_none() && asked.client.requires_pkce() => {
@@ -185,6 +188,7 @@ mod tests {
             post_logout_redirect_uris: JsonText(Vec::new()),
             backchannel_logout_uri: None,
             backchannel_logout_session_required: false,
+            third_party: false,
         }
     }
 

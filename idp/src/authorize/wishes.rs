@@ -58,6 +58,8 @@ pub(crate) struct Wishes {
     /// BASE64URL(SHA-256(verifier)): RFC 7636, section 4.2. Whether the client may do without, it is asked.
     pub(crate) code_challenge: Option<String>,
     pub(crate) prompt: Prompt,
+    /// Whether a person who can be asked for consent must be asked anew.
+    pub(crate) consent: bool,
     pub(crate) max_age: Option<Duration>,
     pub(crate) acr_values: Vec<String>,
     pub(crate) login_hint: Option<String>,
@@ -82,6 +84,10 @@ impl Refusal {
         Self { error: "interaction_required", description: "policy asks for more than is proven" };
     pub(super) const DENIED: Self =
         Self { error: "access_denied", description: "policy does not allow this sign-in" };
+    pub(crate) const CONSENT_REQUIRED: Self =
+        Self { error: "consent_required", description: "the user must be asked, and no page may be shown" };
+    pub(crate) const NO_CONSENT: Self =
+        Self { error: "access_denied", description: "the user did not consent" };
     pub(super) const NO_PKCE: Self = Self::invalid("code_challenge is missing; PKCE is required");
 
     const fn invalid(description: &'static str) -> Self {
@@ -112,6 +118,7 @@ impl Wishes {
             nonce: nonce.map(str::to_owned),
             code_challenge: code_challenge(get("code_challenge"), get("code_challenge_method"))?,
             prompt: prompt(get("prompt").unwrap_or_default())?,
+            consent: get("prompt").unwrap_or_default().split(' ').any(|word| word == "consent"),
             max_age: get("max_age").map(max_age).transpose()?,
             acr_values: words(get("acr_values")),
             login_hint: get("login_hint").filter(|hint| hint.len() <= LONGEST_HINT).map(str::to_owned),
@@ -182,7 +189,8 @@ fn prompt(words: &str) -> Result<Prompt, Refusal> {
         prompt = match word {
             "none" => Prompt::None,
             "login" | "select_account" => Prompt::Login,
-            // Administrators consent for all, when they register the client.
+            // Asks for no new sign-in: see [`Wishes::consent`]. Of the organisation's own clients nobody is asked, since
+            // administrators consented for all when they registered them.
             "consent" => prompt,
             _ => return Err(Refusal::invalid("prompt must be of none, login, select_account, consent")),
         };
@@ -348,7 +356,8 @@ mod tests {
             ("select_account+consent", Prompt::Login),
             ("none", Prompt::None),
         ] {
-            assert_eq!(with(&format!("prompt={words}")).unwrap().prompt, expect, "{words}");
+            let wishes = with(&format!("prompt={words}")).unwrap();
+            assert_eq!((wishes.prompt, wishes.consent), (expect, words.contains("consent")), "{words}");
         }
     }
 

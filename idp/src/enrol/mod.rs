@@ -92,7 +92,11 @@ async fn adding<'a>(
     };
     let chosen = params.one(WAY)?.and_then(Way::of_word).filter(|way| ways.contains(way));
     let way = chosen.or(ways.first().copied()).ok_or(IdpError::failed("nothing to set up"))?;
-    let others = ways.into_iter().filter(|other| *other != way).collect();
+    let offered = match destination {
+        Destination::Application(_) => ways,
+        Destination::Own(_) => vec![Way::Passkey, Way::Totp],
+    };
+    let others = offered.into_iter().filter(|other| *other != way).collect();
     Ok(Ok(Adding { visit, destination, session, user, way, because, others }))
 }
 

@@ -9,6 +9,7 @@ use web::page::Frame;
 use super::Adding;
 use crate::authorize::WAY;
 use crate::ceremony::PasskeyForm;
+use crate::destination::{Destination, Own};
 use crate::steps::Way;
 use crate::texts::{self, Texts};
 
@@ -96,7 +97,7 @@ pub(super) fn show(adding: &Adding<'_>, offer: Offer, problem: Option<Problem>) 
         totp,
         passkey,
         problem: problem.map(|problem| problem.in_words(t)).or(impossible),
-        others: adding.others.iter().map(|way| other(*way, &carried, t)).collect(),
+        others: adding.others.iter().map(|way| other(*way, destination, &carried, t)).collect(),
         back: fill(&t.refused.back, "client", destination.name(t)),
         back_href: &destination.way_back(visit.idp),
     };
@@ -104,7 +105,12 @@ pub(super) fn show(adding: &Adding<'_>, offer: Offer, problem: Option<Problem>) 
     frame.respond(status, &page)
 }
 
-fn other(way: Way, carried: &str, t: &'static Texts) -> (String, &'static str) {
+fn other(way: Way, destination: &Destination, carried: &str, t: &'static Texts) -> (String, &'static str) {
     let text = if way == Way::Totp { &t.enrol.totp_instead } else { &t.enrol.passkey_instead };
-    (format!("{}?{WAY}={}&{carried}", super::PATH, way.word()), text)
+    let href = match destination {
+        Destination::Application(_) => format!("{}?{WAY}={}&{carried}", super::PATH, way.word()),
+        // Each is a page of its own, with its own question to policy.
+        Destination::Own(_) => Own::Add(way).path(),
+    };
+    (href, text)
 }

@@ -236,14 +236,15 @@ pub(crate) async fn record_refusal(
     reason: &str,
 ) -> Result<(), IdpError> {
     let mut tx = visit.idp.db.write(origin(Actor::Anonymous, visit.passage.id())).await?;
-    refusal_in(&mut tx, destination, user, reason);
+    refusal_in(&mut tx, visit, destination, user, reason);
     Ok(tx.commit().await?)
 }
 
-fn refusal_in(tx: &mut Tx, destination: &Destination, user: Option<&User>, reason: &str) {
+fn refusal_in(tx: &mut Tx, visit: &Visit<'_>, destination: &Destination, user: Option<&User>, reason: &str) {
     let subject = user.map_or_else(|| Subject::new("user", "unknown"), |user| user.id.subject());
     let client = destination.client_id();
-    let body = SignInRefused { reason: reason.to_owned(), client: client.clone(), because: Vec::new() };
+    let (reason, device) = (reason.to_owned(), visit.named_device());
+    let body = SignInRefused { reason, client: client.clone(), because: Vec::new(), device };
     let fact = Fact::new(subject, &body);
     tx.record(match client {
         Some(client) => fact.about(Subject::new("client", &client)),

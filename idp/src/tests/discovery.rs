@@ -98,13 +98,19 @@ GET / Public 0
 GET /.well-known/oauth-authorization-server Public 0 cross-origin
 GET /.well-known/openid-configuration Public 0 cross-origin
 GET /account Browser 0
+GET /account/activity Browser 0
 GET /account/apps Browser 0
+POST /account/apps Browser 16384
+GET /account/badge Browser 0
+POST /account/badge Browser 16384
 GET /account/methods Browser 0
 POST /account/methods Browser 16384
 GET /account/sessions Browser 0
 POST /account/sessions Browser 16384
 GET /authorize Browser 0
 POST /authorize Browser 16384
+GET /consent Browser 0
+POST /consent Browser 16384
 GET /enrol Browser 0
 POST /enrol Browser 49152
 POST /introspect Client 16384
@@ -116,6 +122,8 @@ POST /logout Browser 16384
 GET /recover Browser 0
 POST /recover Browser 16384
 POST /revoke Client 16384 cross-origin
+GET /set-up Browser 0
+POST /set-up Browser 16384
 GET /sign-in Browser 0
 POST /sign-in Browser 16384
 GET /step-up Browser 0

@@ -1,16 +1,23 @@
 //! Every page, in every language, from a sample.
 
+use std::process::Command;
+
 use askama::Template;
 use directory::authenticator::totp::Seed;
 use kernel::{Ctx, RequestId};
+use serde_json::json;
 use web::Locale;
 use web::page::Frame;
 
 use crate::account::AccountPage;
-use crate::account::apps::AppsPage;
+use crate::account::activity::{self, ActivityPage, in_words};
+use crate::account::apps::{self, AppsPage, Consented};
+use crate::account::badge::{self, BadgePage};
 use crate::account::methods::{self, CodesPage, MethodsPage};
 use crate::account::sessions::{self, SessionsPage};
+use crate::authorize::SCOPES;
 use crate::ceremony::PasskeyForm;
+use crate::consent::page::{ConsentPage, learns};
 use crate::enrol::{EnrolPage, TotpOffer};
 use crate::home::HomePage;
 use crate::invite::InvitationPage;
@@ -18,6 +25,7 @@ use crate::judge::RefusedPage;
 use crate::logout::LogoutPage;
 use crate::pages::MessagePage;
 use crate::recover::RecoverPage;
+use crate::set_up::SetUpPage;
 use crate::sign_in::SignInPage;
 use crate::step_up::{Code, StepUpPage};
 use crate::steps::Way;
@@ -114,6 +122,9 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
             "enrol-passkey",
             enrol(scripted, &t.enrol.passkey_title, Way::Passkey, None, Some(passkey_form("create"))),
         ),
+        ("consent", consent(frame, t)),
+        ("set-up", set_up(frame, t, None)),
+        ("set-up-problem", set_up(frame, t, Some(&t.set_up.bad_email))),
         ("invitation", invitation(None)),
         ("recover", recover()),
         ("invitation-problem", invitation(Some(t.invitation.too_short.as_str()))),
@@ -126,6 +137,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         invalid_request,
         foreign_form,
         invitation_gone,
+        set_up_link_gone,
         no_recovery,
         throttled,
         busy,
@@ -138,6 +150,7 @@ fn samples(locale: Locale) -> Vec<(&'static str, String)> {
         ("invalid-request", invalid_request),
         ("foreign-form", foreign_form),
         ("invitation-gone", invitation_gone),
+        ("set-up-link-gone", set_up_link_gone),
         ("no-recovery", no_recovery),
         ("throttled", throttled),
         ("busy", busy),
@@ -195,15 +208,95 @@ fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
     let sessions_page =
         SessionsPage { frame, t, form_token: "token".into(), lines: vec![session(true), session(false)] };
     let overview = AccountPage { frame, t, name: "Mira Holt", user_name: "mira.holt@example.org" };
-    let apps = |lines| AppsPage { frame, t, lines }.render().unwrap();
+    let app = |name: &str, consent| apps::Line {
+        client: "grid".into(),
+        name: name.into(),
+        signed_in: Some(at()),
+        consent,
+    };
+    let consented = || Consented { learns: learns(t, &SCOPES.join(" ")), given: at() };
+    let apps_page = |lines| AppsPage { frame, t, form_token: "token".into(), lines }.render().unwrap();
+    let card = |state: &'static str, opens| badge::Card {
+        id: "0193".into(),
+        number: "••• 42".into(),
+        state,
+        opens,
+        issued: at(),
+    };
+    let profile = |title: &str, areas: &[&str]| badge::Profile {
+        title: title.into(),
+        areas: areas.iter().map(|area| (*area).to_owned()).collect(),
+    };
+    let badge_page = |cards, profiles| {
+        BadgePage { frame, t, form_token: "token".into(), cards, profiles }.render().unwrap()
+    };
+    let happened = |kind: &str, body: serde_json::Value| {
+        let (what, alarming) = in_words(t, kind, &body);
+        let details = vec!["Grid Console".to_owned(), "Firefox, Linux".to_owned()];
+        activity::Line { what, details, at: at(), alarming }
+    };
+    let story = vec![
+        happened("session.opened", json!({})),
+        happened("sign-in.refused", json!({ "reason": "wrong-credentials" })),
+        happened("authenticator.added", json!({ "kind": "passkey" })),
+        happened("credential.issued", json!({})),
+        happened("session.ended", json!({})),
+    ];
+    let activity_page = |lines, older: Option<&str>| {
+        ActivityPage { frame, t, lines, older: older.map(str::to_owned) }.render().unwrap()
+    };
     vec![
+        (
+            "account-badge",
+            badge_page(
+                vec![card(&t.badge.active, true), card(&t.badge.revoked, false)],
+                vec![
+                    profile("Grid operators", &["Control room", "Substation North", "Yard"]),
+                    profile("Staff", &["Main entrance"]),
+                ],
+            ),
+        ),
+        ("account-badge-none", badge_page(Vec::new(), Vec::new())),
+        ("account-activity", activity_page(story, Some("/account/activity?before=1.0193"))),
+        ("account-activity-none", activity_page(Vec::new(), None)),
         ("account", overview.render().unwrap()),
         ("account-methods", methods_page.render().unwrap()),
         ("account-codes", CodesPage { frame, t, codes: vec!["0145-abcd-wxyz-6781"; 10] }.render().unwrap()),
         ("account-sessions", sessions_page.render().unwrap()),
-        ("account-apps", apps(vec![("Grid Console".to_owned(), at())])),
-        ("account-apps-none", apps(Vec::new())),
+        ("account-apps", apps_page(vec![app("Grid Console", None), app("Trip Planner", Some(consented()))])),
+        ("account-apps-none", apps_page(Vec::new())),
     ]
+}
+
+fn set_up(frame: &Frame, t: &'static Texts, problem: Option<&'static str>) -> String {
+    let (display_name, email) = problem.map_or(("", ""), |_| ("Mira Holt", "mira.holt"));
+    SetUpPage {
+        frame,
+        t,
+        token: "cdu_x",
+        form_token: "token".into(),
+        user_name: email,
+        display_name,
+        email,
+        problem,
+    }
+    .render()
+    .unwrap()
+}
+
+fn consent(frame: &Frame, t: &'static Texts) -> String {
+    ConsentPage {
+        frame,
+        t,
+        title: web::fill(&t.consent.title, "client", "Trip Planner"),
+        answering: web::fill(&t.consent.answering, "name", "Mira Holt"),
+        learns: learns(t, &SCOPES.join(" ")),
+        user: "0193".into(),
+        request: "a=b",
+        form_token: "token".into(),
+    }
+    .render()
+    .unwrap()
 }
 
 /// As large as one can become: twenty keys, each with a long id and a state of its own.
@@ -222,6 +315,40 @@ fn totp_offer() -> TotpOffer {
         qr_path: handover.qr_path.expose().clone(),
         qr_side: handover.qr_size + 8,
     }
+}
+
+/// To look at them: `CARDEA_PAGES=/tmp/pages cargo nextest run -p cardea-idp pages`.
+#[test]
+fn every_page_can_be_looked_at() {
+    let Some(folder) = std::env::var_os("CARDEA_PAGES") else { return };
+    write_all(std::path::Path::new(&folder));
+}
+
+/// Writes each as `LOCALE/NAME.html`; answers how many.
+fn write_all(folder: &std::path::Path) -> usize {
+    let mut count = 0;
+    for locale in Locale::ALL {
+        let folder = folder.join(locale.tag());
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, html) in samples(locale) {
+            std::fs::write(folder.join(format!("{name}.html")), html).unwrap();
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Each as a browser shows it, wide and light, narrow and dark, judged by axe-core: `tests/clients/pages.mjs`.
+#[test]
+fn who_sees_or_hears_or_types_otherwise_finds_the_way_on_every_page() {
+    let Some(clients) = parts::or_skip(parts::node_clients(), parts::NO_NODE_CLIENTS) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let pages = write_all(folder.path());
+    let node = Command::new("node").arg(clients.join("pages.mjs")).arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&node.stdout);
+    assert!(node.status.success(), "{said}{}", String::from_utf8_lossy(&node.stderr));
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["checked"], json!(2 * pages), "light and dark");
 }
 
 #[test]

@@ -61,10 +61,11 @@ pub(crate) const BASIC_CALLBACK: &str = "https://basic.example.org/callback";
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// `(id, secret, sensitivity, redirect URI, algorithm)`. `basic` need not use PKCE.
-const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 7] = [
+/// `(id, secret, sensitivity, redirect URI, algorithm)`. `basic` need not use PKCE; `guest` belongs to somebody else.
+const CLIENTS: [(&str, Option<&str>, &str, &str, &str); 8] = [
     ("app", Some("app-secret"), "low", CALLBACK, "RS256"),
     ("basic", Some("basic-secret"), "low", BASIC_CALLBACK, "RS256"),
+    ("guest", Some("guest-secret"), "low", "https://guest.example.com/callback", "ES256"),
     ("other", Some("other-secret"), "low", "https://other.example.org/callback", "ES256"),
     ("phone", None, "low", "org.example.phone:/callback", "ES256"),
     ("spa", None, "low", "https://spa.example.org/callback?tenant=1", "ES256"),
@@ -90,6 +91,7 @@ fn declared_more(id: &str) -> Value {
             "post_logout_redirect_uris": ["https://other.example.org/"], "backchannel_logout_uri": OTHER_HEARS,
             "backchannel_logout_session_required": true,
         }),
+        "guest" => json!({ "third_party": true }),
         "phone" => json!({ "refresh_tokens": true }),
         _ => json!({}),
     }
@@ -117,7 +119,7 @@ enum Place {
     Server(parts::Database),
 }
 
-struct NoSecrets;
+pub(crate) struct NoSecrets;
 
 impl Sealer for NoSecrets {
     fn seal(&self, _: &str, _: &Secret<String>) -> String {
@@ -627,6 +629,13 @@ pub(crate) async fn undeclare(world: &World, id: &str) {
     let mut tx = world.db.write(Origin::system()).await.unwrap();
     declared::delete(&mut tx, &item).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+/// A new link for the first administrator, as a path.
+pub(crate) async fn set_up_link(world: &World) -> Option<String> {
+    let offered = directory::set_up::offer(&world.db, Origin::system(), ISSUER).await.unwrap();
+    let link = crate::set_up_link(&world.idp.issuer, &offered?.0);
+    Some(link.strip_prefix(ISSUER).unwrap().to_owned())
 }
 
 /// A new invitation for Ada.

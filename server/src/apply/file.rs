@@ -72,6 +72,9 @@ struct Client {
     /// `true` for an application that ends sessions by `sid` only.
     #[serde(default)]
     backchannel_logout_session_required: bool,
+    /// `true` for an application of somebody else: people are asked what it may know of them.
+    #[serde(default)]
+    third_party: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
@@ -214,6 +217,7 @@ fn client_item(name: String, client: Client, folder: &Path) -> Result<Item, File
         "post_logout_redirect_uris": Some(client.post_logout_redirect_uris).filter(|uris| !uris.is_empty()),
         "backchannel_logout_uri": client.backchannel_logout_uri,
         "backchannel_logout_session_required": client.backchannel_logout_session_required.then_some(true),
+        "third_party": client.third_party.then_some(true),
     });
     Ok(Item::new(Kind::Client, name, fields))
 }
@@ -422,6 +426,8 @@ mod tests {
         assert_eq!(told.fields["post_logout_redirect_uris"], json!(["https://app.example/bye"]));
         assert_eq!(told.fields["backchannel_logout_uri"], "https://app.example/logout");
         assert_eq!(told.fields["backchannel_logout_session_required"], true);
+        assert_eq!(client("third_party = false").fields, client("").fields);
+        assert_eq!(client("third_party = true").fields["third_party"], true);
     }
 
     #[test]

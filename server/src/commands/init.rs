@@ -37,6 +37,7 @@ impl Init {
             key.display()
         ));
         say(format_args!("Next: cardea --config {} serve", config.display()));
+        say("It shows a link with which the first administrator is made.");
         Ok(())
     }
 }

@@ -1,8 +1,11 @@
 //! `cardea serve`.
 
-use kernel::Ctx;
+use directory::set_up;
+use kernel::{Actor, Ctx};
+use store::{Db, Origin, StoreError};
+use web::Issuer;
 
-use super::Outcome;
+use super::{Outcome, say};
 use crate::config::Config;
 use crate::house::{self, House};
 
@@ -10,14 +13,31 @@ pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
     // Before the database is touched: an old server may still run here.
     let listeners = house::listeners(&config)?;
     let house = House::open(config, ctx).await?;
-    let issuer = house.issuer.clone();
+    let (db, issuer) = (house.db.clone(), house.issuer.clone());
     let mut running = house.run(listeners).await?;
     tracing::info!(issuer = issuer.as_str(), addresses = ?running.addresses, "serving");
+    if let Err(error) = offer_set_up(&db, &issuer).await {
+        tracing::warn!(%error, "no link for the first administrator; the next start tries again");
+    }
     tokio::select! {
         () = asked_to_stop() => {}
         ended = running.ended() => return Ok(ended?),
     }
     Ok(running.stop().await?)
+}
+
+/// Shows the link for the first administrator, while there is none. To whoever looks at this process, not to the log:
+/// logs travel, and whoever has the link administers.
+async fn offer_set_up(db: &Db, issuer: &Issuer) -> Result<(), StoreError> {
+    let offered = set_up::offer(db, Origin::of(Actor::Operator), issuer.as_str()).await?;
+    if let Some((token, until)) = offered {
+        let minutes = until.since(db.ctx().now()).as_secs() / 60;
+        say(format_args!(
+            "Nobody administers yet. Whoever opens this link within {minutes} minutes becomes the first administrator:"
+        ));
+        say(idp::set_up_link(issuer, &token));
+    }
+    Ok(())
 }
 
 /// Ctrl-C, or SIGTERM from whoever runs us.

@@ -1,0 +1,173 @@
+//! What a person carries to a door: which card it is, what it opens, and that it was lost.
+//!
+//! A card that is reported lost is suspended at the commit, and every door system hears of it at once. Nobody is asked
+//! for more than the session that is there: whoever has lost a badge must not look for a phone first, and somebody
+//! else's prank costs a walk to the reception. Only an administrator brings it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use actix_web::http::StatusCode;
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+use directory::credential::{self, Credential, State};
+use directory::door::{self, entitlement};
+use directory::user::User;
+use store::StoreError;
+use web::body::{BodyError, Form};
+use web::page::Frame;
+use web::{Params, Passage};
+
+use super::{BADGE, Person, moment, person};
+use crate::Idp;
+use crate::destination::Own;
+use crate::error::{IdpError, answer_as_page};
+use crate::pages::{see_other, with_cookie};
+use crate::texts::{self, Texts};
+use crate::visit::Visit;
+
+/// Cards, and what they open.
+#[derive(Template)]
+#[template(path = "account-badge.html")]
+pub(crate) struct BadgePage<'a> {
+    pub(crate) frame: &'a Frame,
+    pub(crate) t: &'static Texts,
+    pub(crate) form_token: String,
+    pub(crate) cards: Vec<Card>,
+    pub(crate) profiles: Vec<Profile>,
+}
+
+/// One card as its holder reads it.
+pub(crate) struct Card {
+    pub(crate) id: String,
+    /// Its last digits.
+    pub(crate) number: String,
+    pub(crate) state: &'static str,
+    pub(crate) opens: bool,
+    pub(crate) issued: String,
+}
+
+/// An access profile, and the areas behind its doors.
+pub(crate) struct Profile {
+    pub(crate) title: String,
+    pub(crate) areas: Vec<String>,
+}
+
+/// `GET /account/badge`.
+pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
+    let answer = show(&idp, &passage, &request).await;
+    answer_as_page(&passage, answer)
+}
+
+async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
+    let visit = Visit::new(idp, passage, request);
+    let Person { user, .. } = match person(&visit, Own::Badge).await? {
+        Ok(person) => person,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let cards = credential::of_user(&idp.db, user.id).await?;
+    let profiles = profiles(idp, &user).await?;
+    let frame = Frame::new(passage.id(), passage.locale());
+    let t = texts::of(frame.locale);
+    let page = BadgePage {
+        frame: &frame,
+        t,
+        form_token: visit.browser.form_token(),
+        // The newest first: it is the one in use.
+        cards: cards.iter().rev().map(|card| as_read(idp, t, card)).collect(),
+        profiles,
+    };
+    Ok(with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie()))
+}
+
+fn as_read(idp: &Idp, t: &'static Texts, card: &Credential) -> Card {
+    let state = match card.state.parse() {
+        Ok(State::Active) => &t.badge.active,
+        Ok(State::Suspended) => &t.badge.suspended,
+        // A state that cannot be read is none that opens.
+        Ok(State::Revoked) | Err(_) => &t.badge.revoked,
+    };
+    Card {
+        id: card.id.to_string(),
+        number: masked(card.number),
+        state,
+        opens: card.is_active(),
+        issued: moment(idp, card.issued_at),
+    }
+}
+
+/// Enough to tell two cards apart, and too little to copy one.
+fn masked(number: i64) -> String {
+    format!("••• {:02}", number.rem_euclid(100))
+}
+
+async fn profiles(idp: &Idp, user: &User) -> Result<Vec<Profile>, StoreError> {
+    let held = entitlement::of_user(&idp.db, user.id).await?;
+    if held.is_empty() {
+        return Ok(Vec::new());
+    }
+    let held: BTreeSet<String> = held.into_iter().map(|held| held.access_profile).collect();
+    let areas = door::areas(&idp.db).await?;
+    let titles: BTreeMap<String, String> = areas.into_iter().map(|area| (area.name, area.title)).collect();
+    let points = door::profile_points(&idp.db).await?;
+    let behind = |profile: &str| -> Vec<String> {
+        let its_own = points.iter().filter(|(name, ..)| name == profile);
+        let areas: BTreeSet<String> =
+            its_own.map(|(_, _, area, _)| titles.get(area).unwrap_or(area).clone()).collect();
+        areas.into_iter().collect()
+    };
+    let all =
+        door::access_profiles(&idp.db).await?.into_iter().filter(|profile| held.contains(&profile.name));
+    Ok(all.map(|profile| Profile { areas: behind(&profile.name), title: profile.title }).collect())
+}
+
+/// `POST /account/badge`: a card was lost.
+pub(crate) async fn post(
+    idp: Data<Idp>,
+    passage: Passage,
+    request: HttpRequest,
+    form: Result<Form, BodyError>,
+) -> HttpResponse {
+    let answer = match form {
+        Ok(Form(form)) => lost(&idp, &passage, &request, &form).await,
+        Err(error) => Err(error.into()),
+    };
+    answer_as_page(&passage, answer)
+}
+
+async fn lost(
+    idp: &Idp,
+    passage: &Passage,
+    request: &HttpRequest,
+    form: &Params,
+) -> Result<HttpResponse, IdpError> {
+    let visit = Visit::new(idp, passage, request);
+    visit.sent(form)?;
+    let Person { user, .. } = match person(&visit, Own::Badge).await? {
+        Ok(person) => person,
+        Err(elsewhere) => return Ok(elsewhere),
+    };
+    let named = form.one("lost")?.unwrap_or_default();
+    let cards = credential::of_user(&idp.db, user.id).await?;
+    // Only those of this person are looked at, and what opens nothing needs no suspending.
+    let Some(card) = cards.iter().find(|card| card.id.to_string() == named && card.is_active()) else {
+        return Ok(see_other(BADGE));
+    };
+    let mut tx = visit.write_as(user.id).await?;
+    let suspended = credential::end(&mut tx, card, State::Suspended, Some(&user.user_name)).await;
+    tx.end(suspended).await?;
+    Ok(see_other(BADGE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_cards_number_two_digits_are_shown() {
+        for (number, expect) in [(0, "••• 00"), (7, "••• 07"), (65_535, "••• 35"), (i64::MAX, "••• 07")]
+        {
+            assert_eq!(masked(number), expect);
+        }
+    }
+}
