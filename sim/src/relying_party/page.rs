@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{RelyingPartyError, Session};
+use super::{Ended, EndedBy, RelyingPartyError, Session};
 use crate::http::Response;
 
 const STYLE: &str = "\
@@ -74,6 +74,22 @@ pub(super) fn ended(name: &str, session: &Session, error: &RelyingPartyError) ->
         escape(&error.to_string())
     );
     frame(403, name, &body)
+}
+
+/// It ended before the person came back.
+pub(super) fn signed_out(name: &str, session: &Session, ended: Ended) -> Response {
+    let who = escape(display_name(&session.userinfo, session.subject()));
+    let (at, why) = (
+        ended.at.strftime("%H:%M:%S%.3f UTC"),
+        match ended.by {
+            EndedBy::LogoutToken => "The identity provider said so by itself, with a signed logout token.",
+            EndedBy::Refusal => "The identity provider no longer vouches for this session.",
+        },
+    );
+    let body = format!(
+        "<h1 class=alarm>You are signed out</h1><p>The session of {who} ended at {at}.</p><p>{why}</p>{SIGN_IN}"
+    );
+    frame(200, name, &body)
 }
 
 /// The provider could not be asked: nobody is let in, nobody is thrown out.
