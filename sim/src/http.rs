@@ -43,7 +43,6 @@ impl Request {
     }
 
     /// The first value of that name in a form body.
-    #[cfg(test)]
     pub(crate) fn form(&self, name: &str) -> Option<String> {
         pair(&self.body, name)
     }

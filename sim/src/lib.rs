@@ -1,4 +1,5 @@
-//! Simulators for the demo and the tests: a UHPPOTE controller, a browser, an HR client, a relying party.
+//! Simulators for the demo and the tests: a UHPPOTE controller, a browser with authenticators, an HR client, a mail
+//! server, a relying party.
 //!
 //! They are independent witnesses. They speak over real sockets only, carry their own codecs, and import no
 //! other crate of this house: what they say about the product is seen from outside, as a door, a person, an
@@ -6,7 +7,9 @@
 //!
 //! - [`uhppote`]: a door controller on a UDP port, with hands for the tester (swipe, plant, misbehave, cut power).
 //! - [`browser`]: cookies, redirects, forms and the form part of a content security policy; no scripts.
+//! - [`authenticator`]: an app with one-time codes and a security key, for what the browser's pages ask.
 //! - [`hr`]: SCIM 2.0 in the request shapes of Entra ID's provisioning job.
+//! - [`mail`]: a mail server that takes letters and shows them.
 //! - [`relying_party`]: a small web app that signs people in with OpenID Connect.
 //!
 //! Deliberately not here: anything that reads the product's database, and anything that is needed in production.
@@ -14,9 +17,12 @@
 
 use std::sync::Arc;
 
+pub mod authenticator;
 pub mod browser;
 pub mod hr;
 mod http;
+mod look;
+pub mod mail;
 pub mod relying_party;
 pub mod uhppote;
 

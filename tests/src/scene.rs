@@ -83,6 +83,7 @@ impl Scene {
             postgres: database.as_ref().map(|database| database.url().to_owned()),
             redis: keyspace.as_ref().map(|keyspace| keyspace.url().to_owned()),
             binary: parts::binary(),
+            ..StageOptions::default()
         };
         let stage: Result<Stage, StageError> = Stage::set(&ctx, options).await;
         let stage = stage.unwrap_or_else(|error| panic!("the stage cannot be set: {error:?}"));

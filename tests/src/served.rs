@@ -61,6 +61,7 @@ impl Served {
         fs::write(house.config(), config).expect("the folder is ours");
         house.write("hr.token", &house.hr_token);
         house.write("grid-console.secret", &house.app_secret);
+        house.write("switchgear-control.secret", Token::generate(&Ctx::system(), "app").expose());
         house.write("grid.toml", &house.declaration());
         house.must(&["apply", "--yes", &house.path("grid.toml")]).await;
         house
@@ -90,7 +91,11 @@ impl Served {
     #[must_use]
     pub fn declaration(&self) -> String {
         DECLARATION
-            .replace("{redirect_uri}", REDIRECT_URI)
+            .replace("{console.callback}", REDIRECT_URI)
+            .replace("{control.callback}", "http://localhost:9/callback")
+            // Nobody listens for logout tokens here.
+            .replace("backchannel_logout_uri = \"{console.backchannel}\"\n", "")
+            .replace("backchannel_logout_uri = \"{control.backchannel}\"\n", "")
             .replace("{serial}", &SERIAL.to_string())
             .replace("{controller}", &self.controller.address().to_string())
             .replace("listen = \"{push}\"\n", "")

@@ -1,5 +1,6 @@
 //! A stage: the whole house in a fresh folder on a free port, and everything it speaks to, simulated behind
-//! real sockets: HR, an app, a door controller. The demo plays on it, and so do the journeys in `tests/`.
+//! real sockets: HR, two apps, a door controller, a mail server if wanted. The demo plays on it, and so do the
+//! journeys in `tests/`.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,6 +12,7 @@ use base64::Engine as _;
 use kernel::{Actor, Ctx, Token};
 use sim::browser::Browser;
 use sim::hr::Hr;
+use sim::mail::MailServer;
 use sim::relying_party::{Registration, RelyingParty, RelyingPartyOptions};
 use sim::uhppote::{Controller, ControllerOptions};
 use tempfile::TempDir;
@@ -73,6 +75,8 @@ pub struct StageOptions {
     pub redis: Option<String>,
     /// The program `cardea`, for commands; by default this very program.
     pub binary: Option<PathBuf>,
+    /// Whether there is a mail server. Without one nobody is sent a letter, and invitations are handed over.
+    pub mail: bool,
 }
 
 /// Everything that a story needs.
@@ -87,6 +91,10 @@ pub struct Stage {
     pub app: RelyingParty,
     /// The secret of the app.
     pub app_secret: String,
+    /// The app "Switchgear Control", of critical sensitivity.
+    pub control: RelyingParty,
+    /// The mail server, where one is wanted.
+    pub mail: Option<MailServer>,
     /// HR's bearer token.
     pub hr_token: String,
     /// The door controller.
@@ -107,21 +115,38 @@ impl Stage {
         let issuer = format!("http://localhost:{}", listener.local_addr()?.port());
         let now = clock(ctx);
         let controller = Controller::start(SERIAL, ControllerOptions::new(now.clone())).await?;
-        let app = RelyingParty::start(RelyingPartyOptions::new("Grid Console", now)).await?;
-        let config = write_config(ctx, &folder, &issuer, &options)?;
-        let (hr_token, app_secret) = (Token::generate(ctx, "hr"), Token::generate(ctx, "app"));
-        std::fs::write(folder.path().join("hr.token"), hr_token.expose())?;
-        std::fs::write(folder.path().join("grid-console.secret"), app_secret.expose())?;
-        let declaration = declaration(&app.redirect_uri(), &controller, push_port()?);
+        let app = RelyingParty::start(RelyingPartyOptions::new("Grid Console", now.clone())).await?;
+        let control = RelyingParty::start(RelyingPartyOptions::new("Switchgear Control", now)).await?;
+        let mail = if options.mail { Some(MailServer::start().await?) } else { None };
+        let config = write_config(ctx, &folder, &issuer, &options, mail.as_ref())?;
+        let secret = |prefix, file| write_secret(ctx, &folder, prefix, file);
+        let hr_token = secret("hr", "hr.token")?;
+        let app_secret = secret("app", "grid-console.secret")?;
+        let control_secret = secret("app", "switchgear-control.secret")?;
+        let declaration = declaration(&app, &control, &controller, push_port()?);
         std::fs::write(folder.path().join("grid.toml"), &declaration)?;
         let house = House::open(Config::read(&config)?, ctx.clone()).await?;
         apply::apply(&house.db, &house.sealing, &declaration, folder.path()).await?;
         let running = house.clone().run(vec![listener]).await?;
-        let (hr_token, app_secret) = (hr_token.expose().clone(), app_secret.expose().clone());
-        app.connect(registration(&issuer, &app_secret)).await?;
+        app.connect(registration(&issuer, "grid-console", &app_secret)).await?;
+        control.connect(registration(&issuer, "switchgear-control", &control_secret)).await?;
         let hr = Hr::new(&format!("{issuer}/scim/v2"), hr_token.clone())?;
         let (ctx, binary) = (ctx.clone(), options.binary);
-        Ok(Self { ctx, house, hr, app, app_secret, hr_token, controller, folder, config, binary, running })
+        Ok(Self {
+            ctx,
+            house,
+            hr,
+            app,
+            app_secret,
+            control,
+            mail,
+            hr_token,
+            controller,
+            folder,
+            config,
+            binary,
+            running,
+        })
     }
 
     /// Ends everything; the folder goes with it.
@@ -176,10 +201,10 @@ pub fn clock(ctx: &Ctx) -> sim::Now {
     std::sync::Arc::new(move || ctx.now().to_jiff().unwrap_or(jiff::Timestamp::UNIX_EPOCH))
 }
 
-fn registration(issuer: &str, secret: &str) -> Registration {
+fn registration(issuer: &str, client_id: &str, secret: &str) -> Registration {
     Registration {
         issuer: issuer.into(),
-        client_id: "grid-console".into(),
+        client_id: client_id.into(),
         client_secret: Some(secret.into()),
         scopes: vec!["profile".into(), "email".into()],
     }
@@ -190,6 +215,7 @@ fn write_config(
     folder: &TempDir,
     issuer: &str,
     options: &StageOptions,
+    mail: Option<&MailServer>,
 ) -> Result<PathBuf, StageError> {
     let path = folder.path().join("cardea.toml");
     keys::SealingKeys::create_file(&folder.path().join("sealing.key"), ctx)?;
@@ -201,8 +227,24 @@ fn write_config(
             text.push_str(&format!("\n[{section}]\nurl_file = \"{file}\"\n"));
         }
     }
+    if let Some(mail) = mail {
+        let (url, from) = (format!("smtp://{}", mail.address()), format!("Cardea <cardea@{DOMAIN}>"));
+        text.push_str(&format!("\n[mail]\nurl = \"{url}\"\nfrom = \"{from}\"\ntls = \"none\"\n"));
+    }
     std::fs::write(&path, text)?;
     Ok(path)
+}
+
+/// A new secret, in the file that the declaration names.
+fn write_secret(
+    ctx: &Ctx,
+    folder: &TempDir,
+    prefix: &'static str,
+    file: &str,
+) -> Result<String, std::io::Error> {
+    let secret = Token::generate(ctx, prefix).expose().clone();
+    std::fs::write(folder.path().join(file), &secret)?;
+    Ok(secret)
 }
 
 /// A free UDP port on which the controller's pushed events are heard.
@@ -210,9 +252,17 @@ fn push_port() -> Result<u16, std::io::Error> {
     Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn declaration(redirect_uri: &str, controller: &Controller, push_port: u16) -> String {
+fn declaration(
+    app: &RelyingParty,
+    control: &RelyingParty,
+    controller: &Controller,
+    push_port: u16,
+) -> String {
     include_str!("grid.toml")
-        .replace("{redirect_uri}", redirect_uri)
+        .replace("{console.callback}", &app.redirect_uri())
+        .replace("{console.backchannel}", &app.backchannel_logout_uri())
+        .replace("{control.callback}", &control.redirect_uri())
+        .replace("{control.backchannel}", &control.backchannel_logout_uri())
         .replace("{serial}", &controller.serial().to_string())
         .replace("{controller}", &controller.address().to_string())
         .replace("{push}", &format!("127.0.0.1:{push_port}"))

@@ -14,6 +14,7 @@ pub struct Form {
     pub post: bool,
     /// What can be filled in, ticked, chosen or pressed, in the order of the page.
     pub controls: Vec<Control>,
+    attributes: Vec<(String, String)>,
     pub(super) page: Page,
 }
 
@@ -76,7 +77,8 @@ impl Form {
         let action = tag.get("action").filter(|action| !action.is_empty());
         let action = action.and_then(|action| page.url.join(action).ok()).unwrap_or_else(|| page.url.clone());
         let post = tag.get("method").is_some_and(|method| method.eq_ignore_ascii_case("post"));
-        Self { action, post, controls: Vec::new(), page: page.clone() }
+        let attributes = tag.attributes.clone();
+        Self { action, post, controls: Vec::new(), attributes, page: page.clone() }
     }
 
     /// A list in which nothing is selected shows its first entry.
@@ -89,6 +91,18 @@ impl Form {
                 self.controls[at].on = true;
             }
         }
+    }
+
+    /// An attribute of the form itself, by its name in lower case: `data-…` for a script that reads it.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The address of the page that it stands on.
+    #[must_use]
+    pub fn page_url(&self) -> &Url {
+        &self.page.url
     }
 
     /// The first control of that name.

@@ -104,7 +104,7 @@ impl Page {
     }
 
     #[cfg(test)]
-    pub(super) fn for_tests(url: &str, body: &str) -> Self {
+    pub(crate) fn for_tests(url: &str, body: &str) -> Self {
         let url: Url = url.parse().unwrap();
         Self {
             trail: vec![url.clone()],

@@ -4,11 +4,16 @@
 //! every page load whether the session still holds. To a script it is a witness: it verifies ID tokens with the
 //! crate `openidconnect`, none of whose code is ours, and says what userinfo, introspection and revocation answered.
 //!
-//! Deliberately not here: refreshing tokens, back-channel logout, encrypted tokens, symmetric signatures.
+//! It hears of ends by back-channel logout and believes a logout token only after checking all of it by itself; an
+//! access token that has expired it refreshes, once it is asked for.
 //!
-//! - `provider` speaks to the provider, `app` to browsers, `page` is what they show, `sign_in` plays the person.
+//! Deliberately not here: encrypted tokens, symmetric signatures, signing out at the provider.
+//!
+//! - `provider` speaks to the provider, `app` to browsers and to the provider's back channel, `back_channel` says
+//!   what a logout token must be, `page` is what browsers show, `sign_in` plays the person.
 
 mod app;
+mod back_channel;
 mod page;
 mod provider;
 mod sign_in;
@@ -17,14 +22,17 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value;
+use tokio::sync::watch;
 use url::Url;
 
 use crate::Now;
 use crate::browser::{Browser, BrowserError};
 use crate::http::{Request, Responder};
 use app::App;
+pub use back_channel::LogoutToken;
 use provider::Provider;
 
 /// What an app is made of.
@@ -88,6 +96,44 @@ impl fmt::Debug for Session {
         let mut session = f.debug_struct("Session");
         session.field("claims", &self.claims).field("userinfo", &self.userinfo).finish_non_exhaustive()
     }
+}
+
+/// What the app itself keeps of somebody who signed in: OpenID Connect's "local session".
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalSession {
+    /// What the provider said at sign-in.
+    pub session: Session,
+    /// Since when it is over, and why. One that is over opens nothing; it is remembered to be shown.
+    pub ended: Option<Ended>,
+}
+
+/// The end of a local session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// When, by the app's clock.
+    pub at: jiff::Timestamp,
+    /// Why.
+    pub by: EndedBy,
+}
+
+/// Why a local session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedBy {
+    /// The provider sent a logout token.
+    LogoutToken,
+    /// The provider refused the access token, and would not refresh it.
+    Refusal,
+}
+
+/// A logout token that was heard and believed.
+#[derive(Clone, Debug)]
+pub struct Logout {
+    /// What it said.
+    pub token: LogoutToken,
+    /// When it was heard.
+    pub heard: Instant,
+    /// How many local sessions ended for it.
+    pub ended: usize,
 }
 
 /// Why the app could not do its part.
@@ -192,7 +238,7 @@ impl RelyingParty {
     /// # Errors
     /// If the port cannot be bound.
     pub async fn start(options: RelyingPartyOptions) -> io::Result<Self> {
-        let app = Arc::new(App::new(options.name));
+        let app = Arc::new(App::new(options.name, Arc::clone(&options.now)));
         let handler = Arc::clone(&app);
         let answer = move |request: Request| {
             let app = Arc::clone(&handler);
@@ -215,6 +261,42 @@ impl RelyingParty {
     #[must_use]
     pub fn redirect_uri(&self) -> String {
         format!("{}callback", self.home)
+    }
+
+    /// Where the provider is to send logout tokens.
+    #[must_use]
+    pub fn backchannel_logout_uri(&self) -> String {
+        format!("{}backchannel", self.home)
+    }
+
+    /// What it calls itself.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.app.name()
+    }
+
+    /// The local sessions, oldest first, those that are over included.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<LocalSession> {
+        self.app.sessions()
+    }
+
+    /// The local session of a browser, if it has one.
+    #[must_use]
+    pub fn session_of(&self, browser: &Browser) -> Option<LocalSession> {
+        self.app.session(&browser.cookie(&self.app.session_cookie())?.value)
+    }
+
+    /// The logout tokens that were heard and believed, oldest first.
+    #[must_use]
+    pub fn logouts(&self) -> Vec<Logout> {
+        self.app.logouts()
+    }
+
+    /// Changes whenever a local session comes or ends.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.app.changes()
     }
 
     /// Reads the provider's metadata and keys, and lets people sign in from then on. May be repeated.
@@ -262,6 +344,15 @@ impl RelyingParty {
     /// As [`sign_in`](Self::sign_in); without a session it is [`RelyingPartyError::SentBack`] with `login_required`.
     pub async fn sign_in_silently(&self, browser: &mut Browser) -> Result<Session, RelyingPartyError> {
         sign_in::walk(&self.app, &self.home, browser, &[("prompt", "none")], None).await
+    }
+
+    /// Trades a session's refresh token for new tokens (RFC 6749, section 6; OpenID Connect Core, section 12).
+    ///
+    /// # Errors
+    /// [`RelyingPartyError::Refused`] with `invalid_grant` once the session has ended; an ID token about anybody or
+    /// anything else than the session is not believed.
+    pub async fn refresh(&self, session: &Session) -> Result<Session, RelyingPartyError> {
+        self.app.provider()?.refresh(session).await
     }
 
     /// What userinfo says to this access token now (OpenID Connect Core, section 5.3).

@@ -1,23 +1,13 @@
-//! What the app shows. One frame, no scripts, nothing loaded from elsewhere.
+//! What the app shows.
 
 use serde_json::Value;
 
-use super::{RelyingPartyError, Session};
+use super::{Ended, EndedBy, RelyingPartyError, Session};
 use crate::http::Response;
+use crate::look::{escape, page};
 
-const STYLE: &str = "\
-:root{color-scheme:light dark;--ink:#14213d;--paper:#f4f6fa;--card:#fff;--line:#d9dfea;--calm:#1b7f5c;--alarm:#b3261e}\
-@media(prefers-color-scheme:dark){:root{--ink:#e8ecf4;--paper:#0e1420;--card:#182133;--line:#2b3750;--calm:#5fd3a6;\
---alarm:#ff8a80}}\
-body{margin:0;font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper)}\
-header{padding:1rem 2rem;border-bottom:1px solid var(--line);background:var(--card);font-weight:600}\
-main{max-width:42rem;margin:3rem auto;padding:2rem;background:var(--card);border:1px solid var(--line);\
-border-radius:.75rem}\
-h1{margin-top:0;font-size:1.5rem}.calm{color:var(--calm)}.alarm{color:var(--alarm)}\
-table{width:100%;border-collapse:collapse;margin:1.5rem 0}td{padding:.5rem 0;border-top:1px solid var(--line)}\
-td:last-child{text-align:right}\
-a.go,button{display:inline-block;padding:.6rem 1.4rem;border:0;border-radius:.5rem;font:inherit;cursor:pointer;\
-background:var(--ink);color:var(--paper);text-decoration:none}";
+const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
 
 const SIGN_IN: &str = "<p><a class=go href=\"/sign-in\">Sign in</a></p>";
 
@@ -76,6 +66,22 @@ pub(super) fn ended(name: &str, session: &Session, error: &RelyingPartyError) ->
     frame(403, name, &body)
 }
 
+/// It ended before the person came back.
+pub(super) fn signed_out(name: &str, session: &Session, ended: Ended) -> Response {
+    let who = escape(display_name(&session.userinfo, session.subject()));
+    let (at, why) = (
+        ended.at.strftime("%H:%M:%S%.3f UTC"),
+        match ended.by {
+            EndedBy::LogoutToken => "The identity provider said so by itself, with a signed logout token.",
+            EndedBy::Refusal => "The identity provider no longer vouches for this session.",
+        },
+    );
+    let body = format!(
+        "<h1 class=alarm>You are signed out</h1><p>The session of {who} ended at {at}.</p><p>{why}</p>{SIGN_IN}"
+    );
+    frame(200, name, &body)
+}
+
 /// The provider could not be asked: nobody is let in, nobody is thrown out.
 pub(super) fn unsure(name: &str, error: &RelyingPartyError) -> Response {
     let body = format!(
@@ -102,13 +108,7 @@ pub(super) fn missing(name: &str) -> Response {
 }
 
 fn frame(status: u16, name: &str, body: &str) -> Response {
-    let name = escape(name);
-    let page = format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>{name}</title><style>{STYLE}</style><header>{name}</header><main>{body}</main></html>"
-    );
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
-    Response::html(status, page).with("Content-Security-Policy", policy).with("Cache-Control", "no-store")
+    page(status, name, POLICY, body)
 }
 
 fn display_name<'a>(userinfo: &'a Value, subject: &'a str) -> &'a str {
@@ -116,29 +116,9 @@ fn display_name<'a>(userinfo: &'a Value, subject: &'a str) -> &'a str {
     names.into_iter().find_map(|name| userinfo[name].as_str()).unwrap_or(subject)
 }
 
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nothing_said_by_others_is_markup() {
-        assert_eq!(escape("<b a=\"1\">&'"), "&lt;b a=&quot;1&quot;&gt;&amp;&#39;");
-    }
 
     #[test]
     fn a_person_is_called_by_the_best_name_there_is() {

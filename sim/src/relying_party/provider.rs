@@ -6,23 +6,25 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use openidconnect::core::{
-    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod, CoreGrantType,
-    CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJsonWebKeySet, CoreJweContentEncryptionAlgorithm,
-    CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType,
-    CoreSubjectIdentifierType, CoreTokenResponse,
+    CoreAuthDisplay, CoreClaimName, CoreClaimType, CoreClient, CoreClientAuthMethod, CoreErrorResponseType,
+    CoreGrantType, CoreIdToken, CoreIdTokenVerifier, CoreJsonWebKey, CoreJsonWebKeySet,
+    CoreJweContentEncryptionAlgorithm, CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm,
+    CoreResponseMode, CoreResponseType, CoreSubjectIdentifierType, CoreTokenResponse,
 };
 use openidconnect::{
     AccessToken, AccessTokenHash, AdditionalProviderMetadata, AuthenticationFlow, AuthorizationCode,
     ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, EndpointMaybeSet, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, IssuerUrl, JsonWebKeySet, Nonce, OAuth2TokenResponse as _,
-    PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata, RedirectUrl, RequestTokenError, Scope,
-    SignatureVerificationError, TokenResponse as _,
+    EndpointSet, HttpRequest, HttpResponse, IssuerUrl, JsonWebKeySet, Nonce, NonceVerifier,
+    OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, ProviderMetadata, RedirectUrl,
+    RefreshToken, RequestTokenError, Scope, SignatureVerificationError, StandardErrorResponse,
+    TokenResponse as _,
 };
 use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use super::back_channel::{self, Expected, LogoutToken, Unbelieved};
 use super::{Registration, RelyingPartyError, Session};
 use crate::Now;
 
@@ -54,6 +56,8 @@ type Metadata = ProviderMetadata<
     CoreResponseType,
     CoreSubjectIdentifierType,
 >;
+
+type CoreErrorResponse = StandardErrorResponse<CoreErrorResponseType>;
 
 type Client = CoreClient<
     EndpointSet,
@@ -129,7 +133,7 @@ impl Provider {
         let id_token = tokens
             .id_token()
             .ok_or_else(|| RelyingPartyError::IdToken("there is none in the token response".into()))?;
-        self.verify(id_token, tokens.access_token(), &begun.nonce).await?;
+        self.verify(id_token, tokens.access_token(), || &begun.nonce).await?;
         let id_token = id_token.to_string();
         let claims = payload(&id_token)?;
         let access_token = tokens.access_token().secret().clone();
@@ -147,42 +151,83 @@ impl Provider {
         code: String,
         verifier: PkceCodeVerifier,
     ) -> Result<CoreTokenResponse, RelyingPartyError> {
-        let step = "token";
         let request = self.client.exchange_code(AuthorizationCode::new(code));
         let request = request.map_err(|_| RelyingPartyError::NoEndpoint("token endpoint"))?;
         let call = caller(&self.http);
         let response = request.set_pkce_verifier(verifier).request_async(&call).await;
-        response.map_err(|error| match error {
-            RequestTokenError::ServerResponse(said) => RelyingPartyError::Refused {
-                step,
-                status: 400,
-                error: said.error().to_string(),
-                description: said.error_description().cloned().unwrap_or_default(),
-            },
-            RequestTokenError::Request(source) => {
-                RelyingPartyError::Network { step, source: Box::new(source) }
-            }
-            error => malformed(step, chain(&error)),
-        })
+        response.map_err(|error| refusal("token", error))
+    }
+
+    /// Trades the refresh token for new tokens. An ID token among them must be about the same sign-in
+    /// (OpenID Connect Core, section 12.2).
+    pub(super) async fn refresh(&self, session: &Session) -> Result<Session, RelyingPartyError> {
+        let step = "refresh";
+        let held =
+            session.refresh_token.clone().ok_or_else(|| malformed(step, "there is no refresh token"))?;
+        let held = RefreshToken::new(held);
+        let request = self.client.exchange_refresh_token(&held);
+        let request = request.map_err(|_| RelyingPartyError::NoEndpoint("token endpoint"))?;
+        let call = caller(&self.http);
+        let tokens: CoreTokenResponse =
+            request.request_async(&call).await.map_err(|error| refusal(step, error))?;
+        let mut fresh = session.clone();
+        if let Some(id_token) = tokens.id_token() {
+            let first = session.claims["nonce"].as_str();
+            let same = |nonce: Option<&Nonce>| {
+                let same = nonce.is_none_or(|nonce| Some(nonce.secret().as_str()) == first);
+                if same { Ok(()) } else { Err("nonce mismatch".to_owned()) }
+            };
+            self.verify(id_token, tokens.access_token(), || same).await?;
+            fresh.id_token = id_token.to_string();
+            fresh.claims = same_sign_in(&session.claims, payload(&fresh.id_token)?)?;
+        }
+        fresh.access_token.clone_from(tokens.access_token().secret());
+        if let Some(next) = tokens.refresh_token() {
+            fresh.refresh_token = Some(next.secret().clone());
+        }
+        Ok(fresh)
     }
 
     /// Verifies by the keys read at discovery; after a rotation, by those of now.
-    async fn verify(
+    async fn verify<N: NonceVerifier>(
         &self,
         token: &CoreIdToken,
         access: &AccessToken,
-        nonce: &Nonce,
+        nonce: impl Fn() -> N,
     ) -> Result<(), RelyingPartyError> {
         let unknown =
             ClaimsVerificationError::SignatureVerification(SignatureVerificationError::NoMatchingKey);
         let verifier = self.verifier(self.metadata.jwks().clone());
-        if token.claims(&verifier, nonce).err() != Some(unknown) {
-            return check(token, &verifier, access, nonce);
+        if token.claims(&verifier, nonce()).err() != Some(unknown) {
+            return check(token, &verifier, access, nonce());
         }
+        check(token, &self.verifier(self.keys_of_now().await?), access, nonce())
+    }
+
+    async fn keys_of_now(&self) -> Result<CoreJsonWebKeySet, RelyingPartyError> {
         let call = caller(&self.http);
         let keys = JsonWebKeySet::fetch_async(self.metadata.jwks_uri(), &call).await;
-        let keys = keys.map_err(|error| RelyingPartyError::Discovery(chain(&error)))?;
-        check(token, &self.verifier(keys), access, nonce)
+        keys.map_err(|error| RelyingPartyError::Discovery(chain(&error)))
+    }
+
+    /// A logout token, believed; by the keys read at discovery, and after a rotation by those of now.
+    pub(super) async fn verify_logout(&self, token: &str) -> Result<LogoutToken, RelyingPartyError> {
+        let announced = self.metadata.id_token_signing_alg_values_supported().iter().cloned();
+        let algorithms: Vec<_> = announced.filter(is_public_key).collect();
+        let expected = Expected {
+            issuer: &self.registration.issuer,
+            client_id: &self.registration.client_id,
+            now: (self.now)().as_second(),
+            algorithms: &algorithms,
+        };
+        let unbelieved = |error: Unbelieved| malformed("logout token", error.to_string());
+        match back_channel::verify(token, self.metadata.jwks(), &expected) {
+            Err(Unbelieved::Key(_)) => {
+                let keys = self.keys_of_now().await?;
+                back_channel::verify(token, &keys, &expected).map_err(unbelieved)
+            }
+            known => known.map_err(unbelieved),
+        }
     }
 
     fn verifier(&self, keys: CoreJsonWebKeySet) -> CoreIdTokenVerifier<'static> {
@@ -239,7 +284,7 @@ fn check(
     token: &CoreIdToken,
     verifier: &CoreIdTokenVerifier<'_>,
     access: &AccessToken,
-    nonce: &Nonce,
+    nonce: impl NonceVerifier,
 ) -> Result<(), RelyingPartyError> {
     let bad = |error: &dyn std::error::Error| RelyingPartyError::IdToken(chain(error));
     let claims = token.claims(verifier, nonce).map_err(|error| bad(&error))?;
@@ -251,6 +296,28 @@ fn check(
         Ok(())
     } else {
         Err(RelyingPartyError::IdToken("at_hash is that of another access token".into()))
+    }
+}
+
+/// What the token endpoint said instead of tokens.
+fn refusal(step: &'static str, error: RequestTokenError<io::Error, CoreErrorResponse>) -> RelyingPartyError {
+    match error {
+        RequestTokenError::ServerResponse(said) => RelyingPartyError::Refused {
+            step,
+            status: 400,
+            error: said.error().to_string(),
+            description: said.error_description().cloned().unwrap_or_default(),
+        },
+        RequestTokenError::Request(source) => RelyingPartyError::Network { step, source: Box::new(source) },
+        error => malformed(step, chain(&error)),
+    }
+}
+
+/// The claims of a later ID token, if they are about the same sign-in as the first.
+fn same_sign_in(first: &Value, later: Value) -> Result<Value, RelyingPartyError> {
+    match ["iss", "sub", "aud", "auth_time"].into_iter().find(|claim| first[claim] != later[claim]) {
+        Some(claim) => Err(RelyingPartyError::IdToken(format!("{claim} is not that of the first"))),
+        None => Ok(later),
     }
 }
 

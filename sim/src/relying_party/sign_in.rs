@@ -31,7 +31,8 @@ pub(super) async fn walk(
     browser.redirects = redirects;
     let page = arrived?;
     let key = browser.cookie(&app.session_cookie()).map(|cookie| cookie.value.clone());
-    key.and_then(|key| app.session(&key)).ok_or_else(|| refusal(&page))
+    let local = key.and_then(|key| app.session(&key)).filter(|local| local.ended.is_none());
+    local.map(|local| local.session).ok_or_else(|| refusal(&page))
 }
 
 /// The app's page at the end of the way.

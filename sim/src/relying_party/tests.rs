@@ -12,6 +12,9 @@ use serde_json::json;
 use super::*;
 use crate::http::Response;
 
+mod back_channel;
+mod refreshing;
+
 /// 2 March 2026, noon.
 const NOW: i64 = 1_772_452_800;
 const SECRET: &str = "s e/cret";
@@ -36,6 +39,7 @@ enum Twist {
     WrongIss,
     Denied,
     BadCode,
+    OtherSignIn,
 }
 
 struct Op {
@@ -45,6 +49,8 @@ struct Op {
     codes: Mutex<HashMap<String, HashMap<String, String>>>,
     revoked: Mutex<Vec<String>>,
     session_ended: Mutex<bool>,
+    /// The number of the access token that was given out last, and its refresh token's.
+    given: Mutex<u32>,
 }
 
 impl Op {
@@ -178,6 +184,9 @@ impl Op {
         if !self.is_client(request) {
             return error("invalid_client");
         }
+        if request.form("grant_type").as_deref() == Some("refresh_token") {
+            return self.refresh(request);
+        }
         let code = request.form("code").unwrap();
         let Some(asked) = self.codes.lock().unwrap().remove(&code) else { return error("invalid_grant") };
         let verifier = request.form("code_verifier").unwrap();
@@ -187,45 +196,78 @@ impl Op {
         if !fits || !redirected || self.twist() == Twist::BadCode {
             return error("invalid_grant");
         }
-        let mut tokens = json!({ "access_token": "at-1", "token_type": "Bearer", "expires_in": 300 });
+        *self.given.lock().unwrap() = 1;
+        let mut tokens = json!({ "access_token": "at-1", "token_type": "Bearer", "expires_in": 300, "refresh_token": "rt-1" });
         if self.twist() != Twist::NoIdToken {
-            tokens["id_token"] = self.id_token(&asked).into();
+            tokens["id_token"] = self.id_token(&asked, "at-1").into();
         }
         json_response(200, &tokens)
     }
 
-    fn id_token(&self, asked: &HashMap<String, String>) -> String {
+    /// Each refresh token is good once.
+    fn refresh(&self, request: &Request) -> Response {
+        let mut given = self.given.lock().unwrap();
+        let good = request.form("refresh_token") == Some(format!("rt-{given}"));
+        if !good || *self.session_ended.lock().unwrap() {
+            return json_response(
+                400,
+                &json!({ "error": "invalid_grant", "error_description": "it has ended" }),
+            );
+        }
+        *given += 1;
+        let access = format!("at-{given}");
+        let mut tokens = json!({ "access_token": access, "token_type": "Bearer", "expires_in": 300 });
+        tokens["refresh_token"] = format!("rt-{given}").into();
+        if self.twist() != Twist::NoIdToken {
+            let asked = HashMap::from([("client_id".to_owned(), "grid console".to_owned())]);
+            tokens["id_token"] = self.id_token(&asked, &access).into();
+        }
+        json_response(200, &tokens)
+    }
+
+    fn id_token(&self, asked: &HashMap<String, String>, access: &str) -> String {
         let twist = self.twist();
         let or = |is: Twist, other: &str, usual: &str| {
             if twist == is { other.to_owned() } else { usual.to_owned() }
         };
         let hash = |token: &str| URL_SAFE_NO_PAD.encode(&sha256(token.as_bytes())[..16]);
-        let claims = json!({
+        let mut claims = json!({
             "iss": or(Twist::OtherIssuer, "http://other.test", &self.issuer),
             "aud": or(Twist::OtherAudience, "somebody", &asked["client_id"]),
-            "sub": "u-1",
+            "sub": or(Twist::OtherSignIn, "u-2", "u-1"),
+            "sid": "s-1",
             "iat": NOW - 60,
             "exp": if twist == Twist::Expired { NOW - 1 } else { NOW + 60 },
-            "nonce": or(Twist::OtherNonce, "other", &asked["nonce"]),
-            "at_hash": hash(&or(Twist::OtherAccessTokenHash, "at-2", "at-1")),
+            "at_hash": hash(&or(Twist::OtherAccessTokenHash, "at-0", access)),
             "acr": asked.get("acr_values").map_or("aal1", String::as_str),
             "house": "claims without a name of their own survive",
         });
+        let nonce = asked.get("nonce").map(|nonce| or(Twist::OtherNonce, "other", nonce));
+        let nonce = nonce.or((twist == Twist::OtherNonce).then(|| "other".to_owned()));
+        if let Some(nonce) = nonce {
+            claims["nonce"] = nonce.into();
+        }
         let algorithm = or(Twist::Unsigned, "none", "ES256");
-        let header = json!({ "alg": algorithm, "kid": self.key()["kid"] });
+        let token = self.sign(&json!({ "alg": algorithm, "kid": self.key()["kid"] }), &claims);
+        match token.rsplit_once('.') {
+            Some((signed, _)) if twist == Twist::Unsigned => format!("{signed}."),
+            _ => token,
+        }
+    }
+
+    fn sign(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(&claims));
+        let signed = format!("{}.{}", part(header), part(claims));
         let other = key_pair();
         let keys = self.keys.lock().unwrap();
-        let keys = if twist == Twist::OtherKey { &other } else { &*keys };
+        let keys = if self.twist() == Twist::OtherKey { &other } else { &*keys };
         let signature = keys.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
-        let signature =
-            if twist == Twist::Unsigned { String::new() } else { URL_SAFE_NO_PAD.encode(signature) };
-        format!("{signed}.{signature}")
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     fn holds(&self, token: &str) -> bool {
-        token == "at-1" && !self.revoked.lock().unwrap().iter().any(|revoked| revoked == token)
+        token == format!("at-{}", self.given.lock().unwrap())
+            && !self.revoked.lock().unwrap().iter().any(|revoked| revoked == token)
     }
 
     fn userinfo(&self, request: &Request) -> Response {
@@ -308,6 +350,7 @@ impl World {
                 codes: Mutex::default(),
                 revoked: Mutex::default(),
                 session_ended: Mutex::new(false),
+                given: Mutex::new(0),
             })
         });
         let app = RelyingParty::start(RelyingPartyOptions::new("Grid Console", now())).await.unwrap();
@@ -438,13 +481,19 @@ async fn the_app_lets_go_when_the_provider_does() {
     assert_eq!(world.app.userinfo(&session.access_token).await.unwrap()["sub"], "u-1");
     assert_eq!(world.app.introspect(&session.access_token).await.unwrap()["active"], true);
     world.app.revoke(&session.access_token).await.unwrap();
+    *world.op.session_ended.lock().unwrap() = true;
     assert_eq!(world.app.introspect(&session.access_token).await.unwrap()["active"], false);
     let error = world.app.userinfo(&session.access_token).await.unwrap_err();
     assert_eq!((error.status(), error.code()), (Some(401), Some("invalid_token")));
     let page = world.home().await;
     assert_eq!(page.status, 403);
-    assert!(page.text().contains("Access has ended") && page.text().contains("the session has ended"));
-    assert!(world.home().await.text().contains("Nobody is signed in"));
+    assert!(
+        page.text().contains("Access has ended") && page.text().contains("invalid_grant"),
+        "{}",
+        page.text()
+    );
+    assert!(world.home().await.text().contains("You are signed out"));
+    assert!(world.sign_in().await.is_err(), "the provider's own session is over, too");
 }
 
 #[tokio::test]

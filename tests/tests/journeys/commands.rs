@@ -17,14 +17,23 @@ async fn the_scripted_demo_proves_every_step() {
         "hires Mira Holt",
         "is on the controller's list for the control room only",
         "the controller was asked afterwards what it holds, and showed the card",
-        "follows the invitation and sets a password",
-        "the employee is signed in",
+        "a letter to mira.holt@grid.example",
+        "follows the link in the letter and sets a password",
+        "Grid Console (low): signed in with the password alone",
+        "adds one-time codes",
+        "adds a passkey",
+        "Grid Console (low): in a new browser the password is still enough",
+        "Switchgear Control (critical): asks for the passkey, and for nothing else",
+        "Switchgear Control (critical): signed in (acr \"phrh\"",
         "swipe at the control room is granted",
         "stays shut",
         "ends the employment",
         "introspection says the token is inactive",
         "userinfo refuses the token (401)",
+        "the refresh token is dead (invalid_grant)",
+        "reloads both apps: signed out",
         "login_required",
+        "tries the password again: refused",
         "the next swipe at the control room is denied",
         "the denial came back as an event",
         "cardea receipt verify: good",
@@ -34,8 +43,13 @@ async fn the_scripted_demo_proves_every_step() {
         let at = rest.find(step).unwrap_or_else(|| panic!("{step:?} is not in its place in:\n{said}"));
         rest = &rest[at + step.len()..];
     }
-    // The doors are looked at beside the tokens, so these have no order among them.
-    for step in ["does not hold card", "was asked afterwards, and shows no such card"] {
+    // The doors and the back channel are looked at beside the tokens, so these have no order among them.
+    for step in [
+        "does not hold card",
+        "was asked afterwards, and shows no such card",
+        "Grid Console: a valid logout token came, its session is gone",
+        "Switchgear Control: a valid logout token came, its session is gone",
+    ] {
         assert!(said.contains(step), "{step:?} is missing in:\n{said}");
     }
 }

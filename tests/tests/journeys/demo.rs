@@ -20,10 +20,12 @@ async fn the_story_is_proven_from_outside_and_ends_with_0() {
         "not device-tested",
         "for the control room only",
         "signs in without a question",
+        "asks for the passkey, and for nothing else",
+        "Switchgear Control: a valid logout token came",
         "shows no such card",
         "observed denial",
         "with one character changed: refused",
-        "Every step was proven by the app or the door itself.",
+        "Every step was proven by the apps or the door itself.",
     ] {
         place(what);
     }

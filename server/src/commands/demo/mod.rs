@@ -1,8 +1,10 @@
 //! `cardea demo`: the real server, and simulators that speak to it over real sockets.
 //!
-//! The example is an energy company, an essential entity under NIS2: a control room behind a door, an app
-//! called Grid Console, an HR system that speaks SCIM in Entra ID's shapes.
+//! The example is an energy company, an essential entity under NIS2: a control room behind a door, an app called Grid
+//! Console that asks for little, one called Switchgear Control that asks for a passkey, an HR system that speaks SCIM
+//! in Entra ID's shapes, and a mail server.
 
+mod employee;
 mod evidence;
 mod person;
 mod script;
@@ -38,7 +40,8 @@ impl Demo {
     pub(super) async fn run(self, ctx: Ctx) -> Outcome {
         let filter = if self.verbose { "info" } else { "error" };
         logging::start(&Log { format: LogFormat::Text, filter: filter.into() });
-        let stage = Stage::set(&ctx, StageOptions { port: self.port, ..StageOptions::default() }).await?;
+        let stage =
+            Stage::set(&ctx, StageOptions { port: self.port, mail: true, ..StageOptions::default() }).await?;
         let outcome = match self.script {
             true => script::play(&stage).await,
             false => person::attend(&stage).await,

@@ -1,11 +1,13 @@
-//! The story without a person. Every step is confirmed from outside: by HR's HTTP answers, by the app, by
-//! the door controller itself. The database is not asked.
+//! The story without a person. Every step is confirmed from outside: by HR's HTTP answers, by the mail server, by the
+//! apps, by the door controller itself. The database is not asked.
+
+use std::time::Instant;
 
 use serde_json::Value;
-use sim::browser::Browser;
 use sim::hr::Person;
 use sim::relying_party::Session;
 
+use super::employee;
 use super::evidence;
 use super::timeline::{Timeline, prove, until};
 use crate::commands::{Failure, Outcome, say};
@@ -18,31 +20,36 @@ const PUT: u8 = 0x50;
 const DELETE: u8 = 0x52;
 const READ: u8 = 0x5a;
 
-/// What the employee chooses.
-const PASSWORD: &str = "nine ducks on a cold river";
-
 pub(super) async fn play(stage: &Stage) -> Outcome {
     say(format_args!("Cardea runs at {} on an empty database.", stage.house.issuer.as_str()));
-    say("It is the real server; HR, the app and the door controller are simulators behind real sockets.");
+    say(
+        "It is the real server; HR, mail, two apps and the door controller are simulators behind real sockets.",
+    );
     say(super::ABOUT);
     say("");
     let timeline = Timeline::begin();
     let person = person();
     let (id, card) = join(stage, &timeline, &person).await?;
-    let (mut browser, session) = work(stage, &timeline, &person, card).await?;
-    leave(stage, &timeline, &id).await?;
-    // The app is asked at once: what died at the commit waits for no door.
-    let (app, door) = tokio::join!(
+    let mut employee = employee::begin(stage, &timeline, &person).await?;
+    employee::add_factors(stage, &timeline, &mut employee).await?;
+    let session = employee::work(stage, &timeline, &mut employee).await?;
+    walk(stage, &timeline, card)?;
+    let ended = leave(stage, &timeline, &id).await?;
+    // The apps are asked at once: what died at the commit waits for no door, and no door waits for an app.
+    let (app, told, door) = tokio::join!(
         biased;
-        look_again(stage, &timeline, &mut browser, &session),
+        look_again(stage, &timeline, &session),
+        employee::told(stage, &timeline, &id, ended),
         door_forgets(stage, &timeline, card)
     );
     app?;
+    told?;
     door?;
+    employee::locked_out(stage, &timeline, &mut employee).await?;
     receipt(stage, &timeline, &id, card).await?;
     journal(stage, &timeline).await?;
     say("");
-    say("Every step was proven by the app or the door itself.");
+    say("Every step was proven by the apps or the door itself.");
     Ok(())
 }
 
@@ -83,42 +90,21 @@ fn was_read_after(stage: &Stage, operation: u8, card: u32) -> bool {
     done.is_some_and(|done| about[done..].contains(&READ))
 }
 
-/// The employee sets a password, signs in, and walks through the door.
-async fn work(
-    stage: &Stage,
-    timeline: &Timeline,
-    person: &Person,
-    card: u32,
-) -> Result<(Browser, Session), Failure> {
-    let (code, link) = stage.cardea(&["invite", &person.user_name]).await?;
-    prove(code == Some(0), format_args!("an invitation: {link}"))?;
-    let mut browser = stage.browser();
-    let page = browser.get(link.trim()).await?;
-    let form = page.form_with("password")?;
-    let done = browser.submit(&form, &[("password", PASSWORD), ("password_again", PASSWORD)]).await?;
-    prove(done.status == 200, format_args!("the password was set: {} {}", done.status, done.text()))?;
-    timeline.step("employee", "follows the invitation and sets a password");
-    let again = browser.get(link.trim()).await?;
-    prove(again.status >= 400, "the invitation works once only")?;
-    let session = stage.app.sign_in(&mut browser, &person.user_name, PASSWORD).await?;
-    prove(session.claims["acr"] == "aal1", "a low app asks for one factor")?;
-    timeline.step("app", "the employee is signed in (code + PKCE, ID token verified, acr aal1)");
-    prove(stage.app.introspect(&session.access_token).await?["active"] == true, "the token is active")?;
-    let silent = stage.app.sign_in_silently(&mut browser).await;
-    prove(silent.is_ok(), format_args!("the browser's session signs in silently: {:?}", silent.err()))?;
-    timeline.step("app", "the browser's session signs in without a question (prompt=none)");
+/// The employee walks through the door, and not through the other.
+fn walk(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome {
     prove(stage.controller.swipe(card, CONTROL_ROOM).granted, "the swipe at the control room is granted")?;
     timeline.step("door", "the employee's swipe at the control room is granted");
     prove(!stage.controller.swipe(card, TRANSFORMER_HALL).granted, "the transformer hall stays shut")?;
     timeline.step("door", "the transformer hall, which no policy opens, stays shut");
-    Ok((browser, session))
+    Ok(())
 }
 
-/// HR ends the employment.
-async fn leave(stage: &Stage, timeline: &Timeline, id: &str) -> Outcome {
+/// HR ends the employment; when that was answered.
+async fn leave(stage: &Stage, timeline: &Timeline, id: &str) -> Result<Instant, Failure> {
     stage.hr.end_employment(id).await?;
+    let ended = Instant::now();
     timeline.step("HR", "ends the employment (SCIM PATCH, \"op\":\"Replace\", \"value\":\"False\")");
-    Ok(())
+    Ok(ended)
 }
 
 /// The controller's list loses the card, and is read.
@@ -132,18 +118,18 @@ async fn door_forgets(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome 
     Ok(())
 }
 
-/// The token is dead, the session is gone.
-async fn look_again(stage: &Stage, timeline: &Timeline, browser: &mut Browser, session: &Session) -> Outcome {
+/// The tokens are dead.
+async fn look_again(stage: &Stage, timeline: &Timeline, session: &Session) -> Outcome {
     let introspected = stage.app.introspect(&session.access_token).await?;
     prove(introspected["active"] == false, "introspection says inactive")?;
-    timeline.step("app", "introspection says the token is inactive");
+    timeline.step("app", "Grid Console: introspection says the token is inactive");
     let refused = stage.app.userinfo(&session.access_token).await.err().and_then(|error| error.status());
     prove(refused == Some(401), format_args!("userinfo refuses the token with 401, not {refused:?}"))?;
-    timeline.step("app", "userinfo refuses the token (401)");
-    let silent = stage.app.sign_in_silently(browser).await.err();
-    let code = silent.as_ref().and_then(|error| error.code());
-    prove(code == Some("login_required"), format_args!("the browser's session is gone, not {silent:?}"))?;
-    timeline.step("app", "the browser's session is gone (prompt=none: login_required)");
+    timeline.step("app", "Grid Console: userinfo refuses the token (401)");
+    let refused = stage.app.refresh(session).await.err();
+    let code = refused.as_ref().and_then(|error| error.code());
+    prove(code == Some("invalid_grant"), format_args!("the refresh token is dead, not {refused:?}"))?;
+    timeline.step("app", "Grid Console: the refresh token is dead (invalid_grant)");
     Ok(())
 }
 
