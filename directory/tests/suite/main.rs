@@ -15,6 +15,7 @@ mod declarations;
 mod emails;
 mod ending;
 mod facts;
+mod forged_passkeys;
 mod groups;
 mod model;
 mod principals;
