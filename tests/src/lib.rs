@@ -4,11 +4,13 @@
 //! - [`Served`]: the binary in a process of its own, which can be killed and has a log.
 //! - [`Relay`]: a way to a server that can be cut.
 //! - [`PostOffice`]: a mail server, which can be closed and opened again.
+//! - [`Apache`]: a web server that signs people in by its module.
 //! - [`App`]: an application that a test plays by hand, step by step.
 //! - [`parts`]: what `tests/run` provides: databases, real clients, the binary.
 //!
 //! What it is not: it asserts nothing. That is the journeys' part, in `tests/tests/journeys`.
 
+mod apache;
 mod app;
 mod post_office;
 mod relay;
@@ -16,6 +18,7 @@ mod scene;
 mod served;
 mod until;
 
+pub use apache::Apache;
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
 pub use parts::{self, skip};
 pub use post_office::PostOffice;

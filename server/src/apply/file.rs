@@ -557,12 +557,15 @@ mod tests {
     #[test]
     fn the_example_shows_every_kind() {
         let text = include_str!("../stage/grid.toml")
-            .replace("{redirect_uri}", "https://grid.example/callback")
+            .replace("{console.callback}", "https://console.example/callback")
+            .replace("{console.backchannel}", "https://console.example/backchannel")
+            .replace("{control.callback}", "https://control.example/callback")
+            .replace("{control.backchannel}", "https://control.example/backchannel")
             .replace("{serial}", "405419896")
             .replace("{controller}", "127.0.0.1:60000")
             .replace("{push}", "127.0.0.1:60001");
         let folder = folder();
-        for secret in ["hr.token", "grid-console.secret"] {
+        for secret in ["hr.token", "grid-console.secret", "switchgear-control.secret"] {
             std::fs::write(folder.path().join(secret), SECRET).unwrap();
         }
         let items = Declaration::parse(&text).unwrap().items(folder.path()).unwrap();

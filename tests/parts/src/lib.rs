@@ -52,6 +52,15 @@ pub fn binary() -> Option<PathBuf> {
     from_environment("CARDEA_BIN").map(PathBuf::from)
 }
 
+/// Why a test without [`apache`] is skipped.
+pub const NO_APACHE: &str = "no Apache with mod_auth_openidc: CARDEA_APACHE is not set (tests/run sets it)";
+
+/// Apache's program (`CARDEA_APACHE`), with the module `auth_openidc` among its modules.
+#[must_use]
+pub fn apache() -> Option<PathBuf> {
+    from_environment("CARDEA_APACHE").map(PathBuf::from)
+}
+
 /// A variable that is set and not empty.
 fn from_environment(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())

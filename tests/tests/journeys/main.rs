@@ -27,6 +27,7 @@ macro_rules! journeys {
     };
 }
 
+mod apache;
 mod bad_input;
 mod clients;
 mod commands;

@@ -52,6 +52,8 @@ async fn nobody_is_answered_as_each_endpoint_demands(scene: &Scene) {
                             .any(|to_one| to.starts_with(to_one));
                         assert!(status == 303 && asks, "{route:?}: {status} {to}");
                     }
+                    // Nobody is signed in, so nothing is left to end.
+                    None if route.path == "/logout" => assert_eq!(status, 200, "{route:?}: {text}"),
                     None => assert!((400..500).contains(&status), "{route:?}: {status} {text}"),
                 },
             }

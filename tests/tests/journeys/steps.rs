@@ -1,5 +1,6 @@
 //! Steps that several journeys take.
 
+use kernel::Token;
 use serde_json::Value;
 use server::stage::{DEPARTMENT, DOMAIN, Stage, payload};
 use sim::browser::Browser;
@@ -83,4 +84,17 @@ pub(crate) async fn journal_is_good(stage: &Stage) {
     let jwks = stage.house.keys.evidence_jwks().bytes.to_vec();
     let report = audit::verify(&stage.house.db, &jwks, None, |_| ()).await.unwrap();
     assert!(report.is_good() && report.facts > 0, "{report:?}");
+}
+
+/// Declares one more application, of low sensitivity, with more lines; its secret.
+pub(crate) async fn declare(stage: &Stage, id: &str, redirect_uri: &str, more: &str) -> String {
+    let secret = Token::generate(&stage.ctx, "app").expose().clone();
+    std::fs::write(stage.folder.path().join(format!("{id}.secret")), &secret).unwrap();
+    let declaration = format!(
+        "[client.{id}]\nname = \"{id}\"\nsecret_file = \"{id}.secret\"\nredirect_uris = [\"{redirect_uri}\"]\n\
+         sensitivity = \"low\"\n{more}"
+    );
+    let house = &stage.house;
+    server::apply::apply(&house.db, &house.sealing, &declaration, stage.folder.path()).await.unwrap();
+    secret
 }

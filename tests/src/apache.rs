@@ -1,0 +1,144 @@
+//! Apache with `mod_auth_openidc`, a certified relying party that nobody here wrote, in a process of its own.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::until::until;
+
+const MODULES: [&str; 8] =
+    ["mpm_event", "authn_core", "authz_core", "authz_user", "dir", "headers", "unixd", "auth_openidc"];
+
+/// A web server with one page, which only who is signed in may see.
+pub struct Apache {
+    port: u16,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl Apache {
+    /// What its page says.
+    pub const INSIDE: &str = "You are inside.";
+
+    /// On a port of its own, not started yet.
+    ///
+    /// # Panics
+    /// If there is no free port or no folder.
+    #[must_use]
+    pub fn new() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = free.local_addr().expect("it is bound").port();
+        let folder = tempfile::Builder::new().prefix("cardea-apache-").tempdir().expect("a folder");
+        Self { port, folder, process: None }
+    }
+
+    /// The protected page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        format!("http://localhost:{}/inside/", self.port)
+    }
+
+    /// Where the provider sends people back to. The module answers here; nothing is served.
+    #[must_use]
+    pub fn redirect_uri(&self) -> String {
+        format!("{}callback", self.page())
+    }
+
+    /// Where it hears that a sign-in has ended.
+    #[must_use]
+    pub fn backchannel_logout_uri(&self) -> String {
+        format!("{}?logout=backchannel", self.redirect_uri())
+    }
+
+    /// What the module knows of the session of whoever asks, after refreshing its tokens.
+    #[must_use]
+    pub fn refreshed(&self) -> String {
+        format!("{}?info=json&access_token_refresh_interval=0", self.redirect_uri())
+    }
+
+    /// Serves until this value goes.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start(&mut self, program: &Path, issuer: &str, client_id: &str, secret: &str) {
+        let inside = self.folder.path().join("www/inside");
+        fs::create_dir_all(&inside).expect("the folder is ours");
+        fs::write(inside.join("index.html"), Self::INSIDE).expect("the folder is ours");
+        let config = self.folder.path().join("apache.conf");
+        fs::write(&config, self.config(issuer, client_id, secret)).expect("the folder is ours");
+        open_to_all(self.folder.path());
+        let mut command = Command::new(program);
+        command.arg("-f").arg(&config).arg("-DFOREGROUND").kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(command.spawn().expect("Apache runs"));
+        let address = format!("http://localhost:{}/", self.port);
+        until("Apache answers", async || reqwest::get(&address).await.ok().map(drop)).await;
+    }
+
+    /// What it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
+    }
+
+    /// Whether it was told that a sign-in has ended, and believed it.
+    #[must_use]
+    pub fn was_told(&self) -> bool {
+        let asked = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
+        asked.lines().any(|line| line == "POST /inside/callback?logout=backchannel 200")
+    }
+
+    fn config(&self, issuer: &str, client_id: &str, secret: &str) -> String {
+        let (folder, port, redirect_uri) = (self.folder.path().display(), self.port, self.redirect_uri());
+        let modules = Path::new("/usr/lib/apache2/modules");
+        let load = |name: &&str| {
+            let file = modules.join(format!("mod_{name}.so"));
+            // Some are built into the program.
+            file.exists().then(|| format!("LoadModule {name}_module {}\n", file.display()))
+        };
+        let modules: String = MODULES.iter().filter_map(load).collect();
+        format!(
+            "{modules}ServerName localhost\nListen 127.0.0.1:{port}\nUser www-data\nGroup www-data\n\
+             ServerRoot {folder}\nPidFile {folder}/apache.pid\nErrorLog {folder}/error.log\nLogLevel info\n\
+             CustomLog {folder}/access.log \"%m %U%q %s\"\n\
+             DocumentRoot {folder}/www\nDirectoryIndex index.html\n\
+             OIDCProviderMetadataURL {issuer}/.well-known/openid-configuration\nOIDCClientID {client_id}\n\
+             OIDCClientSecret {secret}\nOIDCRedirectURI {redirect_uri}\nOIDCCryptoPassphrase for-this-test-alone\n\
+             OIDCPKCEMethod S256\nOIDCScope \"openid profile\"\nOIDCIDTokenSignedResponseAlg ES256\n\
+             OIDCInfoHook access_token refresh_token id_token\n\
+             <Location /inside/>\nAuthType openid-connect\nRequire valid-user\n</Location>\n"
+        )
+    }
+}
+
+/// Asked to end, it ends its children, too; killed, it would leave them behind.
+impl Drop for Apache {
+    fn drop(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        let Some(id) = process.id() else { return };
+        let _ = std::process::Command::new("kill").args(["-TERM", &id.to_string()]).status();
+        for _ in 0..100 {
+            if !matches!(process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+impl Default for Apache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The server's children serve as somebody who owns nothing.
+fn open_to_all(folder: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).expect("the folder is ours");
+}
