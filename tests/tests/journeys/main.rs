@@ -37,6 +37,7 @@ mod front;
 mod health;
 mod https;
 mod life;
+mod live;
 mod log;
 mod lost_card;
 mod mail;
