@@ -2,7 +2,8 @@
 //!
 //! - [`config`]: the configuration file. [`apply`]: what lives in the database, declared in a file.
 //! - [`house`]: everything opened, run, and stopped in order. [`http`]: the route table, served.
-//! - [`commands`]: one file a command. `stage`: the house among simulators, for the demo and for tests.
+//! - [`commands`]: one file a command. `stage`: the house among simulators, for the demo and for tests; `live`: a page
+//!   that shows it.
 //!
 //! What it is not: it decides nothing. Whatever it does beyond wiring belongs into a room.
 //!
@@ -15,6 +16,8 @@ mod evidence;
 pub mod health;
 pub mod house;
 pub mod http;
+#[cfg(feature = "demo")]
+pub mod live;
 pub mod logging;
 pub mod policies;
 #[cfg(feature = "demo")]

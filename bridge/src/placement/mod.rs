@@ -131,7 +131,8 @@ pub struct Placement {
     pub attempts: i64,
 }
 
-pub(crate) const ABSENT: &str = "absent";
+/// [`Placement::wanted`] when the card is to be gone.
+pub const ABSENT: &str = "absent";
 pub(crate) const PRESENT: &str = "present";
 
 impl Placement {

@@ -168,7 +168,8 @@ impl App {
             return Err(format!("the jti {} was heard before", token.jti));
         }
         let ended = end_in(&mut state, self.ended(EndedBy::LogoutToken), |kept| is_ended_by(kept, &token));
-        remember(&mut state.logouts, Logout { token, heard: Instant::now(), ended });
+        let (at, heard) = ((self.now)(), Instant::now());
+        remember(&mut state.logouts, Logout { token, at, heard, ended });
         drop(state);
         self.changed();
         Ok(())

@@ -130,7 +130,9 @@ pub enum EndedBy {
 pub struct Logout {
     /// What it said.
     pub token: LogoutToken,
-    /// When it was heard.
+    /// When it was heard, by the app's clock.
+    pub at: jiff::Timestamp,
+    /// The same, to be compared with other moments of this process.
     pub heard: Instant,
     /// How many local sessions ended for it.
     pub ended: usize,

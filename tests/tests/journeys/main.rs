@@ -38,6 +38,7 @@ mod front;
 mod health;
 mod https;
 mod life;
+mod live;
 mod log;
 mod lost_card;
 mod mail;

@@ -10,6 +10,8 @@ mod person;
 mod script;
 mod timeline;
 
+use std::sync::Arc;
+
 use clap::Args;
 use kernel::Ctx;
 
@@ -31,6 +33,9 @@ pub(super) struct Demo {
     /// The port of the identity provider; by default a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// The port of the live page; by default a free one.
+    #[arg(long, default_value_t = 0)]
+    live_port: u16,
     /// Log what the server does, too.
     #[arg(long, short)]
     verbose: bool,
@@ -40,13 +45,16 @@ impl Demo {
     pub(super) async fn run(self, ctx: Ctx) -> Outcome {
         let filter = if self.verbose { "info" } else { "error" };
         logging::start(&Log { format: LogFormat::Text, filter: filter.into() });
-        let stage =
-            Stage::set(&ctx, StageOptions { port: self.port, mail: true, ..StageOptions::default() }).await?;
+        let options = StageOptions { port: self.port, mail: true, ..StageOptions::default() };
+        let stage = Arc::new(Stage::set(&ctx, options).await?);
         let outcome = match self.script {
             true => script::play(&stage).await,
-            false => person::attend(&stage).await,
+            false => person::attend(&stage, self.live_port).await,
         };
-        stage.strike().await;
+        // Whoever played on it has let go of it.
+        if let Some(stage) = Arc::into_inner(stage) {
+            stage.strike().await;
+        }
         outcome
     }
 }

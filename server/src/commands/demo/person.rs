@@ -1,34 +1,55 @@
-//! The demo with a person: everything runs, and a few words typed here play HR and the door.
+//! The demo with a person: everything runs, and a page in a browser, or a few words typed here, play HR and the door.
 
-use sim::hr::Person;
+use std::sync::Arc;
+
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::script::person;
 use super::timeline::until;
 use crate::commands::serve::asked_to_stop;
 use crate::commands::{Failure, Outcome, say};
-use crate::stage::{CONTROL_ROOM, Stage};
+use crate::live::{Live, Play};
+use crate::stage::Stage;
 
-const WORDS: &str = "\x20 hire       HR hires Mira Holt; policy gives her a card; you get an invitation link
-  swipe      show her card at the control room's door
-  end        HR ends the employment
+const WORDS: &str =
+    "\x20 hire       HR hires the next person; policy gives a card; a letter brings an invitation
+  swipe      show the card of whom you hired last at the control room's door
+  end        HR ends that employment
   cards      what the door controller's list holds
   receipt    the signed receipt of what was closed
   audit      verify the journal
   quit       stop";
 
-pub(super) async fn attend(stage: &Stage) -> Outcome {
-    let issuer = stage.house.issuer.as_str();
-    say("Cardea runs: the real server, and simulators of HR, an app and a door controller.");
+pub(super) async fn attend(stage: &Arc<Stage>, live_port: u16) -> Outcome {
+    let play = Arc::new(Play::new(stage));
+    let live = Live::open(stage, &play, live_port).await?;
+    welcome(stage, &live);
+    let outcome = listen(&Terminal { stage, play: &play }).await;
+    live.close().await;
+    outcome
+}
+
+fn welcome(stage: &Stage, live: &Live) {
+    say("Cardea runs: the real server, and simulators of HR, mail, two apps and a door controller.");
     say(super::ABOUT);
     say("");
-    say(format_args!("  identity provider  {issuer}"));
-    say(format_args!("  an app to sign in  {}", stage.app.home()));
+    say("Begin here, in a browser:");
+    say(format_args!("  live page          {}/", live.home()));
+    say("");
+    say(format_args!("  identity provider  {}", stage.house.issuer.as_str()));
+    for app in [&stage.app, &stage.control] {
+        say(format_args!("  {:<18} {}", app.name(), app.home()));
+    }
+    if let Some(mail) = &stage.mail {
+        say(format_args!("  mailbox            {}", mail.home()));
+    }
     say(format_args!("  its configuration  {}", stage.folder.path().display()));
     say("");
-    say("Type:");
+    say("Or type:");
     say(WORDS);
-    let mut play = Play { stage, person: person(), id: None, card: None };
+}
+
+/// Until told to stop.
+async fn listen(terminal: &Terminal<'_>) -> Outcome {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let mut stop = std::pin::pin!(asked_to_stop());
     loop {
@@ -40,7 +61,7 @@ pub(super) async fn attend(stage: &Stage) -> Outcome {
             Some("quit" | "exit") => return Ok(()),
             Some("") => {}
             Some(word) => {
-                if let Err(failure) = play.act(word).await {
+                if let Err(failure) = terminal.act(word).await {
                     say(failure.message);
                 }
             }
@@ -53,25 +74,22 @@ pub(super) async fn attend(stage: &Stage) -> Outcome {
     }
 }
 
-struct Play<'a> {
+struct Terminal<'a> {
     stage: &'a Stage,
-    person: Person,
-    id: Option<String>,
-    /// The person keeps the card in hand, whatever the controller thinks of it.
-    card: Option<u32>,
+    play: &'a Play,
 }
 
-impl Play<'_> {
-    async fn act(&mut self, word: &str) -> Outcome {
+impl Terminal<'_> {
+    async fn act(&self, word: &str) -> Outcome {
         match word {
             "hire" => self.hire().await,
-            "swipe" => self.swipe(),
+            "swipe" => self.swipe().await,
             "end" => self.end().await,
             "cards" => {
                 say(format_args!("{:#?}", self.stage.controller.cards()));
                 Ok(())
             }
-            "receipt" => self.cardea(&["receipt", "show", &self.known()?]).await,
+            "receipt" => self.cardea(&["receipt", "show", &self.play.last()?.to_string()]).await,
             "audit" => self.cardea(&["audit", "verify"]).await,
             _ => {
                 say(WORDS);
@@ -80,34 +98,34 @@ impl Play<'_> {
         }
     }
 
-    fn known(&self) -> Result<String, Failure> {
-        self.id.clone().ok_or_else(|| Failure::new("Nobody is hired yet: type hire."))
-    }
-
-    async fn hire(&mut self) -> Outcome {
-        match &self.id {
-            Some(id) => self.stage.hr.rehire(id).await?,
-            None => self.id = Some(self.stage.hr.hire(&self.person).await?),
+    async fn hire(&self) -> Outcome {
+        let before = self.stage.controller.cards();
+        let person = self.play.hire().await?;
+        let is_new = |number: &u32| before.iter().all(|held| held.number != *number);
+        let card = until("a card on the controller", || {
+            self.stage.controller.cards().iter().map(|held| held.number).find(is_new)
+        });
+        say(format_args!("{} is hired; the door holds card {}.", person.display_name(), card.await?));
+        if let Some(mail) = &self.stage.mail {
+            let letter = until("a letter", || mail.letters_to(&person.email).into_iter().next()).await?;
+            let link = letter.links().into_iter().next().map(String::from).unwrap_or_default();
+            say(format_args!("A letter came:   {}", mail.mailbox(&person.email)));
+            say(format_args!("Set a password:  {link}"));
         }
-        let card = until("a card on the controller", || self.stage.only_card()).await?;
-        self.card = Some(card);
-        let link = self.stage.invite(&self.person.user_name).await?;
-        say(format_args!("{} is hired; the door holds card {card}.", self.person.display_name()));
-        say(format_args!("Set a password:  {link}"));
-        say(format_args!("Then sign in:    {}  as {}", self.stage.app.home(), self.person.user_name));
+        say(format_args!("Then sign in:    {}  as {}", self.stage.app.home(), person.user_name));
         Ok(())
     }
 
-    fn swipe(&self) -> Outcome {
-        let card = self.card.ok_or_else(|| Failure::new("Nobody has a card yet: type hire."))?;
-        let swipe = self.stage.controller.swipe(card, CONTROL_ROOM);
-        say(if swipe.granted { "The door opens." } else { "The door stays shut." });
+    async fn swipe(&self) -> Outcome {
+        let last = self.play.last().map_err(|_| Failure::new("Nobody has a card yet: type hire."))?;
+        let opens = self.play.swipe(last, "control-room-door").await?;
+        say(if opens { "The door opens." } else { "The door stays shut." });
         Ok(())
     }
 
     async fn end(&self) -> Outcome {
-        self.stage.hr.end_employment(&self.known()?).await?;
-        say("The employment has ended. Try swipe, reload the app, type receipt.");
+        self.play.end(self.play.last()?).await?;
+        say("The employment has ended. Try swipe, reload the apps, type receipt.");
         Ok(())
     }
 

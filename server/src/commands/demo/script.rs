@@ -11,7 +11,8 @@ use super::employee;
 use super::evidence;
 use super::timeline::{Timeline, prove, until};
 use crate::commands::{Failure, Outcome, say};
-use crate::stage::{CONTROL_ROOM, DEPARTMENT, DOMAIN, Stage, TRANSFORMER_HALL, payload};
+use crate::live::Play;
+use crate::stage::{CONTROL_ROOM, DEPARTMENT, Stage, TRANSFORMER_HALL, payload};
 
 /// The rights that the declaration gives the department: door 1, always.
 const CONTROL_ROOM_ONLY: [u8; 4] = [1, 0, 0, 0];
@@ -28,7 +29,7 @@ pub(super) async fn play(stage: &Stage) -> Outcome {
     say(super::ABOUT);
     say("");
     let timeline = Timeline::begin();
-    let person = person();
+    let person = Play::first_person();
     let (id, card) = join(stage, &timeline, &person).await?;
     let mut employee = employee::begin(stage, &timeline, &person).await?;
     employee::add_factors(stage, &timeline, &mut employee).await?;
@@ -51,13 +52,6 @@ pub(super) async fn play(stage: &Stage) -> Outcome {
     say("");
     say("Every step was proven by the apps or the door itself.");
     Ok(())
-}
-
-pub(super) fn person() -> Person {
-    let mut person = Person::new("Mira", "Holt", DOMAIN);
-    person.department = Some(DEPARTMENT.into());
-    person.title = Some("Grid operator".into());
-    person
 }
 
 /// HR hires; a card comes to the door.
