@@ -1,5 +1,5 @@
 //! Parts that a test needs beside the house itself: a database of its own on a real PostgreSQL or Redis,
-//! real clients in Node.js and Python, the built binary.
+//! real clients (scripts in Node.js and Python, Chromium, Apache), the built binary.
 //!
 //! `tests/run` starts and installs them and says where they are, in the environment. Each function here
 //! gives `None` when its part is missing, and the test then says so with [`skip!`], or [`or_skip`] in a function
@@ -31,6 +31,10 @@ pub use skip::{or_skip, report_skip};
 pub const NO_PYTHON: &str = "no Python clients: CARDEA_PYTHON is not set (tests/run sets it)";
 /// Why a test without [`node_clients`] is skipped.
 pub const NO_NODE_CLIENTS: &str = "no Node.js clients: CARDEA_NODE_CLIENTS is not set (tests/run sets it)";
+/// Why a test without [`chromedriver`] is skipped.
+pub const NO_CHROMIUM: &str = "no Chromium: CARDEA_CHROMEDRIVER is not set (tests/run sets it)";
+/// Why a test without [`apache`] is skipped.
+pub const NO_APACHE: &str = "no Apache with mod_auth_openidc: CARDEA_APACHE is not set (tests/run sets it)";
 /// Why a test without [`binary`] is skipped.
 pub const NO_BINARY: &str = "no binary: CARDEA_BIN is not set (tests/run sets it)";
 
@@ -46,19 +50,22 @@ pub fn node_clients() -> Option<PathBuf> {
     from_environment("CARDEA_NODE_CLIENTS").map(PathBuf::from)
 }
 
+/// The WebDriver of an installed Chromium (`CARDEA_CHROMEDRIVER`).
+#[must_use]
+pub fn chromedriver() -> Option<PathBuf> {
+    from_environment("CARDEA_CHROMEDRIVER").map(PathBuf::from)
+}
+
+/// The program `apache2`, where Debian has installed it with `mod_auth_openidc` (`CARDEA_APACHE`).
+#[must_use]
+pub fn apache() -> Option<PathBuf> {
+    from_environment("CARDEA_APACHE").map(PathBuf::from)
+}
+
 /// The built binary `cardea` (`CARDEA_BIN`).
 #[must_use]
 pub fn binary() -> Option<PathBuf> {
     from_environment("CARDEA_BIN").map(PathBuf::from)
-}
-
-/// Why a test without [`apache`] is skipped.
-pub const NO_APACHE: &str = "no Apache with mod_auth_openidc: CARDEA_APACHE is not set (tests/run sets it)";
-
-/// Apache's program (`CARDEA_APACHE`), with the module `auth_openidc` among its modules.
-#[must_use]
-pub fn apache() -> Option<PathBuf> {
-    from_environment("CARDEA_APACHE").map(PathBuf::from)
 }
 
 /// A variable that is set and not empty.
