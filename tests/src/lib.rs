@@ -12,6 +12,7 @@
 
 mod apache;
 mod app;
+mod port;
 mod post_office;
 mod relay;
 mod scene;
@@ -21,6 +22,7 @@ mod until;
 pub use apache::Apache;
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
 pub use parts::{self, skip};
+pub use port::free_port;
 pub use post_office::PostOffice;
 pub use relay::Relay;
 pub use scene::{MovableClock, NO_ENGINES, Scene};

@@ -1,6 +1,5 @@
 //! A mail server that nobody here wrote, in a process of its own, which can be closed and opened again.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::port::free_port;
 use crate::until::until;
 
 /// The certificate that it shows where TLS is asked for, for `localhost`; signed by `authority.pem` beside it.
@@ -32,9 +32,7 @@ impl PostOffice {
     /// If there is no free port.
     #[must_use]
     pub fn new(python: &Path) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it is bound").port();
-        let (letters, arguments) = (Arc::default(), Vec::new());
+        let (port, letters, arguments) = (free_port(), Arc::default(), Vec::new());
         Self { port, python: python.into(), arguments, letters, process: None }
     }
 

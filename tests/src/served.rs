@@ -1,7 +1,6 @@
 //! The binary `cardea` in a process of its own: made with its own commands, served, killed, served again.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::app::App;
+use crate::port::free_port;
 use crate::until::until;
 
 /// What the house declares in the demo, with gaps.
@@ -216,9 +216,4 @@ impl Served {
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log.json")).expect("it was served")
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("it is bound").port()
 }
