@@ -1,20 +1,21 @@
 //! Apache with `mod_auth_openidc`, a certified relying party that nobody here wrote, in a process of its own.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use url::form_urlencoded;
 
+use crate::port::free_port;
 use crate::until::until;
 
 const MODULES: [&str; 8] =
     ["mpm_event", "authn_core", "authz_core", "authz_user", "dir", "headers", "unixd", "auth_openidc"];
 
-/// A web server with one page, which only who is signed in may see.
+/// A web server with two pages, one of which only who is signed in may see.
 pub struct Apache {
     port: u16,
     folder: TempDir,
@@ -22,7 +23,7 @@ pub struct Apache {
 }
 
 impl Apache {
-    /// What its page says.
+    /// What its protected page says.
     pub const INSIDE: &str = "You are inside.";
 
     /// On a port of its own, not started yet.
@@ -31,16 +32,27 @@ impl Apache {
     /// If there is no free port or no folder.
     #[must_use]
     pub fn new() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it is bound").port();
         let folder = tempfile::Builder::new().prefix("cardea-apache-").tempdir().expect("a folder");
-        Self { port, folder, process: None }
+        Self { port: free_port(), folder, process: None }
     }
 
     /// The protected page.
     #[must_use]
     pub fn page(&self) -> String {
         format!("http://localhost:{}/inside/", self.port)
+    }
+
+    /// The page for everybody.
+    #[must_use]
+    pub fn outside(&self) -> String {
+        format!("http://localhost:{}/", self.port)
+    }
+
+    /// Where people sign out, here and at the provider; they are sent back to the page for everybody.
+    #[must_use]
+    pub fn sign_out(&self) -> String {
+        let outside: String = form_urlencoded::byte_serialize(self.outside().as_bytes()).collect();
+        format!("{}?logout={outside}", self.redirect_uri())
     }
 
     /// Where the provider sends people back to. The module answers here; nothing is served.
@@ -69,6 +81,7 @@ impl Apache {
         let inside = self.folder.path().join("www/inside");
         fs::create_dir_all(&inside).expect("the folder is ours");
         fs::write(inside.join("index.html"), Self::INSIDE).expect("the folder is ours");
+        fs::write(self.folder.path().join("www/index.html"), "You are outside.").expect("the folder is ours");
         let config = self.folder.path().join("apache.conf");
         fs::write(&config, self.config(issuer, client_id, secret)).expect("the folder is ours");
         open_to_all(self.folder.path());
@@ -76,7 +89,7 @@ impl Apache {
         command.arg("-f").arg(&config).arg("-DFOREGROUND").kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(command.spawn().expect("Apache runs"));
-        let address = format!("http://localhost:{}/", self.port);
+        let address = self.outside();
         until("Apache answers", async || reqwest::get(&address).await.ok().map(drop)).await;
     }
 
@@ -86,11 +99,13 @@ impl Apache {
         fs::read_to_string(self.folder.path().join("error.log")).unwrap_or_default()
     }
 
-    /// Whether it was told that a sign-in has ended, and believed it.
+    /// What it answered each time that it was told of the end of a sign-in.
     #[must_use]
-    pub fn was_told(&self) -> bool {
+    pub fn logouts(&self) -> Vec<String> {
         let asked = fs::read_to_string(self.folder.path().join("access.log")).unwrap_or_default();
-        asked.lines().any(|line| line == "POST /inside/callback?logout=backchannel 200")
+        let told =
+            |line: &str| line.strip_prefix("POST /inside/callback?logout=backchannel ").map(Into::into);
+        asked.lines().filter_map(told).collect()
     }
 
     fn config(&self, issuer: &str, client_id: &str, secret: &str) -> String {
