@@ -90,13 +90,18 @@ impl<P: Post> BackChannel<P> {
         let fact = delivery.fact(&self.db).await?;
         let fact = fact.ok_or_else(|| SinkError::Dead("the fact is gone".into()))?;
         let sub = fact.subject.strip_prefix("user:").unwrap_or_default();
+        let mut refused = None;
         for sid in self.sessions(&client, &fact, sub).await? {
             let token = self.token(&client, delivery, sub, sid.as_deref()).await?;
             let body =
                 form_urlencoded::Serializer::new(String::new()).append_pair("logout_token", &token).finish();
-            taken(self.post.post(uri, FORM, body.into_bytes()).await)?;
+            match taken(self.post.post(uri, FORM, body.into_bytes()).await) {
+                // It may know this session no more, but the next one still.
+                Err(SinkError::Dead(reason)) => refused = Some(reason),
+                answer => answer?,
+            }
         }
-        Ok(())
+        refused.map_or(Ok(()), |reason| Err(SinkError::Dead(reason)))
     }
 
     /// The sessions to be named, one token each; `None` stands for all of the account's.

@@ -22,6 +22,7 @@ on_both_engines! {
     who_was_not_there_or_does_not_listen_is_not_told,
     an_application_that_fails_is_told_again_with_the_same_id_and_in_order,
     an_application_that_refuses_is_a_dead_letter_with_its_reason,
+    an_application_that_refuses_one_session_is_told_of_the_others,
     a_session_that_was_told_of_before_is_not_told_of_again,
     npm_jose_believes_a_logout_token_and_no_changed_one,
 }
@@ -238,6 +239,19 @@ async fn an_application_that_refuses_is_a_dead_letter_with_its_reason(world: Wor
     assert!(ears.hear(&world).await.is_empty(), "it is not tried again by itself");
     assert!(delivery::retry(&world.db, Origin::system(), dead[0].id).await.unwrap());
     assert_eq!(ears.hear(&world).await.len(), 1, "it is when somebody says so");
+}
+
+async fn an_application_that_refuses_one_session_is_told_of_the_others(world: World) {
+    let ears = Ears::default();
+    at_both(&world).await;
+    at_both(&world).await;
+    world.set_active(false).await;
+    // `app` is told by the account, `other` session by session.
+    for _ in 0..3 {
+        ears.will_say(400, "no such session");
+    }
+    assert_eq!(ears.hear(&world).await.len(), 3);
+    assert_eq!(delivery::dead(&world.db, 9).await.unwrap().len(), 2, "and the operator reads of it");
 }
 
 async fn a_session_that_was_told_of_before_is_not_told_of_again(world: World) {
