@@ -6,8 +6,8 @@ use super::{Ended, EndedBy, RelyingPartyError, Session};
 use crate::http::Response;
 use crate::look::{escape, page};
 
-const POLICY: &str =
-    "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+const POLICY: &str = "\
+    default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; frame-ancestors 'none'";
 
 const SIGN_IN: &str = "<p><a class=go href=\"/sign-in\">Sign in</a></p>";
 
