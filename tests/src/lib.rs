@@ -5,6 +5,7 @@
 //! - [`Relay`]: a way to a server that can be cut.
 //! - [`PostOffice`]: a mail server, which can be closed and opened again.
 //! - [`Apache`]: a web server that signs people in by its module.
+//! - [`Chromium`]: a real browser without a window, with a [`VirtualAuthenticator`] if wanted.
 //! - [`App`]: an application that a test plays by hand, step by step.
 //! - [`parts`]: what `tests/run` provides: databases, real clients, the binary.
 //!
@@ -12,6 +13,7 @@
 
 mod apache;
 mod app;
+mod chromium;
 mod port;
 mod post_office;
 mod relay;
@@ -21,6 +23,7 @@ mod until;
 
 pub use apache::Apache;
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
+pub use chromium::{Chromium, VirtualAuthenticator};
 pub use parts::{self, skip};
 pub use port::free_port;
 pub use post_office::PostOffice;

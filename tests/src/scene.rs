@@ -52,29 +52,29 @@ pub struct Scene {
     /// The clock of all of them.
     pub clock: Arc<MovableClock>,
     // Dropped after the house that uses them.
-    _database: Option<Database>,
+    database: Option<Database>,
     _keyspace: Option<Keyspace>,
 }
 
 impl Scene {
-    /// On a SQLite file and in memory.
+    /// On a SQLite file and in memory. Of the options, port, engines and binary are the scene's own.
     ///
     /// # Panics
     /// If it cannot be set up: the test cannot go on.
-    pub async fn light() -> Self {
-        Self::set(None, None).await
+    pub async fn light(options: StageOptions) -> Self {
+        Self::set(None, None, options).await
     }
 
     /// On PostgreSQL and Redis; `None` when one of them is missing.
     ///
     /// # Panics
     /// As [`Scene::light`].
-    pub async fn heavy() -> Option<Self> {
+    pub async fn heavy(options: StageOptions) -> Option<Self> {
         let (database, keyspace) = (parts::postgres()?, parts::redis()?);
-        Some(Self::set(Some(database), Some(keyspace)).await)
+        Some(Self::set(Some(database), Some(keyspace), options).await)
     }
 
-    async fn set(database: Option<Database>, keyspace: Option<Keyspace>) -> Self {
+    async fn set(database: Option<Database>, keyspace: Option<Keyspace>, options: StageOptions) -> Self {
         let clock = Arc::new(MovableClock::default());
         let mut ctx = Ctx::system();
         ctx.clock = clock.clone();
@@ -83,11 +83,17 @@ impl Scene {
             postgres: database.as_ref().map(|database| database.url().to_owned()),
             redis: keyspace.as_ref().map(|keyspace| keyspace.url().to_owned()),
             binary: parts::binary(),
-            ..StageOptions::default()
+            ..options
         };
         let stage: Result<Stage, StageError> = Stage::set(&ctx, options).await;
         let stage = stage.unwrap_or_else(|error| panic!("the stage cannot be set: {error:?}"));
-        Self { stage, clock, _database: database, _keyspace: keyspace }
+        Self { stage, clock, database, _keyspace: keyspace }
+    }
+
+    /// Which pair of engines it stands on, in one word.
+    #[must_use]
+    pub fn engines(&self) -> &'static str {
+        if self.database.is_some() { "servers" } else { "files" }
     }
 
     /// Ends everything in order.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 /// How long something may take to become visible: far longer than it does, so that a busy machine fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(10);
+/// How long to wait before looking again.
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 
 /// What `look` sees, as soon as it sees something, within [`PATIENCE`].
 ///

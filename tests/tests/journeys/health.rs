@@ -26,7 +26,7 @@ async fn not_ready(stage: &Stage, part: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_clock_is_off_its_databases_is_not_ready() {
-    let Some(scene) = Scene::heavy().await else { skip!("{}", world::NO_ENGINES) };
+    let Some(scene) = Scene::heavy(StageOptions::default()).await else { skip!("{}", world::NO_ENGINES) };
     let (status, said) = ready(&scene.stage).await;
     assert_eq!((status, &said["database"]), (200, &Value::from("ok")));
     scene.clock.put_wrong(Duration::from_secs(60));
@@ -36,7 +36,7 @@ async fn a_node_whose_clock_is_off_its_databases_is_not_ready() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_database_a_node_is_alive_and_not_ready() {
-    let scene = Scene::light().await;
+    let scene = Scene::light(StageOptions::default()).await;
     scene.stage.house.db.close().await;
     not_ready(&scene.stage, "database").await;
     let live = reqwest::get(scene.stage.house.issuer.url("/health/live")).await.unwrap();

@@ -1,29 +1,34 @@
 //! Journeys through the whole server, seen from outside: by HR, an app, a browser, a door, an auditor.
 //!
 //! A journey is an `async fn(&Scene)`. [`journeys!`] makes a test of it on each pair of engines: SQLite and memory,
-//! PostgreSQL and Redis. What needs the binary in a process of its own takes a [`world::Served`].
+//! PostgreSQL and Redis, set with [`StageOptions`](server::stage::StageOptions) if they say `on`. What needs the binary in a process of its own takes a [`world::Served`].
 
 #![expect(clippy::unwrap_used, reason = "a journey that cannot go on ends here")]
 
 /// Makes tests of journeys: each on both pairs of engines.
 macro_rules! journeys {
-    ($($(#[$attribute:meta])* $journey:ident),+ $(,)?) => {
+    (on $options:expr; $($(#[$attribute:meta])* $journey:ident),+ $(,)?) => {
         mod on_sqlite_and_memory {
+            use server::stage::StageOptions;
             $($(#[$attribute])* #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $journey() {
-                let scene = world::Scene::light().await;
+                let scene = world::Scene::light($options).await;
                 super::$journey(&scene).await;
                 scene.end().await;
             })+
         }
         mod on_postgres_and_redis {
+            use server::stage::StageOptions;
             $($(#[$attribute])* #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $journey() {
-                let Some(scene) = world::Scene::heavy().await else { world::skip!("{}", world::NO_ENGINES) };
+                let Some(scene) = world::Scene::heavy($options).await else { world::skip!("{}", world::NO_ENGINES) };
                 super::$journey(&scene).await;
                 scene.end().await;
             })+
         }
+    };
+    ($($journeys:tt)+) => {
+        journeys!(on StageOptions::default(); $($journeys)+);
     };
 }
 
@@ -46,3 +51,4 @@ mod routes;
 mod steps;
 mod stopping;
 mod story;
+mod walk;
