@@ -95,9 +95,13 @@ impl Tree {
         for entry in entries {
             let entry = entry.unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
             let name = entry.file_name().to_string_lossy().into_owned();
+            // In a second work tree, `.git` is a file that names the first.
+            if FOREIGN.contains(&name.as_str()) {
+                continue;
+            }
             let path = format!("{prefix}{name}");
             let kind = entry.file_type().unwrap_or_else(|error| panic!("{path}: {error}"));
-            if kind.is_dir() && !FOREIGN.contains(&name.as_str()) {
+            if kind.is_dir() {
                 self.read_folder(&entry.path(), &format!("{path}/"));
                 self.paths.push(format!("{path}/"));
             } else if kind.is_file() {
