@@ -42,9 +42,9 @@ pub(crate) enum IdpError {
     /// The body was not taken.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// The application is told by a redirect to this address.
-    #[error("sent back to the application")]
-    SentBack(String),
+    /// The browser is sent to this address: to the application, which is told, or to sign in first.
+    #[error("sent elsewhere")]
+    Elsewhere(String),
     /// Nobody may be redirected anywhere: no such client.
     #[error("there is no such client")]
     UnknownClient,
@@ -123,7 +123,7 @@ impl IdpError {
             IdpError::InvalidScope(_) => (400, "invalid_scope"),
             IdpError::Throttled { .. } | IdpError::Crowded => (429, "temporarily_unavailable"),
             IdpError::Busy => (503, "temporarily_unavailable"),
-            IdpError::Failed(_) | IdpError::SentBack(_) => (500, "server_error"),
+            IdpError::Failed(_) | IdpError::Elsewhere(_) => (500, "server_error"),
         }
     }
 
@@ -146,7 +146,7 @@ impl IdpError {
             | IdpError::UnsupportedGrantType
             | IdpError::UnauthorizedClient
             | IdpError::InvalidScope(_) => (400, &texts.invalid_request),
-            IdpError::Failed(_) | IdpError::SentBack(_) => (500, &texts.failed),
+            IdpError::Failed(_) | IdpError::Elsewhere(_) => (500, &texts.failed),
         }
     }
 
@@ -177,11 +177,11 @@ pub(crate) fn answer_as_oauth(answer: Result<HttpResponse, IdpError>) -> HttpRes
     })
 }
 
-/// An answer for a person: as it is, a redirect back to the application, or the error as a page.
+/// An answer for a person: as it is, a redirect to where the browser belongs, or the error as a page.
 pub(crate) fn answer_as_page(passage: &Passage, answer: Result<HttpResponse, IdpError>) -> HttpResponse {
     match answer {
         Ok(answer) => answer,
-        Err(IdpError::SentBack(location)) => pages::see_other(&location),
+        Err(IdpError::Elsewhere(location)) => pages::see_other(&location),
         Err(error) => {
             error.log();
             pages::of_error(passage, &error)

@@ -1,15 +1,71 @@
 //! One request of a person's browser, with what every page's handler needs.
 
-use actix_web::HttpRequest;
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use kernel::id::UserId;
 use kernel::{Actor, Token};
 use store::{StoreError, Tx};
+use web::body::{BodyError, Form};
 use web::browser::Browser;
 use web::{Params, Passage};
 
-use crate::error::IdpError;
+use crate::error::{IdpError, answer_as_page};
 use crate::{Idp, origin};
+
+/// A browser at the door of a handler: `async fn get(visitor: Visitor) -> HttpResponse { visitor.sees(show).await }`.
+pub(crate) struct Visitor {
+    idp: Data<Idp>,
+    passage: Passage,
+    request: HttpRequest,
+}
+
+/// What a handler of a form is given.
+pub(crate) type Sent = Result<Form, BodyError>;
+
+impl FromRequest for Visitor {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    /// Fails only where [`crate::routes`] was not mounted as it must be.
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let passage = Passage::from_request(request, payload).into_inner();
+        let idp = request.app_data::<Data<Idp>>().cloned();
+        ready(passage.and_then(|passage| {
+            let idp = idp.ok_or_else(|| ErrorInternalServerError("not mounted"))?;
+            Ok(Self { idp, passage, request: request.clone() })
+        }))
+    }
+}
+
+impl Visitor {
+    /// Answers with a page, or with that of an error.
+    pub(crate) async fn sees(
+        self,
+        show: impl AsyncFnOnce(&Visit<'_>) -> Result<HttpResponse, IdpError>,
+    ) -> HttpResponse {
+        let visit = Visit::new(&self.idp, &self.passage, &self.request);
+        answer_as_page(&self.passage, show(&visit).await)
+    }
+
+    /// The same for a form, which must have been made for this browser and sent from our page.
+    pub(crate) async fn sends(
+        self,
+        form: Sent,
+        act: impl AsyncFnOnce(&Visit<'_>, &Params) -> Result<HttpResponse, IdpError>,
+    ) -> HttpResponse {
+        self.sees(async |visit| {
+            let Form(form) = form?;
+            visit.sent(&form)?;
+            act(visit, &form).await
+        })
+        .await
+    }
+}
 
 /// A browser that asks for something.
 pub(crate) struct Visit<'a> {
@@ -20,12 +76,11 @@ pub(crate) struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    pub(crate) fn new(idp: &'a Idp, passage: &'a Passage, request: &'a HttpRequest) -> Self {
+    fn new(idp: &'a Idp, passage: &'a Passage, request: &'a HttpRequest) -> Self {
         Self { idp, passage, request, browser: Browser::of(idp.ctx(), request) }
     }
 
-    /// Holds a posted form to have been made for this browser and sent from our page.
-    pub(crate) fn sent(&self, form: &Params) -> Result<(), IdpError> {
+    fn sent(&self, form: &Params) -> Result<(), IdpError> {
         if self.browser.sent_form(self.request, &self.idp.issuer, form) {
             Ok(())
         } else {

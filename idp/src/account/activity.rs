@@ -7,9 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::credential;
 use directory::facts::{
@@ -21,16 +20,16 @@ use kernel::id::FactId;
 use kernel::{Subject, Timestamp};
 use serde_json::Value;
 use store::{FactBody as _, StoreError, StoredFact};
+use web::Params;
 use web::page::Frame;
-use web::{Params, Passage};
 
 use super::{ACTIVITY, Person, moment, person};
 use crate::Idp;
 use crate::destination::Own;
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::pages::with_cookie;
 use crate::texts::{self, Texts};
-use crate::visit::Visit;
+use crate::visit::{Visit, Visitor};
 
 /// So many on one page.
 const PAGE: usize = 25;
@@ -77,35 +76,30 @@ pub(crate) struct Line {
 }
 
 /// `GET /account/activity?before=…`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let Person { user, .. } = match person(&visit, Own::Activity).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let params = Params::parse(request.query_string().as_bytes())?;
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Activity).await?;
+    let params = Params::parse(visit.request.query_string().as_bytes())?;
     let before = match params.one("before")? {
         Some(place) => Some(parse(place).ok_or(IdpError::invalid_request("there is no such page"))?),
         None => None,
     };
-    let cards = credential::of_user(&idp.db, user.id).await?;
+    let cards = credential::of_user(&visit.idp.db, user.id).await?;
     let subjects: Vec<Subject> =
         cards.iter().map(|card| card.id.subject()).chain([user.id.subject()]).collect();
     // One more than is shown says whether there are older ones.
     let limit = u32::try_from(PAGE + 1).unwrap_or(u32::MAX);
-    let mut facts = store::newest(&idp.db, &subjects, &KINDS, before, limit).await?;
+    let mut facts = store::newest(&visit.idp.db, &subjects, &KINDS, before, limit).await?;
     let more = facts.len() > PAGE;
     facts.truncate(PAGE);
     let older = facts.last().filter(|_| more).map(|last| format!("{ACTIVITY}?before={}", place(last)));
-    let apps = app_names(idp, &facts).await?;
-    let frame = Frame::new(passage.id(), passage.locale());
+    let apps = app_names(visit.idp, &facts).await?;
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
     let t = texts::of(frame.locale);
-    let lines = facts.iter().map(|fact| line(idp, t, &apps, fact)).collect();
+    let lines = facts.iter().map(|fact| line(visit.idp, t, &apps, fact)).collect();
     let page = ActivityPage { frame: &frame, t, lines, older };
     Ok(with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie()))
 }

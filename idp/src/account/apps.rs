@@ -2,24 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::consent::{self, Consent};
 use directory::session::apps::{self, App};
-use web::body::{BodyError, Form};
+use web::Params;
 use web::page::Frame;
-use web::{Params, Passage};
 
 use super::{APPS, Person, moment, person};
 use crate::Idp;
 use crate::consent::page::learns;
 use crate::destination::Own;
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::pages::{see_other, with_cookie};
 use crate::texts::{self, Texts};
-use crate::visit::Visit;
+use crate::visit::{Sent, Visit, Visitor};
 
 /// The list.
 #[derive(Template)]
@@ -48,23 +46,18 @@ pub(crate) struct Consented {
 }
 
 /// `GET /account/apps`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let Person { user, .. } = match person(&visit, Own::Apps).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let signed_in = apps::of_user(&idp.db, user.id).await?;
-    let consents = consent::of_user(&idp.db, user.id).await?;
-    let frame = Frame::new(passage.id(), passage.locale());
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Apps).await?;
+    let signed_in = apps::of_user(&visit.idp.db, user.id).await?;
+    let consents = consent::of_user(&visit.idp.db, user.id).await?;
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
     let t = texts::of(frame.locale);
     let form_token = visit.browser.form_token();
-    let page = AppsPage { frame: &frame, t, form_token, lines: lines(idp, t, signed_in, consents) };
+    let page = AppsPage { frame: &frame, t, form_token, lines: lines(visit.idp, t, signed_in, consents) };
     Ok(with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie()))
 }
 
@@ -87,31 +80,12 @@ fn lines(idp: &Idp, t: &'static Texts, signed_in: Vec<App>, consents: Vec<Consen
 }
 
 /// `POST /account/apps`: takes a consent back.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => withdraw(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, withdraw).await
 }
 
-async fn withdraw(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let Person { user, .. } = match person(&visit, Own::Apps).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
+async fn withdraw(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Apps).await?;
     let client = form.one("withdraw")?.unwrap_or_default();
     let mut tx = visit.write_as(user.id).await?;
     let withdrawn = consent::withdraw(&mut tx, user.id, client).await;

@@ -6,25 +6,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::credential::{self, Credential, State};
 use directory::door::{self, entitlement};
 use directory::user::User;
 use store::StoreError;
-use web::body::{BodyError, Form};
+use web::Params;
 use web::page::Frame;
-use web::{Params, Passage};
 
 use super::{BADGE, Person, moment, person};
 use crate::Idp;
 use crate::destination::Own;
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::pages::{see_other, with_cookie};
 use crate::texts::{self, Texts};
-use crate::visit::Visit;
+use crate::visit::{Sent, Visit, Visitor};
 
 /// Cards, and what they open.
 #[derive(Template)]
@@ -54,27 +52,22 @@ pub(crate) struct Profile {
 }
 
 /// `GET /account/badge`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let Person { user, .. } = match person(&visit, Own::Badge).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let cards = credential::of_user(&idp.db, user.id).await?;
-    let profiles = profiles(idp, &user).await?;
-    let frame = Frame::new(passage.id(), passage.locale());
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Badge).await?;
+    let cards = credential::of_user(&visit.idp.db, user.id).await?;
+    let profiles = profiles(visit.idp, &user).await?;
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
     let t = texts::of(frame.locale);
     let page = BadgePage {
         frame: &frame,
         t,
         form_token: visit.browser.form_token(),
         // The newest first: it is the one in use.
-        cards: cards.iter().rev().map(|card| as_read(idp, t, card)).collect(),
+        cards: cards.iter().rev().map(|card| as_read(visit.idp, t, card)).collect(),
         profiles,
     };
     Ok(with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie()))
@@ -122,33 +115,14 @@ async fn profiles(idp: &Idp, user: &User) -> Result<Vec<Profile>, StoreError> {
 }
 
 /// `POST /account/badge`: a card was lost.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => lost(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, lost).await
 }
 
-async fn lost(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let Person { user, .. } = match person(&visit, Own::Badge).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
+async fn lost(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Badge).await?;
     let named = form.one("lost")?.unwrap_or_default();
-    let cards = credential::of_user(&idp.db, user.id).await?;
+    let cards = credential::of_user(&visit.idp.db, user.id).await?;
     // Only those of this person are looked at, and what opens nothing needs no suspending.
     let Some(card) = cards.iter().find(|card| card.id.to_string() == named && card.is_active()) else {
         return Ok(see_other(BADGE));

@@ -1,26 +1,24 @@
 //! What a person signs in with: seen, added, removed; and recovery codes, shown once.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::authenticator::{self, Authenticator, Kind, recovery_code};
 use kernel::Secret;
 use kernel::id::{AuthenticatorId, UserId};
-use web::body::{BodyError, Form};
+use web::Params;
 use web::page::Frame;
-use web::{Params, Passage};
 
 use super::{METHODS, Person, moment, person};
 use crate::Idp;
 use crate::arrive::{Onward, go, onward};
 use crate::destination::{Destination, Own};
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::pages::{see_other, with_cookie};
 use crate::session;
 use crate::steps::Way;
 use crate::texts::{self, Texts};
-use crate::visit::Visit;
+use crate::visit::{Sent, Visit, Visitor};
 
 /// The list.
 #[derive(Template)]
@@ -56,19 +54,14 @@ pub(crate) struct CodesPage<'a> {
 }
 
 /// `GET /account/methods`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let Person { user, .. } = match person(&visit, Own::Methods).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let all = authenticator::of_user(&idp.db, user.id).await?;
-    let frame = Frame::new(passage.id(), passage.locale());
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Methods).await?;
+    let all = authenticator::of_user(&visit.idp.db, user.id).await?;
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
     let t = texts::of(frame.locale);
     let (codes, others): (Vec<_>, Vec<_>) =
         all.iter().partition(|authenticator| authenticator.kind() == Some(Kind::RecoveryCode));
@@ -76,7 +69,7 @@ async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<Htt
         frame: &frame,
         t,
         form_token: visit.browser.form_token(),
-        lines: others.into_iter().filter_map(|one| line(idp, t, one)).collect(),
+        lines: others.into_iter().filter_map(|one| line(visit.idp, t, one)).collect(),
         codes_left: codes.len(),
         passkey_href: Own::Add(Way::Passkey).path(),
         totp_href: Own::Add(Way::Totp).path(),
@@ -104,34 +97,15 @@ fn line(idp: &Idp, t: &'static Texts, one: &Authenticator) -> Option<Line> {
 }
 
 /// `POST /account/methods`: takes one away, or makes new recovery codes.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => change(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, change).await
 }
 
-async fn change(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let Person { user, .. } = match person(&visit, Own::Methods).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
+async fn change(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Methods).await?;
     match form.one("remove")? {
-        Some(id) => remove(&visit, user.id, id).await,
-        None => make_codes(&visit, user.id).await,
+        Some(id) => remove(visit, user.id, id).await,
+        None => make_codes(visit, user.id).await,
     }
 }
 

@@ -13,21 +13,19 @@ pub(crate) mod badge;
 pub(crate) mod methods;
 pub(crate) mod sessions;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::session::{self as sessions_of, Session};
 use directory::user::{self, User};
 use kernel::Timestamp;
-use web::Passage;
 use web::page::Frame;
 
 use crate::destination::{Destination, Own};
-use crate::error::{IdpError, answer_as_page};
-use crate::pages::{see_other, with_cookie};
+use crate::error::IdpError;
+use crate::pages::with_cookie;
 use crate::texts::{self, Texts};
-use crate::visit::Visit;
+use crate::visit::{Visit, Visitor};
 use crate::{Idp, session, sign_in};
 
 /// The overview.
@@ -49,13 +47,16 @@ struct Person {
     user: User,
 }
 
-/// Who is signed in here, or where to sign in first.
-async fn person(visit: &Visit<'_>, own: Own) -> Result<Result<Person, HttpResponse>, IdpError> {
-    let sign_in = || see_other(&Destination::Own(own).by_way_of(sign_in::PATH));
-    let Some(session) = session::of(visit).await? else { return Ok(Err(sign_in())) };
-    let Some(user) = user::get(&visit.idp.db, session.user_id).await? else { return Ok(Err(sign_in())) };
+/// Who is signed in here.
+///
+/// # Errors
+/// [`IdpError::Elsewhere`]: sign in first.
+async fn person(visit: &Visit<'_>, own: Own) -> Result<Person, IdpError> {
+    let sign_in = || IdpError::Elsewhere(Destination::Own(own).by_way_of(sign_in::PATH));
+    let session = session::of(visit).await?.ok_or_else(sign_in)?;
+    let user = user::get(&visit.idp.db, session.user_id).await?.ok_or_else(sign_in)?;
     sessions_of::touch(&visit.idp.db, &session).await?;
-    Ok(Ok(Person { session, user }))
+    Ok(Person { session, user })
 }
 
 /// The overview.
@@ -69,18 +70,13 @@ pub(crate) struct AccountPage<'a> {
 }
 
 /// `GET /account`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let Person { user, .. } = match person(&visit, Own::Overview).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let frame = Frame::new(passage.id(), passage.locale());
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let Person { user, .. } = person(visit, Own::Overview).await?;
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
     let t = texts::of(frame.locale);
     let name = user.display_name.as_deref().unwrap_or(&user.user_name);
     let page = AccountPage { frame: &frame, t, name, user_name: &user.user_name };

@@ -1,24 +1,22 @@
 //! Where a person is signed in, and ending it.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::session::{self, Session};
 use kernel::id::UserId;
 use store::{StoreError, Tx};
-use web::body::{BodyError, Form};
+use web::Params;
 use web::page::Frame;
-use web::{Params, Passage};
 
 use super::{Person, SESSIONS, moment, person};
 use crate::Idp;
 use crate::destination::Own;
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::judge::rung_in_words;
 use crate::pages::{see_other, with_cookie};
 use crate::texts::{self, Texts};
-use crate::visit::Visit;
+use crate::visit::{Sent, Visit, Visitor};
 
 /// The list.
 #[derive(Template)]
@@ -41,21 +39,16 @@ pub(crate) struct Line {
 }
 
 /// `GET /account/sessions`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let here = match person(&visit, Own::Sessions).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let all = session::of_user(&idp.db, here.user.id).await?;
-    let frame = Frame::new(passage.id(), passage.locale());
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let here = person(visit, Own::Sessions).await?;
+    let all = session::of_user(&visit.idp.db, here.user.id).await?;
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
     let t = texts::of(frame.locale);
-    let lines = all.iter().map(|session| line(idp, t, &here, session)).collect();
+    let lines = all.iter().map(|session| line(visit.idp, t, &here, session)).collect();
     let page = SessionsPage { frame: &frame, t, form_token: visit.browser.form_token(), lines };
     Ok(with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie()))
 }
@@ -73,39 +66,20 @@ fn line(idp: &Idp, t: &'static Texts, here: &Person, session: &Session) -> Line 
 }
 
 /// `POST /account/sessions`: ends one, or all but this.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => end(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, end).await
 }
 
-async fn end(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let here = match person(&visit, Own::Sessions).await? {
-        Ok(person) => person,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
+async fn end(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let here = person(visit, Own::Sessions).await?;
     // Only those of this person are looked at: an id of another's names nothing.
-    let all = session::of_user(&idp.db, here.user.id).await?;
+    let all = session::of_user(&visit.idp.db, here.user.id).await?;
     let named = form.one("session")?;
     let wanted = |session: &&Session| match named {
         Some(id) => session.id.to_string() == id,
         None => session.id != here.session.id,
     };
-    end_all(&visit, here.user.id, all.iter().filter(wanted)).await?;
+    end_all(visit, here.user.id, all.iter().filter(wanted)).await?;
     Ok(see_other(SESSIONS))
 }
 

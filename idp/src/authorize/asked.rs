@@ -53,7 +53,7 @@ impl Asked {
     /// Reads a request from its encoded form.
     ///
     /// # Errors
-    /// A page when it is not known where an answer may go, else [`IdpError::SentBack`].
+    /// A page when it is not known where an answer may go, else [`IdpError::Elsewhere`].
     pub(crate) async fn read(idp: &Idp, encoded: &str) -> Result<Self, IdpError> {
         if encoded.len() > LONGEST_REQUEST {
             return Err(IdpError::invalid_request("the request is too long"));
@@ -125,7 +125,7 @@ impl Asked {
 
     /// Tells the application.
     pub(crate) fn send_back(&self, idp: &Idp, refusal: Refusal) -> IdpError {
-        IdpError::SentBack(self.location_of(idp, &refusal))
+        IdpError::Elsewhere(self.location_of(idp, &refusal))
     }
 
     /// Where the application is told of a refusal.

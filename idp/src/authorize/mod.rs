@@ -19,8 +19,7 @@ mod asked;
 mod next;
 mod wishes;
 
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use web::body::{BodyError, Form};
 use web::{Params, Passage};
 
@@ -28,8 +27,8 @@ use crate::arrive::arrive;
 use crate::destination::Destination;
 use crate::error::{IdpError, answer_as_page};
 use crate::pages::see_other;
-use crate::visit::Visit;
-use crate::{Idp, session};
+use crate::session;
+use crate::visit::{Visit, Visitor};
 
 pub(crate) use answer::answer;
 pub(crate) use asked::{Asked, LONGEST_REQUEST, WAY};
@@ -40,17 +39,15 @@ pub(crate) use wishes::{Prompt, Refusal, SCOPES, Wishes};
 pub(crate) const PATH: &str = "/authorize";
 
 /// `GET /authorize`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = proceed(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(proceed).await
 }
 
-async fn proceed(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let asked = Asked::read(idp, request.query_string()).await?;
+async fn proceed(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let asked = Asked::read(visit.idp, visit.request.query_string()).await?;
     let destination = Destination::Application(Box::new(asked));
-    let session = session::of(&visit).await?;
-    arrive(&visit, &destination, session.as_ref()).await
+    let session = session::of(visit).await?;
+    arrive(visit, &destination, session.as_ref()).await
 }
 
 /// `POST /authorize`: the same by GET. A post from another site's page comes without our `SameSite=Lax`

@@ -11,21 +11,19 @@
 
 pub(crate) mod page;
 
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use directory::consent;
 use directory::session::Session;
 use directory::user::User;
-use web::body::{BodyError, Form};
-use web::{Params, Passage};
+use web::Params;
 
 use crate::arrive::{Onward, arrive, go, onward};
 use crate::authorize::{Asked, Refusal};
 use crate::destination::Destination;
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::pages::with_cookie;
-use crate::visit::Visit;
-use crate::{Idp, session};
+use crate::session;
+use crate::visit::{Sent, Visit, Visitor};
 
 /// The page that asks.
 pub(crate) const PATH: &str = "/consent";
@@ -43,49 +41,31 @@ pub(crate) async fn is_needed(visit: &Visit<'_>, user: &User, asked: &Asked) -> 
 }
 
 /// `GET /consent` with an authorization request.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let destination = Destination::read(&visit, request.query_string()).await?;
-    let session = session::of(&visit).await?;
-    let answer = match (onward(&visit, &destination, session.as_ref()).await?, &destination) {
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let destination = Destination::read(visit, visit.request.query_string()).await?;
+    let session = session::of(visit).await?;
+    let answer = match (onward(visit, &destination, session.as_ref()).await?, &destination) {
         (Onward::Consent(user), Destination::Application(asked)) => {
-            page::show(&visit, &destination, asked, &user)
+            page::show(visit, &destination, asked, &user)
         }
-        (onward, _) => go(&visit, &destination, session.as_ref(), onward).await?,
+        (onward, _) => go(visit, &destination, session.as_ref(), onward).await?,
     };
     Ok(with_cookie(answer, visit.browser.cookie()))
 }
 
 /// `POST /consent`.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => decide(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, decide).await
 }
 
-async fn decide(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let destination = Destination::read(&visit, form.one("request")?.unwrap_or_default()).await?;
-    let session = session::of(&visit).await?;
-    let onward = onward(&visit, &destination, session.as_ref()).await?;
+async fn decide(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let destination = Destination::read(visit, form.one("request")?.unwrap_or_default()).await?;
+    let session = session::of(visit).await?;
+    let onward = onward(visit, &destination, session.as_ref()).await?;
     match (onward, destination, session) {
         (Onward::Consent(user), Destination::Application(asked), Some(session)) => {
             // Somebody else has signed in since the question was shown: nobody answers for another.
@@ -94,11 +74,11 @@ async fn decide(
                 return Ok(crate::pages::see_other(&destination.by_way_of(PATH)));
             }
             match form.one("decision")? {
-                Some("allow") => allow(&visit, asked, &user, &session).await,
-                _ => Err(asked.send_back(idp, Refusal::NO_CONSENT)),
+                Some("allow") => allow(visit, asked, &user, &session).await,
+                _ => Err(asked.send_back(visit.idp, Refusal::NO_CONSENT)),
             }
         }
-        (onward, destination, session) => go(&visit, &destination, session.as_ref(), onward).await,
+        (onward, destination, session) => go(visit, &destination, session.as_ref(), onward).await,
     }
 }
 

@@ -13,13 +13,11 @@ mod totp;
 
 use std::time::Duration;
 
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use directory::DirectoryError;
 use directory::session::Session;
 use directory::user::{self, User};
-use web::body::{BodyError, Form};
-use web::{Params, Passage};
+use web::Params;
 
 use crate::account;
 use crate::arrive::{Onward, arrive, go, onward};
@@ -27,9 +25,9 @@ use crate::authorize::WAY;
 use crate::destination::{Destination, Own};
 use crate::error::{IdpError, answer_as_page};
 use crate::pages::{see_other, with_cookie};
+use crate::session;
 use crate::steps::Way;
-use crate::visit::{Opened, Visit};
-use crate::{Idp, session};
+use crate::visit::{Opened, Sent, Visit, Visitor};
 #[cfg(test)]
 pub(crate) use page::{EnrolPage, TotpOffer};
 
@@ -51,19 +49,17 @@ struct Adding<'a> {
 }
 
 /// `GET /enrol` with where it leads.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let params = Params::parse(request.query_string().as_bytes())?;
-    let destination = Destination::read(&visit, request.query_string()).await?;
-    let session = session::of(&visit).await?;
-    let adding = match adding(&visit, &destination, session.as_ref(), &params).await? {
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let params = Params::parse(visit.request.query_string().as_bytes())?;
+    let destination = Destination::read(visit, visit.request.query_string()).await?;
+    let session = session::of(visit).await?;
+    let adding = match adding(visit, &destination, session.as_ref(), &params).await? {
         Ok(adding) => adding,
-        Err(onward) => return go(&visit, &destination, session.as_ref(), onward).await,
+        Err(onward) => return go(visit, &destination, session.as_ref(), onward).await,
     };
     let answer = match adding.way {
         Way::Totp => totp::offer(&adding)?,
@@ -101,33 +97,17 @@ async fn adding<'a>(
 }
 
 /// `POST /enrol`.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => add(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, add).await
 }
 
-async fn add(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let destination = Destination::read(&visit, form.one("request")?.unwrap_or_default()).await?;
-    let session = session::of(&visit).await?;
-    match adding(&visit, &destination, session.as_ref(), form).await? {
+async fn add(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let destination = Destination::read(visit, form.one("request")?.unwrap_or_default()).await?;
+    let session = session::of(visit).await?;
+    match adding(visit, &destination, session.as_ref(), form).await? {
         Ok(adding) if adding.way == Way::Totp => totp::add(&adding, form).await,
         Ok(adding) => passkey::add(&adding, form).await,
-        Err(onward) => go(&visit, &destination, session.as_ref(), onward).await,
+        Err(onward) => go(visit, &destination, session.as_ref(), onward).await,
     }
 }
 

@@ -3,24 +3,22 @@
 //! The link carries a single-use token. Looking at the page uses nothing up, so a mail scanner that follows
 //! links does no harm; the password is hashed before the transaction that uses the invitation up.
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::authenticator::password::{self, Weakness};
 use directory::invitation::{self, Invitation, Purpose};
 use directory::user::{self, User};
-use kernel::{Actor, Secret, Token};
+use kernel::{Secret, Token};
 use store::Tx;
-use web::body::{BodyError, Form};
-use web::browser::Browser;
 use web::page::Frame;
 use web::{Issuer, Params, Passage};
 
-use crate::error::{IdpError, answer_as_page};
+use crate::Idp;
+use crate::error::IdpError;
 use crate::pages::{MessagePage, with_cookie};
 use crate::texts::{self, Texts};
-use crate::{Idp, origin};
+use crate::visit::{Sent, Visit, Visitor};
 
 /// The page of an invitation.
 pub(crate) const PATH: &str = "/invitation";
@@ -46,17 +44,15 @@ pub(crate) struct InvitationPage<'a> {
 }
 
 /// `GET /invitation?token=…`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let params = Params::parse(request.query_string().as_bytes())?;
-    let (token, invitation, user) = find(idp, &params).await?;
-    let browser = Browser::of(idp.ctx(), request);
-    let page = page(passage, &browser, token, (&invitation, &user), None);
-    Ok(with_cookie(page, browser.cookie()))
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let params = Params::parse(visit.request.query_string().as_bytes())?;
+    let (token, invitation, user) = find(visit.idp, &params).await?;
+    let page = page(visit, token, (&invitation, &user), None);
+    Ok(with_cookie(page, visit.browser.cookie()))
 }
 
 /// The invitation of a token that can be used now, with who is invited.
@@ -68,15 +64,14 @@ async fn find<'a>(idp: &Idp, params: &'a Params) -> Result<(&'a str, Invitation,
 }
 
 fn page(
-    passage: &Passage,
-    browser: &Browser,
+    visit: &Visit<'_>,
     token: &str,
     (invitation, user): (&Invitation, &User),
     problem: Option<&'static str>,
 ) -> HttpResponse {
-    let frame = Frame::new(passage.id(), passage.locale());
-    let t = texts::of(passage.locale());
-    let form_token = browser.form_token();
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
+    let t = texts::of(frame.locale);
+    let form_token = visit.browser.form_token();
     let status = if problem.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     let intro = match invitation.purpose() {
         Purpose::Invitation => &t.invitation.intro,
@@ -88,41 +83,23 @@ fn page(
 }
 
 /// `POST /invitation`.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => set_password(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, set_password).await
 }
 
-async fn set_password(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let browser = Browser::of(idp.ctx(), request);
-    if !browser.sent_form(request, &idp.issuer, form) {
-        return Err(IdpError::ForeignForm);
-    }
-    let (token, invitation, user) = find(idp, form).await?;
+async fn set_password(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let (token, invitation, user) = find(visit.idp, form).await?;
     let password = Secret::new(form.one("password")?.unwrap_or_default().to_owned());
     let again = Secret::new(form.one("password_again")?.unwrap_or_default().to_owned());
-    let t = texts::of(passage.locale());
+    let t = texts::of(visit.passage.locale());
     if let Some(problem) = problem_of(t, &password, &again, &user.user_name) {
-        return Ok(page(passage, &browser, token, (&invitation, &user), Some(problem)));
+        return Ok(page(visit, token, (&invitation, &user), Some(problem)));
     }
-    let verifier = idp.hasher.hash(idp.ctx(), password).await?;
-    let mut tx = idp.db.write(origin(Actor::User(user.id), passage.id())).await?;
+    let verifier = visit.idp.hasher.hash(visit.idp.ctx(), password).await?;
+    let mut tx = visit.write_as(user.id).await?;
     let outcome = set_in(&mut tx, &invitation, &verifier).await;
     tx.end(outcome).await?;
-    Ok(done(passage, t))
+    Ok(done(visit.passage, t))
 }
 
 /// Of many who use the invitation at once, one sets the password.

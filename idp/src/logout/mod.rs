@@ -11,22 +11,21 @@
 mod asked;
 pub mod back_channel;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::session::{self as sessions, Session};
-use web::body::{BodyError, Form};
+use web::body::Form;
 use web::browser::FORM_TOKEN;
 use web::page::Frame;
 use web::{Params, Passage};
 
 use crate::authorize::LONGEST_REQUEST;
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::pages::{MessagePage, see_other, with_cookie};
 use crate::texts::{self, Texts};
-use crate::visit::Visit;
-use crate::{Idp, locale, session};
+use crate::visit::{Sent, Visit, Visitor};
+use crate::{locale, session};
 use asked::Asked;
 
 /// The end session endpoint.
@@ -43,9 +42,8 @@ pub(crate) struct LogoutPage<'a> {
 }
 
 /// `GET /logout`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let visit = Visit::new(&idp, &passage, &request);
-    answer_as_page(&passage, proceed(&visit).await)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(proceed).await
 }
 
 async fn proceed(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
@@ -58,23 +56,14 @@ async fn proceed(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
 
 /// `POST /logout`: the answer to our question, or an application's request. A post from another site's page comes
 /// without our `SameSite=Lax` cookies, as if nobody were signed in; the redirect is ours, and carries them.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let visit = Visit::new(&idp, &passage, &request);
-    let answer = match form {
-        Ok(Form(form)) if form.has(FORM_TOKEN) => confirm(&visit, &form).await,
-        Ok(Form(form)) => by_get(&form),
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    match form {
+        Ok(Form(form)) if !form.has(FORM_TOKEN) => visitor.sees(async |_| by_get(&form)).await,
+        form => visitor.sends(form, confirm).await,
+    }
 }
 
 async fn confirm(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
-    visit.sent(form)?;
     let asked = Asked::read(visit.idp, form.one("request")?.unwrap_or_default()).await?;
     let session = session::of(visit).await?;
     sign_out(visit, &asked, session.as_ref()).await

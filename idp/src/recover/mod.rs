@@ -10,23 +10,21 @@
 
 use std::time::Duration;
 
+use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 use directory::{fold, user};
 use kernel::{Actor, Subject};
 use store::Fact;
-use web::body::{BodyError, Form};
-use web::browser::Browser;
 use web::page::Frame;
 use web::{Params, Passage};
 
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::mail::RecoveryAsked;
 use crate::pages::{MessagePage, with_cookie};
 use crate::sign_in::attempts::{self, Limits};
 use crate::texts::{self, Texts};
+use crate::visit::{Sent, Visit, Visitor};
 use crate::{Idp, origin};
 
 /// The page of a forgotten password.
@@ -51,46 +49,29 @@ pub(crate) struct RecoverPage<'a> {
 }
 
 /// `GET /recover`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    answer_as_page(&passage, show(&idp, &passage, &request))
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(async |visit| show(visit)).await
 }
 
-fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    if !idp.settings.recovery_by_mail {
+fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    if !visit.idp.settings.recovery_by_mail {
         return Err(IdpError::NoRecovery);
     }
-    let browser = Browser::of(idp.ctx(), request);
-    let frame = Frame::new(passage.id(), passage.locale());
-    let (t, form_token) = (texts::of(passage.locale()), browser.form_token());
+    let frame = Frame::new(visit.passage.id(), visit.passage.locale());
+    let (t, form_token) = (texts::of(frame.locale), visit.browser.form_token());
     let page = frame.respond(StatusCode::OK, &RecoverPage { frame: &frame, t, form_token });
-    Ok(with_cookie(page, browser.cookie()))
+    Ok(with_cookie(page, visit.browser.cookie()))
 }
 
 /// `POST /recover`.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => ask(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, ask).await
 }
 
-async fn ask(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
+async fn ask(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let (idp, passage) = (visit.idp, visit.passage);
     if !idp.settings.recovery_by_mail {
         return Err(IdpError::NoRecovery);
-    }
-    if !Browser::of(idp.ctx(), request).sent_form(request, &idp.issuer, form) {
-        return Err(IdpError::ForeignForm);
     }
     let user_name = form.one("username")?.unwrap_or_default().trim();
     let begun = attempts::begin(idp, &LIMITS, &fold(user_name), passage.client()).await?;

@@ -7,23 +7,21 @@
 
 mod page;
 
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use directory::DirectoryError;
 use directory::authenticator::password;
 use directory::set_up::{self, Founder};
 use kernel::{Actor, Secret, Token};
 use policy::Method;
 use store::Tx;
-use web::body::{BodyError, Form};
-use web::{Issuer, Params, Passage};
+use web::{Issuer, Params};
 
 use crate::destination::Own;
-use crate::error::{IdpError, answer_as_page};
+use crate::error::IdpError;
 use crate::pages::{see_other, with_cookie};
 use crate::session::{self, Proven};
 use crate::steps::Way;
-use crate::visit::{Opened, Visit};
+use crate::visit::{Opened, Sent, Visit, Visitor};
 use crate::{Idp, origin};
 #[cfg(test)]
 pub(crate) use page::SetUpPage;
@@ -40,16 +38,14 @@ pub fn set_up_link(issuer: &Issuer, token: &Token) -> String {
 }
 
 /// `GET /set-up?token=…`.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let params = Params::parse(request.query_string().as_bytes())?;
-    let token = good(idp, &params).await?;
-    Ok(with_cookie(page::show(&visit, token, &Entry::default(), None), visit.browser.cookie()))
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let params = Params::parse(visit.request.query_string().as_bytes())?;
+    let token = good(visit.idp, &params).await?;
+    Ok(with_cookie(page::show(visit, token, &Entry::default(), None), visit.browser.cookie()))
 }
 
 /// The token of a link that can be used now.
@@ -68,43 +64,29 @@ async fn good<'a>(idp: &Idp, params: &'a Params) -> Result<&'a str, IdpError> {
 }
 
 /// `POST /set-up`.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => set_up(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, set_up).await
 }
 
-async fn set_up(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let token = good(idp, form).await?;
+async fn set_up(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let token = good(visit.idp, form).await?;
     let entry = Entry::read(form)?;
     let password = Secret::new(form.one("password")?.unwrap_or_default().to_owned());
     let again = form.one("password_again")?.unwrap_or_default();
     if let Some(problem) = entry.problem(&password, again) {
-        return Ok(page::show(&visit, token, &entry, Some(problem)));
+        return Ok(page::show(visit, token, &entry, Some(problem)));
     }
-    let verifier = idp.hasher.hash(idp.ctx(), password).await?;
-    let earlier = session::of_or_idle(&visit).await?;
+    let verifier = visit.idp.hasher.hash(visit.idp.ctx(), password).await?;
+    let earlier = session::of_or_idle(visit).await?;
     // Nobody is there yet in whose name it could be done.
-    let mut tx = idp.db.write(origin(Actor::Anonymous, passage.id())).await?;
-    let made = make(&mut tx, &visit, earlier.as_ref(), token, &entry.founder(), &verifier).await;
+    let mut tx = visit.idp.db.write(origin(Actor::Anonymous, visit.passage.id())).await?;
+    let made = make(&mut tx, visit, earlier.as_ref(), token, &entry.founder(), &verifier).await;
     match tx.end(made).await {
-        Ok((_, cookie)) => Ok(with_cookie(see_other(&second_factor(idp)), Some(session::cookie(&cookie)))),
-        Err(DirectoryError::Taken(_)) => Ok(page::show(&visit, token, &entry, Some(Problem::Taken))),
-        Err(DirectoryError::Invalid(_)) => Ok(page::show(&visit, token, &entry, Some(Problem::UserName))),
+        Ok((_, cookie)) => {
+            Ok(with_cookie(see_other(&second_factor(visit.idp)), Some(session::cookie(&cookie))))
+        }
+        Err(DirectoryError::Taken(_)) => Ok(page::show(visit, token, &entry, Some(Problem::Taken))),
+        Err(DirectoryError::Invalid(_)) => Ok(page::show(visit, token, &entry, Some(Problem::UserName))),
         // Somebody was faster: with this link, or with another one.
         Err(DirectoryError::NotFound(_)) => Err(IdpError::SetUpLinkGone),
         Err(error) => Err(error.into()),

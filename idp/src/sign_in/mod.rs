@@ -11,8 +11,7 @@ pub(crate) mod attempts;
 mod page;
 mod passkey;
 
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use directory::authenticator::password::{self, PasswordError};
 use directory::facts::SignInRefused;
 use directory::user::{self, User};
@@ -21,7 +20,6 @@ use kernel::id::UserId;
 use kernel::{Actor, Secret, Subject};
 use policy::Method;
 use store::{Fact, Tx};
-use web::body::{BodyError, Form};
 use web::{Params, Passage};
 
 use crate::arrive::arrive;
@@ -30,7 +28,7 @@ use crate::destination::Destination;
 use crate::error::{IdpError, answer_as_page};
 use crate::pages::with_cookie;
 use crate::session::{self, Proven};
-use crate::visit::{Opened, Visit};
+use crate::visit::{Opened, Sent, Visit, Visitor};
 use crate::{Idp, assurance, judge, origin};
 use attempts::Throttled;
 use page::Entry;
@@ -41,46 +39,28 @@ pub(crate) use page::SignInPage;
 pub(crate) const PATH: &str = "/sign-in";
 
 /// `GET /sign-in` with an authorization request.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let mut destination = Destination::read(&visit, request.query_string()).await?;
-    destination.begin(&visit)?;
-    let answer = page::show(&visit, &destination, Entry::Empty).await?;
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let mut destination = Destination::read(visit, visit.request.query_string()).await?;
+    destination.begin(visit)?;
+    let answer = page::show(visit, &destination, Entry::Empty).await?;
     Ok(with_cookie(answer, visit.browser.cookie()))
 }
 
 /// `POST /sign-in`.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => sign_in(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, sign_in).await
 }
 
-async fn sign_in(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let mut destination = Destination::read(&visit, form.one("request")?.unwrap_or_default()).await?;
-    destination.begin(&visit)?;
+async fn sign_in(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let mut destination = Destination::read(visit, form.one("request")?.unwrap_or_default()).await?;
+    destination.begin(visit)?;
     match form.one("passkey")? {
-        Some(answer) => passkey::sign_in(&visit, &destination, form, answer).await,
-        None => with_password(&visit, &destination, form).await,
+        Some(answer) => passkey::sign_in(visit, &destination, form, answer).await,
+        None => with_password(visit, &destination, form).await,
     }
 }
 

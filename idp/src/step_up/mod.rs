@@ -7,20 +7,18 @@
 mod page;
 mod verify;
 
-use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::HttpResponse;
 use directory::session::Session;
-use web::body::{BodyError, Form};
-use web::{Params, Passage};
+use web::Params;
 
 use crate::arrive::{Onward, Step, arrive, go, onward};
 use crate::authorize::WAY;
 use crate::destination::Destination;
 use crate::error::{IdpError, answer_as_page};
 use crate::pages::with_cookie;
+use crate::session;
 use crate::steps::Way;
-use crate::visit::Visit;
-use crate::{Idp, session};
+use crate::visit::{Sent, Visit, Visitor};
 #[cfg(test)]
 pub(crate) use page::{Code, StepUpPage};
 use verify::Outcome;
@@ -29,23 +27,21 @@ use verify::Outcome;
 pub(crate) const PATH: &str = "/step-up";
 
 /// `GET /step-up` with where it leads.
-pub(crate) async fn get(idp: Data<Idp>, passage: Passage, request: HttpRequest) -> HttpResponse {
-    let answer = show(&idp, &passage, &request).await;
-    answer_as_page(&passage, answer)
+pub(crate) async fn get(visitor: Visitor) -> HttpResponse {
+    visitor.sees(show).await
 }
 
-async fn show(idp: &Idp, passage: &Passage, request: &HttpRequest) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    let destination = Destination::read(&visit, request.query_string()).await?;
-    let session = session::of(&visit).await?;
-    match onward(&visit, &destination, session.as_ref()).await? {
+async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
+    let destination = Destination::read(visit, visit.request.query_string()).await?;
+    let session = session::of(visit).await?;
+    match onward(visit, &destination, session.as_ref()).await? {
         Onward::StepUp(step) => {
-            let params = Params::parse(request.query_string().as_bytes())?;
+            let params = Params::parse(visit.request.query_string().as_bytes())?;
             let way = chosen(&step, &params)?;
-            let answer = page::show(&visit, &destination, &step, way, None).await?;
+            let answer = page::show(visit, &destination, &step, way, None).await?;
             Ok(with_cookie(answer, visit.browser.cookie()))
         }
-        onward => go(&visit, &destination, session.as_ref(), onward).await,
+        onward => go(visit, &destination, session.as_ref(), onward).await,
     }
 }
 
@@ -56,33 +52,17 @@ fn chosen(step: &Step, params: &Params) -> Result<Way, IdpError> {
 }
 
 /// `POST /step-up`.
-pub(crate) async fn post(
-    idp: Data<Idp>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let answer = match form {
-        Ok(Form(form)) => step(&idp, &passage, &request, &form).await,
-        Err(error) => Err(error.into()),
-    };
-    answer_as_page(&passage, answer)
+pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
+    visitor.sends(form, step).await
 }
 
-async fn step(
-    idp: &Idp,
-    passage: &Passage,
-    request: &HttpRequest,
-    form: &Params,
-) -> Result<HttpResponse, IdpError> {
-    let visit = Visit::new(idp, passage, request);
-    visit.sent(form)?;
-    let destination = Destination::read(&visit, form.one("request")?.unwrap_or_default()).await?;
-    let session = session::of(&visit).await?;
+async fn step(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
+    let destination = Destination::read(visit, form.one("request")?.unwrap_or_default()).await?;
+    let session = session::of(visit).await?;
     // What is asked now, not what was asked when the page was shown.
-    match (onward(&visit, &destination, session.as_ref()).await?, &session) {
-        (Onward::StepUp(step), Some(session)) => answer(&visit, &destination, &step, session, form).await,
-        (onward, session) => go(&visit, &destination, session.as_ref(), onward).await,
+    match (onward(visit, &destination, session.as_ref()).await?, &session) {
+        (Onward::StepUp(step), Some(session)) => answer(visit, &destination, &step, session, form).await,
+        (onward, session) => go(visit, &destination, session.as_ref(), onward).await,
     }
 }
 
