@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use directory::authenticator::password::{Cost, Hasher};
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use kernel::{Ctx, Secret};
 use store::Ephemeral;
 
@@ -151,13 +151,21 @@ async fn being_stopped_leaves_one_trace_in_a_window(world: World) {
 
 /// One is hashed for, dearly, and as many wait as may.
 async fn who_finds_the_queue_full_is_asked_to_come_back_in_a_moment(world: World) {
-    let (ephemeral, dear) = (Ephemeral::in_memory(world.ctx.clone()), Cost { passes: 20, ..Cost::FLOOR });
+    let (ephemeral, dear) = (Ephemeral::in_memory(world.ctx.clone()), Cost { passes: 100, ..Cost::FLOOR });
     let world = world.rebuilt(ephemeral, Hasher::with_cost(1, dear), Settings::default());
     let browser = world.browser();
     let page = browser.sign_in_page("app", &[]).await;
-    let hash = |_| world.hasher.hash(&world.ctx, Secret::new("no such password".to_owned()));
-    let waiting = futures_util::future::join_all((0..65).map(hash));
+    let hash = || {
+        let (hasher, ctx) = (world.hasher.clone(), world.ctx.clone());
+        async move { hasher.hash(&ctx, Secret::new("no such password".to_owned())).await }
+    };
+    let hashed = tokio::spawn(hash());
+    while world.hasher.runs() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = join_all((0..64).map(|_| hash()));
     let asking = Box::pin(browser.enter(&page, "ada@example.org", PASSWORD));
     let Either::Right((answer, _)) = select(waiting, asking).await else { panic!("it was hashed for") };
+    hashed.abort();
     assert_eq!((answer.status, answer.header("retry-after")), (429, "2"), "{}", answer.body);
 }

@@ -1,8 +1,11 @@
 //! The page itself, and its buttons. It works without script: then a button loads the page anew.
 
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
-use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, ResponseError as _};
 use askama::Template;
 use bridge::connector::AckLevel;
 use kernel::id::UserId;
@@ -15,7 +18,7 @@ use sim::relying_party::{Ended, EndedBy};
 use super::Room;
 use super::hub::{Happening, Update};
 use super::picture::{CardPicture, PersonPicture, Picture, Placed, ReceiptPicture, SignedIn, readable};
-use super::play::{DOORS, Done, PlayError};
+use super::play::{DOORS, Done, Play, PlayError};
 use super::telling::{Who, put};
 use super::texts::{self, Levels, Texts};
 
@@ -162,93 +165,78 @@ fn show(
     answer
 }
 
-/// Why a button did nothing.
-enum Refused {
-    /// It cannot be read.
-    Form(BodyError),
-    /// It was not sent from our page by the browser that it was made for.
-    Foreign,
-    Play(PlayError),
+/// A browser in which a button was pressed.
+pub(super) struct Press {
+    room: Data<Room>,
+    passage: Passage,
+    request: HttpRequest,
 }
 
-impl From<PlayError> for Refused {
-    fn from(error: PlayError) -> Self {
-        Self::Play(error)
+/// What a handler of a button is given.
+type Sent = Result<Form, BodyError>;
+
+impl FromRequest for Press {
+    type Error = actix_web::Error;
+    type Future = Ready<Result<Self, Self::Error>>;
+
+    /// Fails only where the routes were not mounted as they must be.
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let (room, passage) = (Data::extract(request).into_inner(), Passage::extract(request).into_inner());
+        let request = request.clone();
+        ready(room.and_then(|room| Ok(Self { room, passage: passage?, request })))
+    }
+}
+
+impl Press {
+    /// Does what the button is for, where the form is ours and sent by the browser that it was made for. Then back to
+    /// the page, or the page with what went wrong.
+    async fn does(
+        self,
+        form: Sent,
+        what: impl AsyncFnOnce(&Play, &Params) -> Result<(), PlayError>,
+    ) -> HttpResponse {
+        let Self { room, passage, request } = self;
+        let form = match form {
+            Ok(Form(form)) => form,
+            Err(error) => return error.error_response(),
+        };
+        if !Browser::of(room.hub.ctx(), &request).sent_form(&request, &room.issuer, &form) {
+            return HttpResponse::Forbidden().finish();
+        }
+        let problem = match what(&room.play, &form).await {
+            Ok(()) => return HttpResponse::SeeOther().insert_header((header::LOCATION, "/")).finish(),
+            Err(PlayError::Everybody) => texts::of(passage.locale()).page.everybody.clone(),
+            Err(error) => error.to_string(),
+        };
+        show(&room, &passage, &request, StatusCode::UNPROCESSABLE_ENTITY, Some(problem))
     }
 }
 
 /// `POST /hire`: the next person, or with `person` somebody who comes back.
-pub(super) async fn hire(
-    room: Data<Room>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let pressed = async {
-        let form = sent(&room, &request, form)?;
-        match form.one("person") {
-            Ok(None) => room.play.hire().await.map(drop)?,
-            _ => room.play.rehire(person(&form)?).await?,
-        }
-        Ok(())
+pub(super) async fn hire(press: Press, form: Sent) -> HttpResponse {
+    let hire = async |play: &Play, form: &Params| match form.one("person") {
+        Ok(None) => play.hire().await.map(drop),
+        _ => play.rehire(person(form)?).await,
     };
-    let outcome = pressed.await;
-    done(&room, &passage, &request, outcome)
+    press.does(form, hire).await
 }
 
 /// `POST /swipe`: `person` shows the card at `door`.
-pub(super) async fn swipe(
-    room: Data<Room>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let pressed = async {
-        let form = sent(&room, &request, form)?;
+pub(super) async fn swipe(press: Press, form: Sent) -> HttpResponse {
+    let swipe = async |play: &Play, form: &Params| {
         let door = form.one("door").ok().flatten().unwrap_or_default();
-        room.play.swipe(person(&form)?, door).await?;
-        Ok(())
+        play.swipe(person(form)?, door).await.map(drop)
     };
-    let outcome = pressed.await;
-    done(&room, &passage, &request, outcome)
+    press.does(form, swipe).await
 }
 
 /// `POST /end`: the employment of `person` ends.
-pub(super) async fn end(
-    room: Data<Room>,
-    passage: Passage,
-    request: HttpRequest,
-    form: Result<Form, BodyError>,
-) -> HttpResponse {
-    let pressed = async {
-        let form = sent(&room, &request, form)?;
-        Ok(room.play.end(person(&form)?).await?)
-    };
-    let outcome = pressed.await;
-    done(&room, &passage, &request, outcome)
-}
-
-/// A form of ours, sent by the browser that it was made for.
-fn sent(room: &Room, request: &HttpRequest, form: Result<Form, BodyError>) -> Result<Params, Refused> {
-    let Form(form) = form.map_err(Refused::Form)?;
-    let browser = Browser::of(room.hub.ctx(), request);
-    if browser.sent_form(request, &room.issuer, &form) { Ok(form) } else { Err(Refused::Foreign) }
+pub(super) async fn end(press: Press, form: Sent) -> HttpResponse {
+    press.does(form, async |play: &Play, form: &Params| play.end(person(form)?).await).await
 }
 
 fn person(form: &Params) -> Result<UserId, PlayError> {
     form.one("person").ok().flatten().and_then(|id| id.parse().ok()).ok_or(PlayError::Unknown)
-}
-
-/// Back to the page, or the page with what went wrong.
-fn done(room: &Room, passage: &Passage, request: &HttpRequest, outcome: Result<(), Refused>) -> HttpResponse {
-    let problem = match outcome {
-        Ok(()) => return HttpResponse::SeeOther().insert_header((header::LOCATION, "/")).finish(),
-        Err(Refused::Form(error)) => return error.error_response(),
-        Err(Refused::Foreign) => return HttpResponse::Forbidden().finish(),
-        Err(Refused::Play(PlayError::Everybody)) => texts::of(passage.locale()).page.everybody.clone(),
-        Err(Refused::Play(error)) => error.to_string(),
-    };
-    show(room, passage, request, StatusCode::UNPROCESSABLE_ENTITY, Some(problem))
 }
 
 /// A line of the timeline as HTML.
