@@ -149,7 +149,8 @@ pub(crate) async fn onward(
 
 async fn to_application(visit: &Visit<'_>, asked: &Asked, person: Person<'_>) -> Result<Onward, IdpError> {
     let reached = person.session.assurance();
-    let decision = judge::judge(visit.idp, &person.user, &asked.client, reached, person.scene).await?;
+    let principal = visit.principal(&person.user).await?;
+    let decision = judge::judge(visit.idp, principal, &asked.client, reached, person.scene);
     let silent = asked.wishes.prompt == Prompt::None;
     match &decision {
         Decision::Allow { because, .. } if !silent => Ok(match wish(asked, &person, reached) {
@@ -248,7 +249,8 @@ async fn may_change(
     }
     let reached = person.session.assurance();
     let factor = way.factor();
-    let decision = judge::judge_enrolment(visit.idp, &person.user, factor, reached, person.scene).await?;
+    let principal = visit.principal(&person.user).await?;
+    let decision = judge::judge_enrolment(visit.idp, principal, factor, reached, person.scene);
     Ok(match &decision {
         Decision::Allow { .. } => MayChange::Now,
         Decision::StepUp { required, because } => match person.step(*required, because) {

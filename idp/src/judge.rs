@@ -7,9 +7,9 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use directory::client::Client;
 use directory::facts::SignInRefused;
-use directory::user::{self, User};
+use directory::user::User;
 use kernel::id::UserId;
-use kernel::{Assurance, Subject};
+use kernel::{Assurance, Principal, Subject};
 use policy::{
     Circumstances, Decision, EnrolRequest, Factor, LocalTime, Network, Reason, Risk, SignInRequest,
 };
@@ -41,15 +41,15 @@ impl From<Network> for Scene {
 }
 
 /// Whether this user may sign in to this client from there, having reached this rung.
-pub(crate) async fn judge(
+pub(crate) fn judge(
     idp: &Idp,
-    user: &User,
+    user: Principal,
     client: &Client,
     reached: Assurance,
     scene: impl Into<Scene>,
-) -> Result<Decision, IdpError> {
+) -> Decision {
     let request = SignInRequest {
-        user: user::principal(&idp.db, user).await?,
+        user,
         client: policy::Client {
             id: client.id.clone(),
             sensitivity: client.sensitivity(),
@@ -58,21 +58,20 @@ pub(crate) async fn judge(
         circumstances: circumstances(idp, reached, scene.into()),
     };
     let policies = idp.policies.borrow().clone();
-    Ok(policies.decide_sign_in(&request))
+    policies.decide_sign_in(&request)
 }
 
 /// Whether this user may add this to sign in with, having reached this rung.
-pub(crate) async fn judge_enrolment(
+pub(crate) fn judge_enrolment(
     idp: &Idp,
-    user: &User,
+    user: Principal,
     factor: Factor,
     reached: Assurance,
     scene: Scene,
-) -> Result<Decision, IdpError> {
-    let user = user::principal(&idp.db, user).await?;
+) -> Decision {
     let request = EnrolRequest { user, factor, circumstances: circumstances(idp, reached, scene) };
     let policies = idp.policies.borrow().clone();
-    Ok(policies.decide_enrol(&request))
+    policies.decide_enrol(&request)
 }
 
 /// How a browser comes that acts for this user.

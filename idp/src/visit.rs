@@ -1,5 +1,6 @@
 //! One request of a person's browser, with what every page's handler needs.
 
+use std::cell::RefCell;
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
@@ -7,8 +8,9 @@ use actix_web::error::ErrorInternalServerError;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use directory::user::{self, User};
 use kernel::id::UserId;
-use kernel::{Actor, Token};
+use kernel::{Actor, Principal, Token};
 use store::{StoreError, Tx};
 use web::body::{BodyError, Form};
 use web::browser::Browser;
@@ -73,11 +75,14 @@ pub(crate) struct Visit<'a> {
     pub(crate) passage: &'a Passage,
     pub(crate) request: &'a HttpRequest,
     pub(crate) browser: Browser,
+    /// Whom policy was asked about already.
+    principal: RefCell<Option<(UserId, Principal)>>,
 }
 
 impl<'a> Visit<'a> {
     fn new(idp: &'a Idp, passage: &'a Passage, request: &'a HttpRequest) -> Self {
-        Self { idp, passage, request, browser: Browser::of(idp.ctx(), request) }
+        let browser = Browser::of(idp.ctx(), request);
+        Self { idp, passage, request, browser, principal: RefCell::default() }
     }
 
     fn sent(&self, form: &Params) -> Result<(), IdpError> {
@@ -86,6 +91,17 @@ impl<'a> Visit<'a> {
         } else {
             Err(IdpError::ForeignForm)
         }
+    }
+
+    /// What policies may ask about a user, read once for all questions of this request: they have one answer.
+    pub(crate) async fn principal(&self, user: &User) -> Result<Principal, StoreError> {
+        let known = self.principal.borrow().clone().filter(|(id, _)| *id == user.id);
+        if let Some((_, principal)) = known {
+            return Ok(principal);
+        }
+        let principal = user::principal(&self.idp.db, user).await?;
+        self.principal.replace(Some((user.id, principal.clone())));
+        Ok(principal)
     }
 
     /// A transaction on behalf of a user.

@@ -26,9 +26,10 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const PEOPLE: usize = 24;
 /// How many more arrive at once in the end, to fill the queue.
 const CROWD: usize = 200;
-const WARM: Duration = Duration::from_secs(2);
-const STORM: Duration = Duration::from_secs(20);
-const RAW: Duration = Duration::from_secs(5);
+const ROUNDS: usize = 7;
+const WARM: Duration = Duration::from_secs(1);
+const STORM: Duration = Duration::from_secs(4);
+const RAW: Duration = Duration::from_secs(2);
 /// How many answers each latency rests on.
 const PROBES: usize = 2_000;
 /// The word with which this program hashes and does nothing else.
@@ -68,49 +69,76 @@ fn raw() -> f64 {
 }
 
 async fn measure() {
-    let before = raw();
     let house = House::open().await;
     let people = Arc::new(house.people().await);
     let quiet = house.memory();
+    // In turns: what a processor of a machine that others share can do changes within seconds.
+    let mut rounds = Vec::new();
+    let mut before = raw();
+    for _ in 0..ROUNDS {
+        let storm = Storm::begin(&house, &people);
+        let rate = storm.rate().await;
+        storm.end().await;
+        let after = raw();
+        rounds.push((rate, f64::midpoint(before, after)));
+        before = after;
+    }
+    rounds.sort_by(|one, other| (one.0 / one.1).total_cmp(&(other.0 / other.1)));
+    println!("  sign-ins and argon2id at the floor, /s, the same core, {ROUNDS} rounds (target 0.85)");
+    for (rate, raw) in &rounds {
+        println!("    {rate:>6.1} {raw:>6.1}   {:.2}", rate / raw);
+    }
     let idle = (house.probe_discovery().await, house.probe_token(&people[0]).await);
-
-    let over = Arc::new(AtomicBool::new(false));
-    let signed_in = Arc::new(AtomicU64::new(0));
-    let crowd = people.iter().map(|person| {
-        let (house, person, over, signed_in) =
-            (house.clone(), person.clone(), over.clone(), signed_in.clone());
-        tokio::spawn(async move {
-            while !over.load(Ordering::Relaxed) {
-                house.sign_in(&person).await;
-                signed_in.fetch_add(1, Ordering::Relaxed);
-            }
-        })
-    });
-    let crowd: Vec<_> = crowd.collect();
-    // First nothing but sign-ins; then others ask, too, and take their part of the core.
-    tokio::time::sleep(WARM).await;
-    let (before_it, began) = (signed_in.load(Ordering::Relaxed), Instant::now());
-    tokio::time::sleep(STORM).await;
-    let (done, took) = (signed_in.load(Ordering::Relaxed) - before_it, began.elapsed());
+    let storm = Storm::begin(&house, &people);
     let (discovery, token) = tokio::join!(house.probe_discovery(), house.probe_token(&people[0]));
     let storming = house.memory();
-    over.store(true, Ordering::Relaxed);
-    for one in crowd {
-        one.await.expect("everybody signs in");
-    }
-    let raw = f64::midpoint(before, raw());
-    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-    let rate = done as f64 / took.as_secs_f64();
-    println!("  argon2id at the floor, one core           {raw:>7.1} /s");
-    println!(
-        "  sign-ins, the same core                   {rate:>7.1} /s   {:.2} of it (target 0.85)",
-        rate / raw
-    );
+    storm.end().await;
     println!("  memory before and in the storm            {quiet} and {storming} (one thread: 19 MiB)");
     told("discovery", idle.0, discovery);
     told("token (refresh)", idle.1, token);
     let turned_away = house.crowd(&people).await;
     println!("  of {CROWD} at once, turned away with 429 and Retry-After: {turned_away}");
+}
+
+/// Everybody signs in, as fast as it goes.
+struct Storm {
+    over: Arc<AtomicBool>,
+    signed_in: Arc<AtomicU64>,
+    crowd: tokio::task::JoinSet<()>,
+}
+
+impl Storm {
+    fn begin(house: &House, people: &Arc<Vec<String>>) -> Self {
+        let (over, signed_in) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let mut crowd = tokio::task::JoinSet::new();
+        for number in 0..people.len() {
+            let (house, people) = (house.clone(), people.clone());
+            let (over, signed_in) = (over.clone(), signed_in.clone());
+            crowd.spawn(async move {
+                while !over.load(Ordering::Relaxed) {
+                    house.sign_in(&people[number]).await;
+                    signed_in.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { over, signed_in, crowd }
+    }
+
+    /// How many a second, once it is on its way.
+    async fn rate(&self) -> f64 {
+        tokio::time::sleep(WARM).await;
+        let (before, began) = (self.signed_in.load(Ordering::Relaxed), Instant::now());
+        tokio::time::sleep(STORM).await;
+        let (done, took) = (self.signed_in.load(Ordering::Relaxed) - before, began.elapsed());
+        #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+        let done = done as f64;
+        done / took.as_secs_f64()
+    }
+
+    async fn end(self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.crowd.join_all().await;
+    }
 }
 
 fn told(what: &str, idle: Percentiles, storm: Percentiles) {

@@ -116,7 +116,8 @@ async fn because(
 ) -> Result<Vec<String>, IdpError> {
     let Some(client) = destination.client() else { return Ok(Vec::new()) };
     let scene = judge::scene(visit, user).await;
-    let decision = judge::judge(visit.idp, user, client, assurance::of(&[method]), scene).await?;
+    let principal = visit.principal(user).await?;
+    let decision = judge::judge(visit.idp, principal, client, assurance::of(&[method]), scene);
     Ok(judge::in_words(decision.because()))
 }
 

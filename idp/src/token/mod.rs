@@ -103,5 +103,6 @@ async fn decide(idp: &Idp, client: &Client, grant: &LiveGrant) -> Result<Decisio
         "internal" => Network::Internal,
         _ => Network::Remote,
     };
-    judge::judge(idp, &user, client, grant.assurance(), network).await
+    let principal = user::principal(&idp.db, &user).await?;
+    Ok(judge::judge(idp, principal, client, grant.assurance(), network))
 }

@@ -23,7 +23,7 @@ const QUEUE: usize = 64;
 /// How far hashing steps back for all else (`setpriority(2)`, where 0 is usual and 19 the last). Not to the last: what
 /// else runs on the machine must not stop sign-ins.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+const NICE: i32 = 15;
 
 /// Why a password could not be checked or set.
 #[derive(Debug, thiserror::Error)]
