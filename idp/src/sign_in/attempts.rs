@@ -157,11 +157,18 @@ impl Attempt {
         if let Some(counter) = &self.counter {
             idp.ephemeral.forget(counter).await?;
         }
-        self.take_back(idp).await
+        self.clear_address(idp).await
     }
 
-    /// Takes it back from the address: nothing was learned about a password.
+    /// Takes it back: nobody looked at what was entered, so nothing was learned.
     pub(crate) async fn take_back(self, idp: &Idp) -> Result<(), IdpError> {
+        if let Some(counter) = &self.counter {
+            idp.ephemeral.uncount(counter).await?;
+        }
+        self.clear_address(idp).await
+    }
+
+    async fn clear_address(&self, idp: &Idp) -> Result<(), IdpError> {
         for network in &self.networks {
             idp.ephemeral.count(&network.key("succeeded"), self.window).await?;
         }

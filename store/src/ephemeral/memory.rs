@@ -92,6 +92,12 @@ impl Memory {
         Ok(1)
     }
 
+    pub(super) fn uncount(&self, key: &str) {
+        if let Some(Entry { held: Held::Count(count), .. }) = self.live().by_key.get_mut(key) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     pub(super) fn put_once(&self, key: &str, value: &str, ttl: Duration) -> Result<bool, EphemeralError> {
         let mut entries = self.live();
         if entries.by_key.contains_key(key) {

@@ -62,6 +62,18 @@ impl Ephemeral {
         }
     }
 
+    /// Takes one back that was counted for nothing. A counter that has disappeared stays so, and its window is the
+    /// same.
+    pub async fn uncount(&self, key: &str) -> Result<(), EphemeralError> {
+        match &self.0 {
+            Kind::Memory(memory) => {
+                memory.uncount(key);
+                Ok(())
+            }
+            Kind::Redis(redis) => redis.uncount(key).await,
+        }
+    }
+
     /// Forgets a counter or a value.
     pub async fn forget(&self, key: &str) -> Result<(), EphemeralError> {
         match &self.0 {

@@ -33,6 +33,10 @@ impl From<::redis::RedisError> for EphemeralError {
 const COUNT: &str = "local n = redis.call('INCR', KEYS[1]) \
                      if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n";
 
+/// Counts down what is there and above zero: a counter made by this would have no end.
+const UNCOUNT: &str = "local n = tonumber(redis.call('GET', KEYS[1])) \
+                       if n and n > 0 then redis.call('DECR', KEYS[1]) end";
+
 impl Redis {
     pub(super) async fn open(url: &Secret<String>, prefix: &str) -> Result<Self, EphemeralError> {
         let client = ::redis::Client::open(url.expose().as_str())?;
@@ -54,6 +58,12 @@ impl Redis {
         let mut manager = self.manager.clone();
         let script = Script::new(COUNT);
         Ok(script.key(self.key(key)).arg(millis(window)).invoke_async(&mut manager).await?)
+    }
+
+    pub(super) async fn uncount(&self, key: &str) -> Result<(), EphemeralError> {
+        let mut manager = self.manager.clone();
+        let _: () = Script::new(UNCOUNT).key(self.key(key)).invoke_async(&mut manager).await?;
+        Ok(())
     }
 
     pub(super) async fn put_once(
