@@ -210,7 +210,7 @@ fn show(
         frame: &frame,
         t,
         title: fill(title, "client", destination.name(t)),
-        because: verdict.because.iter().map(|reason| reason.because.as_str()).collect(),
+        because: verdict.because.iter().map(|reason| reason.because_in(frame.locale.tag())).collect(),
         needed: verdict.required.map(|rung| rung_in_words(t, rung)),
         what_to_do: (what_to_do == WhatToDo::AskForFactor).then_some(t.refused.ask_for_factor.as_str()),
         back: fill(&t.refused.back, "client", destination.name(t)),

@@ -1,5 +1,7 @@
 //! Decisions: the lowest assurance that is permitted is what we ask for.
 
+use std::collections::BTreeMap;
+
 use cedar_policy::{
     AuthorizationError, Authorizer, Decision as CedarDecision, Effect, Entities, PolicyId, PolicySet,
     Request, Response,
@@ -19,8 +21,11 @@ pub const NO_PERMIT: &str = "no-permit";
 pub struct Reason {
     /// The policy's `@id`, or [`NO_PERMIT`].
     pub policy_id: String,
-    /// The policy's `@because`: for the user.
+    /// The policy's `@because`: for the user. [`Reason::because_in`] says it in the user's language.
     pub because: String,
+    /// The same in other languages, by tag: the policy's `@because_de` and the like.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub translated: BTreeMap<String, String>,
     /// For the log: why the policy could not be evaluated, and so counts against the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
@@ -174,21 +179,28 @@ impl Policies {
 
     fn reason(&self, id: &PolicyId, fault: Option<String>) -> (usize, Reason) {
         let known = self.known.get(id);
-        let because = known.map_or_else(String::new, |known| known.because.clone());
+        let words = known.map(|known| known.words.clone()).unwrap_or_default();
         (
             known.map_or(usize::MAX, |known| known.position),
-            Reason { policy_id: id.to_string(), because, fault },
+            Reason { policy_id: id.to_string(), because: words.because, translated: words.translated, fault },
         )
     }
 }
 
 impl Reason {
+    /// What the user is told, in the language of this tag if the policy has it in that.
+    #[must_use]
+    pub fn because_in(&self, language: &str) -> &str {
+        self.translated.get(language).unwrap_or(&self.because)
+    }
+
     fn of_fault(Fault(fault): Fault) -> Self {
         Self { fault: Some(fault), ..Self::no_permit() }
     }
 
     fn no_permit() -> Self {
-        Self { policy_id: NO_PERMIT.into(), because: "No rule permits this.".into(), fault: None }
+        let translated = BTreeMap::from([("de".into(), "Keine Regel erlaubt dies.".into())]);
+        Self { policy_id: NO_PERMIT.into(), because: "No rule permits this.".into(), translated, fault: None }
     }
 }
 

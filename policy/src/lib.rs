@@ -22,7 +22,7 @@
 //! );
 //! ```
 //!
-//! and this one asks for more when the risk rises:
+//! (`@because_de` and the like say the same in another language), and this one asks for more when the risk rises:
 //!
 //! ```text
 //! @id("risky")

@@ -1,6 +1,6 @@
 //! Loading policies: every text is checked whole before any of it counts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use cedar_policy::{Effect, Policy, PolicyId, PolicySet, ValidationMode, ValidationWarning};
@@ -73,8 +73,8 @@ pub enum PolicyError {
     },
     /// `@because` is missing, or not something to show.
     #[error(
-        "{at}: policy `{id}` needs a `@because(\"…\")` of 1 to {MAX_BECAUSE} characters on one line: \
-         users read it"
+        "{at}: policy `{id}` needs a `@because(\"…\")` of 1 to {MAX_BECAUSE} characters on one line, and so do \
+         `@because_de` and the like: users read it"
     )]
     Unexplained {
         /// Where the policy begins.
@@ -129,7 +129,33 @@ pub(crate) struct Known {
     /// Reasons are given in the order of the sources.
     pub(crate) position: usize,
     pub(crate) effect: Effect,
+    pub(crate) words: Words,
+}
+
+/// What users read, in one language and in others by tag.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Words {
     pub(crate) because: String,
+    pub(crate) translated: BTreeMap<String, String>,
+}
+
+impl Words {
+    /// `None` when something is missing or not to be shown.
+    fn of(policy: &Policy) -> Option<Self> {
+        let mut words = Self::default();
+        for (name, text) in policy.annotations() {
+            let Some(language) = name.strip_prefix("because") else { continue };
+            if !is_showable(text) {
+                return None;
+            }
+            match language.strip_prefix('_') {
+                Some(language) => drop(words.translated.insert(language.to_owned(), text.to_owned())),
+                None if language.is_empty() => text.clone_into(&mut words.because),
+                None => {}
+            }
+        }
+        (!words.because.is_empty()).then_some(words)
+    }
 }
 
 impl Policies {
@@ -147,7 +173,7 @@ impl Policies {
         for (position, one) in read.into_iter().enumerate() {
             one.check_monotone()?;
             policies.slices.add(&one.policy).map_err(|error| one.invalid(&error.to_string()))?;
-            let known = Known { position, effect: one.policy.effect(), because: one.because };
+            let known = Known { position, effect: one.policy.effect(), words: one.words };
             policies.known.insert(one.policy.id().clone(), known);
         }
         Ok(policies)
@@ -157,7 +183,7 @@ impl Policies {
 /// A policy that parsed and has its annotations.
 struct Read {
     at: Place,
-    because: String,
+    words: Words,
     policy: Policy,
 }
 
@@ -208,11 +234,10 @@ fn read(at: Place, statement: &Statement<'_>) -> Result<Read, PolicyError> {
     let Some(id) = policy.annotation("id").filter(|id| is_id(id)).map(str::to_owned) else {
         return Err(PolicyError::Unnamed { at });
     };
-    let Some(because) = policy.annotation("because").filter(|text| is_showable(text)).map(str::to_owned)
-    else {
+    let Some(words) = Words::of(&policy) else {
         return Err(PolicyError::Unexplained { at, id });
     };
-    Ok(Read { at, because, policy: policy.new_id(PolicyId::new(id)) })
+    Ok(Read { at, words, policy: policy.new_id(PolicyId::new(id)) })
 }
 
 fn is_id(text: &str) -> bool {

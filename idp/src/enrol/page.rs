@@ -90,7 +90,7 @@ pub(super) fn show(adding: &Adding<'_>, offer: Offer, problem: Option<Problem>) 
         t,
         title: if adding.way == Way::Totp { &t.enrol.totp_title } else { &t.enrol.passkey_title },
         to: destination.in_words(t),
-        because: adding.because.iter().map(|reason| reason.because.as_str()).collect(),
+        because: adding.because.iter().map(|reason| reason.because_in(frame.locale.tag())).collect(),
         request: &carried,
         form_token: visit.browser.form_token(),
         way: adding.way.word(),

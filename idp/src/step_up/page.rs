@@ -77,7 +77,7 @@ pub(super) async fn show(
         frame: &frame,
         t,
         to: destination.in_words(t),
-        because: step.because.iter().map(|reason| reason.because.as_str()).collect(),
+        because: step.because.iter().map(|reason| reason.because_in(frame.locale.tag())).collect(),
         request: &carried,
         form_token: visit.browser.form_token(),
         way: way.word(),

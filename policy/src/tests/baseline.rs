@@ -191,3 +191,18 @@ proptest! {
         agree(&decision, &reference_enter(&request), request.circumstances.reached);
     }
 }
+
+#[test]
+fn every_reason_is_there_in_german_too() {
+    // Always among them: what no set can be without.
+    for (id, known) in &BASELINE_POLICIES.known {
+        let german = known.words.translated.get("de").unwrap_or_else(|| panic!("{id}"));
+        assert_ne!(*german, known.words.because, "{id}");
+    }
+    let mut gone = sign_in(Sensitivity::Low);
+    gone.user.active = false;
+    let decision = BASELINE_POLICIES.decide_sign_in(&gone);
+    let reason = &decision.because()[0];
+    assert_eq!(reason.because_in("de"), "Dieses Konto ist nicht aktiv.");
+    assert_eq!((reason.because_in("en"), reason.because_in("fr")), (&*reason.because, &*reason.because));
+}

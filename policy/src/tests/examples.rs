@@ -34,6 +34,7 @@ fn a_birthright_follows_the_department() {
             because: vec![Reason {
                 policy_id: "control-room".into(),
                 because: "Grid Operations works in the control room.".into(),
+                translated: Default::default(),
                 fault: None,
             }],
         }

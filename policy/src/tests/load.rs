@@ -38,6 +38,11 @@ fn every_refusal_names_its_place_and_what_to_write() {
     check("@id(\"no-permit\") permit (principal, action, resource);", &["other than `no-permit`"]);
     check("@id(\"x\") permit (principal, action, resource);", &["a.cedar:1", "`x`", "@because"]);
     check("@id(\"x\") @because(\" \") permit (principal, action, resource);", &["`x`", "@because"]);
+    check("@id(\"x\") @because_de(\"Darum.\") permit (principal, action, resource);", &["`x`", "@because"]);
+    check(
+        "@id(\"x\") @because(\"So.\") @because_de(\"\") permit (principal, action, resource);",
+        &["`x`", "@because_de"],
+    );
     check("@id(\"x\") @because(\"two\\nlines\") permit (principal, action, resource);", &["one line"]);
     check(
         &format!("@id(\"x\") @because(\"{}\") permit (principal, action, resource);", "é".repeat(301)),
