@@ -168,6 +168,7 @@ texts! {
         seen: String,
         end: String,
         end_others: String,
+        more: String,
     }
     /// The page of what one carries to a door.
     Badge {

@@ -6,8 +6,8 @@ use askama::Template;
 use directory::session::{self, Session};
 use kernel::id::UserId;
 use store::{StoreError, Tx};
-use web::Params;
 use web::page::Frame;
+use web::{Params, fill};
 
 use super::{Person, SESSIONS, moment, person};
 use crate::Idp;
@@ -26,7 +26,12 @@ pub(crate) struct SessionsPage<'a> {
     pub(crate) t: &'static Texts,
     pub(crate) form_token: String,
     pub(crate) lines: Vec<Line>,
+    /// That there are more.
+    pub(crate) more: Option<String>,
 }
+
+/// How many are shown.
+pub(crate) const MOST: usize = 50;
 
 /// One session as its owner reads it.
 pub(crate) struct Line {
@@ -48,8 +53,10 @@ async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
     let all = session::of_user(&visit.idp.db, here.user.id).await?;
     let frame = Frame::new(visit.passage.id(), visit.passage.locale());
     let t = texts::of(frame.locale);
-    let lines = all.iter().map(|session| line(visit.idp, t, &here, session)).collect();
-    let page = SessionsPage { frame: &frame, t, form_token: visit.browser.form_token(), lines };
+    let lines = all.iter().take(MOST).map(|session| line(visit.idp, t, &here, session)).collect();
+    let others = all.len().saturating_sub(MOST);
+    let more = (others > 0).then(|| fill(&t.sessions.more, "count", &others.to_string()));
+    let page = SessionsPage { frame: &frame, t, form_token: visit.browser.form_token(), lines, more };
     Ok(with_cookie(frame.respond(StatusCode::OK, &page), visit.browser.cookie()))
 }
 

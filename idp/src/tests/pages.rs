@@ -198,15 +198,17 @@ fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
         totp_href: "/enrol?way=totp&to=add-totp".into(),
     };
     let session = |here| sessions::Line {
-        id: "0193".into(),
-        device: "Firefox, Linux".into(),
+        id: "0198c5a0-0000-7000-8000-000000000000".into(),
+        device: "Samsung Internet, Android".into(),
         here,
         rung: &t.rungs.aal2,
         signed_in: at(),
         seen: at(),
     };
     let sessions_page =
-        SessionsPage { frame, t, form_token: "token".into(), lines: vec![session(true), session(false)] };
+        |lines, more| SessionsPage { frame, t, form_token: "token".into(), lines, more }.render().unwrap();
+    let more = web::fill(&t.sessions.more, "count", "12");
+    let many = (0..sessions::MOST).map(|_| session(false)).collect();
     let overview = AccountPage { frame, t, name: "Mira Holt", user_name: "mira.holt@example.org" };
     let app = |name: &str, consent| apps::Line {
         client: "grid".into(),
@@ -262,7 +264,8 @@ fn account(frame: &Frame, t: &'static Texts) -> Vec<(&'static str, String)> {
         ("account", overview.render().unwrap()),
         ("account-methods", methods_page.render().unwrap()),
         ("account-codes", CodesPage { frame, t, codes: vec!["0145-abcd-wxyz-6781"; 10] }.render().unwrap()),
-        ("account-sessions", sessions_page.render().unwrap()),
+        ("account-sessions", sessions_page(vec![session(true), session(false)], None)),
+        ("account-sessions-many", sessions_page(many, Some(more))),
         ("account-apps", apps_page(vec![app("Grid Console", None), app("Trip Planner", Some(consented()))])),
         ("account-apps-none", apps_page(Vec::new())),
     ]
