@@ -95,8 +95,9 @@ pub struct Idp {
 /// What can be set. The defaults are safe.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long a session lasts. Default: 12 hours.
-    pub session_time: Duration,
+    /// How long a session lasts at most, by its rung, the lowest first. Default: 24 hours, 24 hours, 24 hours, 12 hours
+    /// (NIST SP 800-63B-4, 2.1.3, 2.2.3 and 2.3.3; aal1 might last for a month, which no working day does).
+    pub session_times: [Duration; 4],
     /// How long its browser may stay away, by the rung of the session, the lowest first. Default: for ever, 1 hour, 1
     /// hour, 15 minutes (NIST SP 800-63B-4, 2.1.3, 2.2.3 and 2.3.3).
     pub idle_times: [Option<Duration>; 4],
@@ -119,7 +120,7 @@ const LONGEST_TOKEN: Duration = Duration::from_secs(5 * 60);
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            session_time: Duration::from_secs(12 * 60 * 60),
+            session_times: [24, 24, 24, 12].map(|hours| 60 * hours * MINUTE),
             idle_times: [None, Some(60 * MINUTE), Some(60 * MINUTE), Some(15 * MINUTE)],
             token_time: LONGEST_TOKEN,
             internal_networks: Networks::default(),
@@ -130,6 +131,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    fn session_time(&self, rung: Assurance) -> Duration {
+        // The shortest for a rung that has none: there is no such rung.
+        self.session_times.get(usize::from(rung.rung()) - 1).copied().unwrap_or_default()
+    }
+
     fn idle_time(&self, rung: Assurance) -> Option<Duration> {
         self.idle_times.get(usize::from(rung.rung()) - 1).copied().flatten()
     }

@@ -48,15 +48,17 @@ pub(crate) struct Proven<'a> {
 }
 
 impl Proven<'_> {
-    fn sign_in(self, visit: &Visit<'_>, lasts: Duration) -> SignIn {
+    /// `left` is what is left of a session that goes on.
+    fn sign_in(self, visit: &Visit<'_>, left: Option<Duration>) -> SignIn {
         let rung = assurance::of(self.methods);
+        let most = visit.idp.settings.session_time(rung);
         SignIn {
             user: self.user,
             client: self.client,
             assurance: rung,
             amr: assurance::amr(self.methods),
             because: self.because,
-            lasts,
+            lasts: left.map_or(most, |left| left.min(most)),
             methods: assurance::in_words(self.methods),
             idle: visit.idp.settings.idle_time(rung),
             device: visit.device(),
@@ -75,7 +77,7 @@ pub(crate) async fn open(
     earlier: Option<&Session>,
     proven: Proven<'_>,
 ) -> Result<Opened, DirectoryError> {
-    let sign_in = proven.sign_in(visit, visit.idp.settings.session_time);
+    let sign_in = proven.sign_in(visit, None);
     match earlier {
         Some(earlier) if earlier.user_id == sign_in.user => {
             if let Some(renewed) = session::renew(tx, earlier.id, &sign_in).await? {
@@ -102,9 +104,9 @@ pub(crate) async fn raise(
     if !methods.contains(&method) {
         methods.push(method);
     }
-    let lasts = session.expires_at.since(tx.now());
+    let left = session.expires_at.since(tx.now());
     let proven = Proven { user: session.user_id, methods: &methods, client, because };
-    Ok(session::renew(tx, session.id, &proven.sign_in(visit, lasts)).await?)
+    Ok(session::renew(tx, session.id, &proven.sign_in(visit, Some(left))).await?)
 }
 
 /// Has the browser forget its session.

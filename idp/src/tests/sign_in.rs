@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use actix_web::test::TestRequest;
 use directory::authenticator::password::{self, Cost, Hasher};
+use kernel::Timestamp;
 use serde_json::{Value, json};
 use store::{Ephemeral, sql};
 
@@ -21,11 +22,14 @@ on_both_engines! {
     a_session_of_somebody_else_does_not_survive_a_sign_in,
     a_password_is_hashed_anew_when_hashing_has_become_dearer,
     a_session_ends_by_itself,
+    a_session_lasts_as_its_rung_allows_and_no_step_prolongs_it,
     several_tabs_sign_in_at_once,
     a_form_of_another_browser_or_site_is_refused,
     a_request_that_was_changed_on_the_way_is_only_another_request,
     guessing_at_an_account_is_stopped_and_its_owner_too_for_a_while,
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The page without what is new in each answer.
 fn bare(answer: &Answer) -> (u16, String) {
@@ -202,10 +206,35 @@ async fn a_password_is_hashed_anew_when_hashing_has_become_dearer(world: World) 
 async fn a_session_ends_by_itself(world: World) {
     let browser = world.browser();
     browser.sign_in("app", &[]).await;
-    world.advance(Duration::from_secs(12 * 3600 - 1));
+    world.advance(DAY - Duration::from_secs(1));
     browser.authorize("app", &[]).await.code();
     world.advance(Duration::from_secs(1));
     assert!(browser.authorize("app", &[]).await.location().starts_with("/sign-in?"));
+}
+
+async fn a_session_lasts_as_its_rung_allows_and_no_step_prolongs_it(world: World) {
+    let (seed, mut device) = (world.give_totp().await, world.give_passkey().await);
+    let newest = sql!("SELECT expires_at FROM session ORDER BY id DESC LIMIT 1");
+    let ends = async || world.db.one::<(Timestamp,)>(newest.clone(), ()).await.unwrap().0;
+    let browser = world.browser();
+    let begun = world.ctx.now();
+    let at = browser.sign_in("moderate", &[]).await;
+    assert_eq!(ends().await, begun.plus(DAY));
+    world.advance(Duration::from_secs(60));
+    let page = browser.get(&at.location().replacen('?', "?way=totp&", 1)).await;
+    browser.step(&page, "totp", &world.code_of(&seed)).await.code();
+    assert_eq!(ends().await, begun.plus(DAY), "as long as before");
+    world.advance(Duration::from_secs(60));
+    let page = browser.step_page(&browser.authorize("vault", &[]).await).await;
+    browser.passkey(&page, "/step-up", &mut device).await.code();
+    assert_eq!(ends().await, world.ctx.now().plus(DAY / 2), "what may do more lasts less");
+
+    let (late, begun) = (world.browser(), world.ctx.now());
+    late.sign_in("app", &[]).await;
+    world.advance(DAY - Duration::from_secs(60));
+    let page = late.step_page(&late.authorize("vault", &[]).await).await;
+    late.passkey(&page, "/step-up", &mut device).await.code();
+    assert_eq!(ends().await, begun.plus(DAY), "what is left is not made more");
 }
 
 async fn several_tabs_sign_in_at_once(world: World) {
