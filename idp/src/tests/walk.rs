@@ -67,7 +67,7 @@ type Tab = BTreeMap<&'static str, Page>;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     session: Option<BTreeSet<String>>,
-    held: Vec<String>,
+    held: BTreeSet<String>,
     /// What leads where, and whether its challenge is spent.
     tabs: Vec<BTreeMap<&'static str, (Flow, bool)>>,
 }
@@ -83,6 +83,8 @@ struct Walker<'a> {
     seed: Option<Seed>,
     used: Option<String>,
     device: Option<SoftPasskey>,
+    /// What was really shown since the last sign-in, by the walk's own account.
+    shown: BTreeSet<&'static str>,
     codes: usize,
 }
 
@@ -90,7 +92,8 @@ impl<'a> Walker<'a> {
     fn new(world: &'a World, user: UserId, user_name: &'static str, tabs: usize) -> Self {
         let tabs = (0..tabs).map(|_| Tab::new()).collect();
         let browser = world.browser();
-        Self { world, user, user_name, browser, tabs, seed: None, used: None, device: None, codes: 0 }
+        let (seed, used, device, shown) = (None, None, None, BTreeSet::new());
+        Self { world, user, user_name, browser, tabs, seed, used, device, shown, codes: 0 }
     }
 
     async fn state(&self) -> State {
@@ -103,13 +106,14 @@ impl<'a> Walker<'a> {
             let words = crate::assurance::in_words(&crate::assurance::proven_in(&session));
             words.into_iter().collect()
         };
-        let held = directory::authenticator::of_user(&self.world.db, self.user).await.unwrap();
+        let held = self.held().await;
         let flows = |tab: &Tab| tab.iter().map(|(path, page)| (*path, (page.flow, page.spent))).collect();
-        State {
-            session: session.map(proven),
-            held: held.iter().filter_map(|held| Some(held.kind()?.to_string())).collect(),
-            tabs: self.tabs.iter().map(flows).collect(),
-        }
+        State { session: session.map(proven), held, tabs: self.tabs.iter().map(flows).collect() }
+    }
+
+    async fn held(&self) -> BTreeSet<String> {
+        let held = directory::authenticator::of_user(&self.world.db, self.user).await.unwrap();
+        held.iter().filter_map(|held| Some(held.kind()?.to_string())).collect()
     }
 
     /// Does it, and follows where that leads. What cannot be done here and now changes nothing. The browser is always a
@@ -131,6 +135,7 @@ impl<'a> Walker<'a> {
                     session::end(&mut tx, session.id).await.unwrap();
                 }
                 tx.commit().await.unwrap();
+                self.shown.clear();
             }
             TakeAway => {
                 let text = sql!("DELETE FROM authenticator WHERE user_id = $1 AND kind <> 'password'");
@@ -150,7 +155,18 @@ impl<'a> Walker<'a> {
         if page.spent {
             self.wait();
         }
+        let has_totp = self.held().await.contains("totp");
         let answer = self.answer(&page.answer, action).await;
+        if answer.as_ref().is_some_and(|answer| answer.status == 303) {
+            match action {
+                Password(_) => self.shown = BTreeSet::from(["password"]),
+                Totp(_) => drop(self.shown.insert("totp")),
+                Passkey(_) if !page.spent => drop(self.shown.insert("passkey")),
+                // Another one shows nothing of who has one already.
+                EnrolTotp(_) if !has_totp => drop(self.shown.insert("totp")),
+                _ => {}
+            }
+        }
         page.spent |= answer.is_some() && matches!(action, Passkey(_));
         let (flow, opened) = (page.flow, page.opened);
         self.tabs[tab].insert(path, page);
@@ -298,6 +314,11 @@ async fn walk(mut walker: Walker<'_>, menu: &[Action]) -> (usize, usize) {
         };
         walker.go(action).await;
         let there = walker.state().await;
+        // INVARIANT of the walk: a session says no more than what was shown.
+        for said in there.session.iter().flatten() {
+            let shown = walker.shown.iter().any(|shown| said.contains(shown));
+            assert!(shown, "{here:?} {action:?}: {said}, but shown was {:?}", walker.shown);
+        }
         map.edges.entry(here).or_default().insert((action, there.clone()));
         here = there;
     }
