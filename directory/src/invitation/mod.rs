@@ -54,7 +54,7 @@ impl Purpose {
     const fn prefix(self) -> &'static str {
         match self {
             Purpose::Invitation => "cdi",
-            Purpose::Recovery => "cdr",
+            Purpose::Recovery => "cdf",
         }
     }
 }
