@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
 use bridge::systems::Systems;
-use directory::authenticator::password::{Cost, Hasher};
+use directory::authenticator::password::{Cost, Hasher, Threads};
 use directory::group::ripple;
 use directory::invitation;
 use idp::logout::back_channel::{self, BackChannel};
@@ -159,7 +159,9 @@ fn cores(limit: usize) -> usize {
 fn hasher(passwords: &Passwords) -> Hasher {
     let memory_kib = passwords.memory_mib.unwrap_or(0).saturating_mul(1024);
     let (passes, lanes) = (passwords.passes.unwrap_or(0), passwords.lanes.unwrap_or(0));
-    Hasher::with_cost(passwords.threads.unwrap_or_else(|| cores(4)), Cost { memory_kib, passes, lanes })
+    let count = passwords.threads.unwrap_or_else(|| cores(4));
+    let threads = Threads { count, nice: passwords.nice.unwrap_or(15).into() };
+    Hasher::start(threads, Cost { memory_kib, passes, lanes })
 }
 
 impl House {

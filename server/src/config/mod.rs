@@ -161,6 +161,9 @@ impl Config {
         if self.passwords.threads == Some(0) {
             return wrong("passwords.threads: at least one thread must hash; leave it out for one a core");
         }
+        if self.passwords.nice.is_some_and(|nice| nice > 19) {
+            return wrong("passwords.nice: write 0 (hashing competes with all else) to 19 (it goes last)");
+        }
         if let Err(error) = logging::filter(&self.log) {
             return wrong(&format!("log.filter: {error}; write it like \"info\" or \"info,bridge=debug\""));
         }
@@ -272,6 +275,7 @@ mod tests {
             ("issuer = \"http://localhost:1\"\n[http]\nlisten = [\"127.0.0.1:65536\"]", "127.0.0.1:8080"),
             ("issuer = \"http://localhost:1\"\n[http]\nworkers = 0", "http.workers"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 0", "passwords.threads"),
+            ("issuer = \"http://localhost:1\"\n[passwords]\nnice = 20", "passwords.nice"),
             ("issuer = \"http://localhost:1\"\n[log]\nfilter = \"info,bridge=loud\"", "log.filter"),
             ("issuer = \"http://id.example.org\"", "https"),
             ("issuer = \"https://192.0.2.1\"", "address"),

@@ -127,6 +127,8 @@ impl Default for Sealing {
 pub struct Passwords {
     /// Threads that hash, 19 MiB each; by default one a core, four at most.
     pub threads: Option<usize>,
+    /// How far they step back for everything else on the machine, from 0 to 19; by default 15.
+    pub nice: Option<u8>,
     /// Memory of one hash in MiB. Never less than 19, as the next two never count below what they are by default.
     pub memory_mib: Option<u32>,
     /// Passes over it; by default 2.

@@ -1,7 +1,7 @@
 //! The threads that hash passwords, and nothing else.
 //!
 //! Each has its memory, which it keeps: bounded by threads × 19 MiB, or what [`Cost`] says, and no page of it is asked
-//! for twice. They step back for every other thread of the process, so a storm of sign-ins delays no token. It is
+//! for twice. They step back for every other thread, so a storm of sign-ins delays no token. It is
 //! deliberately not a pool for other work: what may wait here is bounded, and what is beyond is turned away.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,10 +20,6 @@ use unicode_normalization::UnicodeNormalization as _;
 const DUMMY: &str = "y1My4OeBLzp3n7zvL7RzsQ$UFtCkJINdADb0Mk8n37D1x8hnz6fdS9SSGGAOW3SR28";
 /// How many may wait for a hashing thread.
 const QUEUE: usize = 64;
-/// How far hashing steps back for all else (`setpriority(2)`, where 0 is usual and 19 the last). Not to the last: what
-/// else runs on the machine must not stop sign-ins.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 15;
 
 /// Why a password could not be checked or set.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +73,15 @@ impl Cost {
     }
 }
 
+/// The threads that hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads {
+    /// How many, at least one. Memory is bounded by as many hashes.
+    pub count: usize,
+    /// How far they step back for all else that runs on the machine (`setpriority(2)`): 0 not at all, up to 19.
+    pub nice: i32,
+}
+
 /// Hashes and verifies passwords on threads of its own, which end with its last clone.
 #[derive(Clone)]
 pub struct Hasher {
@@ -92,25 +97,35 @@ impl std::fmt::Debug for Hasher {
 }
 
 impl Hasher {
-    /// At the floor's cost. `threads` bounds memory to threads × 19 MiB.
+    /// At the floor's cost, stepping back for nobody.
     #[must_use]
     pub fn new(threads: usize) -> Self {
         Self::with_cost(threads, Cost::FLOOR)
     }
 
     /// At this cost, or the floor's where that is more.
+    #[must_use]
+    pub fn with_cost(threads: usize, cost: Cost) -> Self {
+        Self::start(Threads { count: threads, nice: 0 }, cost)
+    }
+
+    /// On these threads, at this cost, or the floor's where that is more.
     ///
     /// # Panics
     /// When the system does not start a thread.
     #[must_use]
-    pub fn with_cost(threads: usize, cost: Cost) -> Self {
+    pub fn start(threads: Threads, cost: Cost) -> Self {
         let (cost, runs) = (cost.clamped(), Arc::<AtomicU64>::default());
         let (queue, jobs) = sync_channel(QUEUE);
         let jobs = Arc::new(Mutex::new(jobs));
-        for number in 1..=threads.max(1) {
+        for number in 1..=threads.count.max(1) {
             let (jobs, runs, usual) = (jobs.clone(), runs.clone(), cost.argon2().params().block_count());
             let thread = std::thread::Builder::new().name(format!("hash-{number}"));
-            thread.spawn(move || work(&jobs, &runs, usual)).expect("the system starts a thread");
+            let work = move || {
+                step_back(threads.nice);
+                work(&jobs, &runs, usual);
+            };
+            thread.spawn(work).expect("the system starts a thread");
         }
         Self { queue, runs, cost }
     }
@@ -206,7 +221,6 @@ impl Job {
 
 /// What a hashing thread does, until no hasher is left: what others wait for, in memory for as many blocks as usual.
 fn work(jobs: &Mutex<Receiver<Job>>, runs: &AtomicU64, usual: usize) {
-    step_back();
     let mut memory = Vec::new();
     loop {
         // One thread waits for a job, the others for the lock.
@@ -229,10 +243,13 @@ fn keep(memory: &mut Vec<Block>, usual: usize) {
     memory.shrink_to(usual);
 }
 
-/// Lets every other thread of this process go first. Where the system does not have it so, hashing competes.
-fn step_back() {
+/// Lets others go first. Where the system does not have it so for a single thread, hashing competes.
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "there is no such call"))]
+fn step_back(nice: i32) {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+    if nice > 0
+        && let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice)
+    {
         tracing::warn!(%error, "hashing passwords competes with everything else for the processor");
     }
 }

@@ -9,7 +9,7 @@ mod strength;
 use kernel::id::{AuthenticatorId, InvitationId, UserId};
 use store::{Db, Fact, StoreError, Tx, sql};
 
-pub use self::hasher::{Cost, Hasher, PasswordError};
+pub use self::hasher::{Cost, Hasher, PasswordError, Threads};
 pub use self::strength::{LONGEST, SHORTEST, Weakness, check};
 use crate::facts::{EndedSignIns, PasswordRehashed, PasswordSet};
 use crate::user::ending::{self, Ending};
