@@ -76,7 +76,7 @@ pub(crate) struct Visit<'a> {
     pub(crate) request: &'a HttpRequest,
     pub(crate) browser: Browser,
     /// Whom policy was asked about already.
-    principal: RefCell<Option<(UserId, Principal)>>,
+    principal: RefCell<Option<(UserId, i64, Principal)>>,
 }
 
 impl<'a> Visit<'a> {
@@ -93,14 +93,17 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// What policies may ask about a user, read once for all questions of this request: they have one answer.
+    /// What policies may ask about a user, read once for all questions of this request about the user as read here:
+    /// a password that waited to be hashed may have been waited for by a change.
     pub(crate) async fn principal(&self, user: &User) -> Result<Principal, StoreError> {
-        let known = self.principal.borrow().clone().filter(|(id, _)| *id == user.id);
-        if let Some((_, principal)) = known {
-            return Ok(principal);
+        let known = self.principal.borrow().clone();
+        if let Some((_, _, known)) =
+            known.filter(|(id, version, _)| (*id, *version) == (user.id, user.version))
+        {
+            return Ok(known);
         }
         let principal = user::principal(&self.idp.db, user).await?;
-        self.principal.replace(Some((user.id, principal.clone())));
+        self.principal.replace(Some((user.id, user.version, principal.clone())));
         Ok(principal)
     }
 

@@ -118,6 +118,9 @@ pub enum ConfigError {
     Contradiction(String),
 }
 
+/// Far beyond any machine, and a number that every system can start.
+const MOST_THREADS: usize = 1024;
+
 impl Config {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -160,6 +163,9 @@ impl Config {
         }
         if self.passwords.threads == Some(0) {
             return wrong("passwords.threads: at least one thread must hash; leave it out for one a core");
+        }
+        if self.passwords.threads.is_some_and(|threads| threads > MOST_THREADS) {
+            return wrong(&format!("passwords.threads: {MOST_THREADS} at most, a core each is enough"));
         }
         if self.passwords.nice.is_some_and(|nice| nice > 19) {
             return wrong("passwords.nice: write 0 (hashing competes with all else) to 19 (it goes last)");
@@ -275,6 +281,7 @@ mod tests {
             ("issuer = \"http://localhost:1\"\n[http]\nlisten = [\"127.0.0.1:65536\"]", "127.0.0.1:8080"),
             ("issuer = \"http://localhost:1\"\n[http]\nworkers = 0", "http.workers"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 0", "passwords.threads"),
+            ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 1025", "passwords.threads"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nnice = 20", "passwords.nice"),
             ("issuer = \"http://localhost:1\"\n[log]\nfilter = \"info,bridge=loud\"", "log.filter"),
             ("issuer = \"http://id.example.org\"", "https"),

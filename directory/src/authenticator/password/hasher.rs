@@ -203,7 +203,15 @@ struct Job {
 }
 
 impl Job {
-    fn output(&self, memory: &mut Vec<Block>) -> Result<Output, PasswordError> {
+    /// Leaves memory for as many blocks as usual: a hash from dearer times does not cost its own for ever.
+    fn output(&self, memory: &mut Vec<Block>, usual: usize) -> Result<Output, PasswordError> {
+        let output = self.hashed(memory);
+        memory.truncate(usual);
+        memory.shrink_to(usual);
+        output
+    }
+
+    fn hashed(&self, memory: &mut Vec<Block>) -> Result<Output, PasswordError> {
         let params = self.argon2.params();
         let more = params.block_count().saturating_sub(memory.len());
         memory.try_reserve_exact(more).map_err(|_| PasswordError::Failed)?;
@@ -231,26 +239,24 @@ fn work(jobs: &Mutex<Receiver<Job>>, runs: &AtomicU64, usual: usize) {
             continue;
         }
         runs.fetch_add(1, Ordering::Relaxed);
-        let output = catch_unwind(AssertUnwindSafe(|| job.output(&mut memory)));
+        let output = catch_unwind(AssertUnwindSafe(|| job.output(&mut memory, usual)));
         let _ = job.answer.send(output.unwrap_or(Err(PasswordError::Failed)));
-        keep(&mut memory, usual);
     }
-}
-
-/// A hash from dearer times does not cost its memory for ever.
-fn keep(memory: &mut Vec<Block>, usual: usize) {
-    memory.truncate(usual);
-    memory.shrink_to(usual);
 }
 
 /// Lets others go first. Where the system does not have it so for a single thread, hashing competes.
 #[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "there is no such call"))]
 fn step_back(nice: i32) {
     #[cfg(target_os = "linux")]
-    if nice > 0
-        && let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), nice)
     {
-        tracing::warn!(%error, "hashing passwords competes with everything else for the processor");
+        let own = Some(rustix::thread::gettid());
+        // Never forwards: the whole process may have been told to step back further.
+        let stepped = rustix::process::getpriority_process(own).and_then(|now| {
+            if now < nice { rustix::process::setpriority_process(own, nice) } else { Ok(()) }
+        });
+        if let Err(error) = stepped {
+            tracing::warn!(%error, "hashing passwords competes with everything else for the processor");
+        }
     }
 }
 
@@ -281,10 +287,12 @@ mod tests {
         for wrong in ["three blue ducks sung", "Three blue ducks sing", "three blue ducks sing ", ""] {
             assert!(!hasher.verify(secret(wrong), Some(hash.clone())).await.unwrap(), "{wrong}");
         }
-        assert!(matches!(
-            hasher.verify(secret("x"), Some("damaged".into())).await,
-            Err(PasswordError::Failed)
-        ));
+        let unsaid = hash.replacen("$v=19", "", 1);
+        let (unfinished, _) = hash.rsplit_once('$').unwrap();
+        for damaged in ["damaged", &unsaid, unfinished] {
+            let verified = hasher.verify(secret(GOOD), Some(damaged.to_owned())).await;
+            assert!(matches!(verified, Err(PasswordError::Failed)), "{damaged}");
+        }
     }
 
     #[tokio::test]
@@ -370,6 +378,22 @@ mod tests {
         std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *one).poll(cx).is_pending())).await
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_thread_steps_back_and_never_forwards_and_takes_nobody_with_it() {
+        let own = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+        let before = own();
+        let stepping = std::thread::spawn(move || {
+            [7, 3, 0].map(|nice| {
+                step_back(nice);
+                own()
+            })
+        });
+        let at_least = before.max(7);
+        assert_eq!(stepping.join().unwrap(), [at_least; 3]);
+        assert_eq!(own(), before);
+    }
+
     /// The bound on memory: what a thread keeps is what its hasher's own hashes need, also after it had to verify a
     /// dearer one.
     #[test]
@@ -378,15 +402,12 @@ mod tests {
         assert_eq!(usual * Block::SIZE, 19 << 20);
         let mut memory = Vec::new();
         let dear = Cost { memory_kib: 40 * 1024, ..Cost::FLOOR };
-        for (cost, blocks) in [(Cost::FLOOR, usual), (dear, 40 * 1024), (Cost::FLOOR, usual)] {
-            let (answer, mut answered) = oneshot::channel();
+        for cost in [Cost::FLOOR, dear, Cost::FLOOR] {
+            let (answer, _answered) = oneshot::channel();
             let salt = Salt::new(&[7; 16]).unwrap();
             let job = Job { argon2: cost.argon2(), salt, password: secret(GOOD), answer };
-            assert!(job.output(&mut memory).is_ok());
-            assert_eq!(memory.len(), blocks);
-            keep(&mut memory, usual);
+            assert!(job.output(&mut memory, usual).is_ok());
             assert_eq!((memory.len(), memory.capacity()), (usual, usual));
-            assert!(answered.try_recv().is_err());
         }
     }
 }
