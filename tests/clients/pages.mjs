@@ -80,10 +80,11 @@ class Browser {
     await loaded;
   }
 
-  async look(scheme, width) {
-    const features = [{ name: 'prefers-color-scheme', value: scheme }];
+  async look(scheme, width, height) {
+    // Without motion: what is judged and pictured is where it ends.
+    const features = [{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }];
     await this.send('Emulation.setEmulatedMedia', { features });
-    const metrics = { width, height: 900, deviceScaleFactor: 1, mobile: width < 600 };
+    const metrics = { width, height, deviceScaleFactor: 1, mobile: width < 600 };
     await this.send('Emulation.setDeviceMetricsOverride', metrics);
   }
 
@@ -138,14 +139,15 @@ try {
     await browser.go(url);
     await browser.evaluate(`${axe}; undefined`);
     for (const [scheme, width] of LOOKS) {
-      await browser.look(scheme, width);
+      // High enough that nothing is scrolled out of sight, where contrast cannot be reckoned.
+      await browser.look(scheme, width, 4000);
       const scroll = await browser.evaluate('document.documentElement.scrollWidth');
       if (scroll > width) find(name, scheme, 'scrolls-sideways', `${scroll} px`);
       for (const { id, at } of await browser.evaluate(RUN)) at.forEach((text) => find(name, scheme, id, text));
       checked += 1;
     }
     for (const [scheme, width] of pictures ? PICTURED : []) {
-      await browser.look(scheme, width);
+      await browser.look(scheme, width, 900);
       await mkdir(join(pictures, name), { recursive: true });
       await browser.photograph(join(pictures, name, `${scheme}-${width}.png`));
     }

@@ -25,7 +25,7 @@ use super::texts::{self, Levels, Texts};
 use ::web as kit;
 
 /// Lines of the timeline that a page begins with.
-const LINES: usize = 80;
+const LINES: usize = 40;
 
 /// Everything.
 #[derive(Template)]

@@ -13,6 +13,7 @@ use url::Url;
 use world::{Chromium, MovableClock, Scene, VirtualAuthenticator, parts, skip, until};
 
 use crate::steps::{PASSWORD, person};
+use crate::walker::{PASSKEY, PASSWORD_FIELD, SIGN_OUT_OF_APP, USER_NAME, Walker};
 
 journeys!(
     on StageOptions { mail: true, ..StageOptions::default() };
@@ -20,13 +21,7 @@ journeys!(
     a_sign_in_in_chromium_with_the_keyboard_alone,
 );
 
-const USER_NAME: &str = "input[name=username]:not([readonly])";
-const PASSWORD_FIELD: &str = "input[name=password]";
 const CODE: &str = "input[name=code]";
-/// The button of a form that asks the browser for a passkey.
-const PASSKEY: &str = "form[data-passkey] button";
-/// What an app shows to whom it lets in.
-const SIGN_OUT_OF_APP: &str = "form[action='/sign-out'] button";
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
@@ -47,21 +42,12 @@ const WATCH: &str = "\
 /// What is left of it, as markup.
 const UNREACHED: &str = "return [...window.unreached].map((one) => one.outerHTML)";
 
-/// Somebody at work with a browser.
-struct Walker<'a> {
-    browser: &'a mut Chromium,
-    stage: &'a Stage,
-    clock: &'a MovableClock,
-    person: Person,
-}
-
 async fn a_person_in_chromium_from_invitation_to_leaving(scene: &Scene) {
     let Some(driver) = parts::chromedriver() else { skip!("{}", parts::NO_CHROMIUM) };
     let browser = Chromium::open(&driver, &name(scene, "life")).await;
     browser
         .walk(async |browser| {
-            let mut walker =
-                Walker { browser, stage: &scene.stage, clock: &scene.clock, person: person("Mira") };
+            let mut walker = Walker { browser, stage: &scene.stage, person: person("Mira") };
             walker.life().await;
         })
         .await;
@@ -110,14 +96,7 @@ impl Walker<'_> {
     async fn accept_invitation(&mut self) {
         let link = invitation(self.stage, &self.person).await;
         self.browser.open_url(link.as_str()).await;
-        let shown = self.browser.shows("input[name=username]").await;
-        assert_eq!(shown.prop("value").await.unwrap().as_ref(), Some(&self.person.user_name));
-        self.browser.step("the invitation").await;
-        self.browser.fill(PASSWORD_FIELD, PASSWORD).await;
-        self.browser.fill("input[name=password_again]", PASSWORD).await;
-        self.browser.click("form:has(input[name=password]) button").await;
-        until("the password was set", async || (!self.browser.has(PASSWORD_FIELD).await).then_some(())).await;
-        self.browser.step("the password is set").await;
+        self.choose_password().await;
     }
 
     /// From the page of an app to the provider's.
@@ -131,17 +110,6 @@ impl Walker<'_> {
         self.browser.arrives_at(&self.stage.house.issuer.url("/sign-in")).await;
         self.give_password().await;
         self.arrives_in(app).await;
-    }
-
-    async fn give_password(&mut self) {
-        self.browser.fill(USER_NAME, &self.person.user_name).await;
-        self.browser.fill(PASSWORD_FIELD, PASSWORD).await;
-        self.browser.click("form:has(input[name=password]) button").await;
-    }
-
-    async fn arrives_in(&self, app: &RelyingParty) {
-        self.browser.arrives_at(app.home().as_str()).await;
-        self.browser.shows(SIGN_OUT_OF_APP).await;
     }
 
     async fn open_account(&self, path: &str) {
@@ -296,14 +264,14 @@ async fn a_sign_in_in_chromium_with_the_keyboard_alone(scene: &Scene) {
         .walk(async |browser| {
             let person = person("Mira");
             scene.stage.hr.hire(&person).await.unwrap();
-            let mut walker = Walker { browser, stage: &scene.stage, clock: &scene.clock, person };
-            walker.type_everything().await;
+            let mut walker = Walker { browser, stage: &scene.stage, person };
+            walker.type_everything(&scene.clock).await;
         })
         .await;
 }
 
 impl Walker<'_> {
-    async fn type_everything(&mut self) {
+    async fn type_everything(&mut self, clock: &MovableClock) {
         let link = invitation(self.stage, &self.person).await;
         self.browser.open_url(link.as_str()).await;
         self.reaches_everything("the invitation").await;
@@ -342,7 +310,7 @@ impl Walker<'_> {
         until("the question answered", gone).await;
 
         // No code works twice, so the next one is another half minute's.
-        self.clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_secs(60));
         let stronger = self.stage.app.home().join("sign-in?acr_values=aal2").unwrap();
         self.browser.open_url(stronger.as_str()).await;
         self.browser.shows(PASSWORD_FIELD).await;
