@@ -7,6 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use directory::authenticator;
 use directory::authenticator::passkey::{self, New, PasskeyError, Passkeys, Proof};
 use directory::user::User;
 use kernel::sha256;
@@ -19,6 +20,7 @@ use crate::people::{create, profile};
 on_both_engines! {
     only_an_answer_for_exactly_our_origin_name_and_state_holds,
     a_key_is_made_for_exactly_our_origin_and_name,
+    a_synced_key_is_told_from_one_that_cannot_leave_its_device,
 }
 
 const ORIGIN: &str = "https://id.example.org";
@@ -26,6 +28,8 @@ const NAME: &str = "id.example.org";
 /// User present, user verified (WebAuthn, section 6.1).
 const UP: u8 = 0x01;
 const UV: u8 = 0x04;
+/// The key may be copied to other devices.
+const BE: u8 = 0x08;
 /// A key follows.
 const AT: u8 = 0x40;
 
@@ -95,13 +99,14 @@ impl Device {
         self.answer(&json!({ "attestationObject": encoded(&attestation), "clientDataJSON": encoded(client.as_bytes()) }))
     }
 
-    fn authenticate(&self, asked: &Value, claims: Claims) -> Value {
+    /// The handle says whose key it is, to whoever did not ask for somebody's.
+    fn authenticate(&self, asked: &Value, claims: Claims, handle: Option<&User>) -> Value {
         let (client, data) = Self::said(claims, &asked["publicKey"]["challenge"]);
         let signed = [&data[..], &sha256(client.as_bytes())].concat();
         let signature = self.key.sign(&SystemRandom::new(), &signed).unwrap();
         self.answer(&json!({
             "authenticatorData": encoded(&data), "clientDataJSON": encoded(client.as_bytes()),
-            "signature": encoded(signature.as_ref()), "userHandle": null,
+            "signature": encoded(signature.as_ref()), "userHandle": handle.map(|user| encoded(&handle_of(user))),
         }))
     }
 
@@ -113,6 +118,12 @@ impl Device {
 
 fn encoded(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes of the user's id (WebAuthn, section 5.4.3).
+fn handle_of(user: &User) -> Vec<u8> {
+    let digits = user.id.to_string().replace('-', "");
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
 fn passkeys() -> Passkeys {
@@ -132,7 +143,19 @@ async fn verified(
     claims: Claims,
 ) -> Result<Proof, PasskeyError> {
     let (asked, state) = passkeys().ask_user(&house.db, user.id).await.unwrap().unwrap();
-    let answer = device.authenticate(&serde_json::to_value(asked).unwrap(), claims);
+    let answer = device.authenticate(&serde_json::to_value(asked).unwrap(), claims, None);
+    passkeys().verify(&house.db, &serde_json::from_value(answer).unwrap(), state).await
+}
+
+/// The same where nobody said who is there.
+async fn found(
+    house: &House,
+    handle: Option<&User>,
+    device: &Device,
+    claims: Claims,
+) -> Result<Proof, PasskeyError> {
+    let (asked, state) = passkeys().ask_anybody().unwrap();
+    let answer = device.authenticate(&serde_json::to_value(asked).unwrap(), claims, handle);
     passkeys().verify(&house.db, &serde_json::from_value(answer).unwrap(), state).await
 }
 
@@ -144,12 +167,20 @@ async fn only_an_answer_for_exactly_our_origin_name_and_state_holds(house: House
     for (what, claims) in FORGED {
         let refused = verified(&house, &ada, &device, claims).await;
         assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "{what}: {refused:?}");
+        let refused = found(&house, Some(&ada), &device, claims).await;
+        assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "{what}, by itself: {refused:?}");
     }
+    let bo = create(&house.db, &profile("bo")).await.unwrap();
+    let refused = found(&house, Some(&bo), &device, RIGHT).await;
+    assert!(matches!(refused, Err(PasskeyError::Unknown)), "another's handle: {refused:?}");
+    let refused = found(&house, None, &device, RIGHT).await;
+    assert!(refused.is_err(), "no handle: {refused:?}");
     let thief = Device { key: Device::new("").key, id: device.id.clone() };
     let refused = verified(&house, &ada, &thief, RIGHT).await;
     assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "another key by the same id: {refused:?}");
     let proof = verified(&house, &ada, &device, RIGHT).await.unwrap();
     assert!(proof.user == ada.id && proof.user_verified);
+    assert_eq!(found(&house, Some(&ada), &device, RIGHT).await.unwrap(), proof);
 }
 
 async fn a_key_is_made_for_exactly_our_origin_and_name(house: House) {
@@ -162,4 +193,25 @@ async fn a_key_is_made_for_exactly_our_origin_and_name(house: House) {
         assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "{what}: {refused:?}");
     }
     made(&house, &ada, &Device::new("key"), RIGHT).await.unwrap();
+}
+
+async fn a_synced_key_is_told_from_one_that_cannot_leave_its_device(house: House) {
+    let ada = create(&house.db, &profile("ada")).await.unwrap();
+    let synced = Claims { flags: RIGHT.flags | BE, ..RIGHT };
+    for (id, claims, is_bound) in [("bound", RIGHT, true), ("synced", synced, false)] {
+        let device = Device::new(id);
+        let new = made(&house, &ada, &device, claims).await.unwrap();
+        assert_eq!(new.is_device_bound(), is_bound, "{id}");
+        let added = change(&house.db, async |tx| passkey::add(tx, ada.id, id, &new).await).await.unwrap();
+        assert_eq!(verified(&house, &ada, &device, claims).await.unwrap().device_bound, is_bound, "{id}");
+        let held = authenticator::of_user(&house.db, ada.id).await.unwrap();
+        let listed = held.iter().find(|held| held.id == added).unwrap();
+        assert_eq!(listed.is_device_bound(), Some(is_bound), "{id}");
+    }
+    // A copy of a synced key on a device that denies it.
+    let device = Device::new("another");
+    let new = made(&house, &ada, &device, synced).await.unwrap();
+    change(&house.db, async |tx| passkey::add(tx, ada.id, "another", &new).await).await.unwrap();
+    let refused = verified(&house, &ada, &device, RIGHT).await;
+    assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "{refused:?}");
 }
