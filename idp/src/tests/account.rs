@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use directory::authenticator;
 use directory::credential::{self, Credential};
 use directory::declared::{self, Item, Kind};
 use directory::door::entitlement;
@@ -14,6 +15,7 @@ use super::*;
 on_both_engines! {
     an_account_is_shown_to_its_owner_after_signing_in,
     taking_a_factor_away_needs_one_of_its_strength,
+    nothing_is_added_or_taken_away_with_less_than_it_takes,
     recovery_codes_are_shown_once_and_work,
     a_person_ends_sessions_of_the_own_account_only,
     a_badge_is_shown_to_its_holder_and_no_number_whole,
@@ -72,6 +74,42 @@ async fn taking_a_factor_away_needs_one_of_its_strength(world: World) {
     assert!(world.facts("authenticator.removed").await.is_empty(), "nobody takes away another's");
     send(&browser, &page, "/account/methods", "remove", &id).await;
     assert_eq!(world.facts("authenticator.removed").await[0].2["kind"], json!("totp"));
+}
+
+async fn nothing_is_added_or_taken_away_with_less_than_it_takes(world: World) {
+    let (seed, _device) = (world.give_totp().await, world.give_passkey().await);
+    let held = authenticator::of_user(&world.db, world.ada).await.unwrap();
+    let id = |kind| held.iter().find(|one| one.kind() == Some(kind)).unwrap().id.to_string();
+    let (totp, passkey) = (id(authenticator::Kind::Totp), id(authenticator::Kind::Passkey));
+    let browser = world.browser();
+    sign_in_to(&browser, "/account/methods").await;
+    let page = browser.get("/account/methods").await;
+    let leads_to_a_step = async |changes: &[(&str, &str)]| {
+        for (field, value) in changes {
+            let on = send(&browser, &page, "/account/methods", field, value).await;
+            assert!(on.location().starts_with("/step-up?"), "{field}: {}", on.location());
+        }
+        let on = browser.get("/enrol?way=passkey&to=add-passkey").await;
+        assert!(on.location().starts_with("/step-up?"), "{}", on.location());
+        on
+    };
+    let with_password = [("make", "codes"), ("remove", totp.as_str()), ("remove", &passkey)];
+    let on = leads_to_a_step(&with_password).await;
+    let step = browser.step_page(&on).await;
+    let (form_token, request) = (step.field("form_token"), step.field("request"));
+    let empty = browser.post("/step-up", &[("form_token", &form_token), ("request", &request)]).await;
+    assert!((400..500).contains(&empty.status), "{}", empty.status);
+    leads_to_a_step(&with_password).await;
+    // The code is worth a code, and no key.
+    let code = world.code_of(&seed);
+    let way = browser.get("/enrol?way=totp&to=add-totp").await.location().replacen('?', "?way=totp&", 1);
+    let step = browser.get(&way).await;
+    assert_eq!(browser.step(&step, "totp", &code).await.status, 303);
+    leads_to_a_step(&[("remove", &passkey)]).await;
+    for kind in ["authenticator.removed", "authenticator.added", "authenticator.recovery-codes-made"] {
+        assert_eq!(world.facts(kind).await, [], "{kind}");
+    }
+    assert_eq!(authenticator::of_user(&world.db, world.ada).await.unwrap().len(), held.len());
 }
 
 async fn recovery_codes_are_shown_once_and_work(world: World) {

@@ -1,5 +1,7 @@
 //! What policy says at a sign-in.
 
+use std::time::Duration;
+
 use directory::group::{self, GroupProfile};
 use directory::user::Profile;
 use serde_json::json;
@@ -17,6 +19,8 @@ on_both_engines! {
     a_policy_that_changed_since_the_code_was_given_counts_when_it_is_presented,
     when_a_code_is_presented_policy_hears_where_the_person_was_and_what_was_proven,
     policy_knows_the_groups_within_groups_and_the_kind_of_employment,
+    a_browser_is_known_to_be_somebodys_after_a_sign_in_and_nobody_elses,
+    three_failed_attempts_just_now_stand_against_adding_a_factor,
 }
 
 async fn an_application_that_needs_more_than_a_password_says_so_and_why(world: World) {
@@ -162,4 +166,55 @@ async fn policy_knows_the_groups_within_groups_and_the_kind_of_employment(world:
         world.set_policies(&format!(r#"@id("x") @because("No.") forbid ({condition} }};"#));
         assert_eq!(browser.authorize("app", &[]).await.status, 403, "{condition}");
     }
+}
+
+async fn a_browser_is_known_to_be_somebodys_after_a_sign_in_and_nobody_elses(world: World) {
+    let browser = world.browser();
+    browser.sign_in("app", &[]).await.code();
+    world.set_policies(
+        r#"@id("known") @because("Only from a browser that we know.")
+        forbid (principal, action == Action::"signIn", resource) unless { context.device_known };"#,
+    );
+    let enter = async |browser: &Browser<'_>, user_name: &str| {
+        browser.cookies.borrow_mut().remove("__Host-cardea-session");
+        let page = browser.sign_in_page("app", &[]).await;
+        browser.enter(&page, user_name, PASSWORD).await
+    };
+    enter(&browser, "ada@example.org").await.code();
+    let new = world.browser();
+    for (who, from) in [("ada@example.org", &new), ("bo@example.org", &browser)] {
+        let refused = enter(from, who).await;
+        assert_eq!(refused.status, 403, "{who}");
+        assert!(refused.body.contains("Only from a browser that we know."), "{}", refused.body);
+    }
+    // What somebody made up opens nothing either.
+    new.cookies.borrow_mut().insert("__Host-cardea-device".into(), "s1.made.up".into());
+    assert_eq!(enter(&new, "ada@example.org").await.status, 403);
+    let cookie = browser.cookies.borrow()["__Host-cardea-device"].clone();
+    new.cookies.borrow_mut().insert("__Host-cardea-device".into(), cookie);
+    enter(&new, "ada@example.org").await.code();
+}
+
+async fn three_failed_attempts_just_now_stand_against_adding_a_factor(world: World) {
+    let guess = async || {
+        let browser = world.browser();
+        let page = browser.sign_in_page("app", &[]).await;
+        assert_eq!(browser.enter(&page, "Ada@example.org", "wrong").await.status, 422);
+    };
+    let adding = async || {
+        let browser = world.browser();
+        let page = browser.get(browser.get("/enrol?way=totp&to=add-totp").await.location()).await;
+        browser.enter(&page, "ada@example.org", PASSWORD).await
+    };
+    guess().await;
+    guess().await;
+    assert_eq!(adding().await.location(), "/enrol?way=totp&to=add-totp", "that happens to anybody");
+    guess().await;
+    let refused = adding().await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("Several attempts to sign in to this account failed"), "{}", refused.body);
+    let facts = world.facts("sign-in.refused").await;
+    assert!(facts.iter().any(|(.., body)| body["because"].to_string().contains("enrol.after-failures")));
+    world.advance(Duration::from_secs(15 * 60));
+    assert_eq!(adding().await.status, 303);
 }

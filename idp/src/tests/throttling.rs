@@ -16,6 +16,7 @@ use crate::sign_in::attempts;
 
 on_both_engines! {
     of_two_hundred_guesses_at_once_ten_are_looked_at,
+    of_two_hundred_passwords_sent_at_once_ten_are_hashed_for,
     of_two_hundred_names_guessed_at_once_from_one_address_a_hundred_are_looked_at,
     a_stopped_address_locks_nobody_out,
     successes_stop_no_address_and_guessing_beside_them_still_does,
@@ -168,4 +169,20 @@ async fn who_finds_the_queue_full_is_asked_to_come_back_in_a_moment(world: World
     let Either::Right((answer, _)) = select(waiting, asking).await else { panic!("it was hashed for") };
     hashed.abort();
     assert_eq!((answer.status, answer.header("retry-after")), (429, "2"), "{}", answer.body);
+}
+
+/// From as many browsers and addresses: only the account is theirs in common.
+async fn of_two_hundred_passwords_sent_at_once_ten_are_hashed_for(world: World) {
+    let mut open = Vec::new();
+    for last in 0..200 {
+        let browser = world.browser();
+        browser.address.set(Some(address(last)));
+        let page = browser.sign_in_page("app", &[]).await;
+        open.push((browser, page));
+    }
+    let before = world.hasher.runs();
+    let sent = open.iter().map(|(browser, page)| browser.enter(page, "ada@example.org", "wrong"));
+    let statuses: Vec<u16> = join_all(sent).await.iter().map(|answer| answer.status).collect();
+    let count = |status| statuses.iter().filter(|one| **one == status).count();
+    assert_eq!((count(422), count(429), world.hasher.runs() - before), (10, 190, 10));
 }
