@@ -25,10 +25,7 @@ fn reference_sign_in(request: &SignInRequest) -> Reference {
         (Low, _) => (Some(Assurance::Aal1), vec![]),
         (Moderate, _) | (High, Network::Internal) => (Some(Assurance::Aal2), vec!["sign-in.moderate"]),
         (High, Network::Remote) => (Some(Assurance::Phr), vec!["sign-in.high.remote"]),
-        (Critical, Network::Internal) => (Some(Assurance::Phr), vec!["sign-in.critical"]),
-        (Critical, Network::Remote) => {
-            (Some(Assurance::Phr), vec!["sign-in.critical", "sign-in.high.remote"])
-        }
+        (Critical, _) => (Some(Assurance::Phr), vec!["sign-in.critical"]),
     }
 }
 
@@ -117,12 +114,7 @@ fn the_reasons_are_the_ones_a_user_needs() {
     check(Sensitivity::Moderate, Internal, Some(Assurance::Aal1), "step up aal2: sign-in.moderate");
     check(Sensitivity::Moderate, Internal, Some(Assurance::Phrh), "allow aal2: sign-in");
     check(Sensitivity::High, Remote, Some(Assurance::Aal1), "step up phr: sign-in.high.remote");
-    check(
-        Sensitivity::Critical,
-        Remote,
-        Some(Assurance::Aal2),
-        "step up phr: sign-in.high.remote, sign-in.critical",
-    );
+    check(Sensitivity::Critical, Remote, Some(Assurance::Aal2), "step up phr: sign-in.critical");
     let mut gone = sign_in(Sensitivity::Low);
     gone.user.active = false;
     gone.circumstances.reached = Some(Assurance::Phrh);
