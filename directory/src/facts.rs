@@ -144,8 +144,8 @@ facts! {
     /// A sign-in did not succeed.
     SignInRefused = "sign-in.refused" {
         /// `wrong-credentials`, `wrong-factor` (of somebody signed in), `inactive`, `other-user` (than the client
-        /// asked for), `denied-by-policy`, `assurance-too-low`; `throttled-account`, `throttled-factor` and
-        /// `throttled-address` once in a window, when it begins.
+        /// asked for), `denied-by-policy`, `assurance-too-low`, `consent-denied` (by the person); `throttled-account`,
+        /// `throttled-factor` and `throttled-address` once in a window, when it begins.
         reason: String,
         /// For which client, if for one.
         client: Option<String>,

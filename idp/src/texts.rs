@@ -196,6 +196,7 @@ texts! {
         wrong_factor: String,
         denied_by_policy: String,
         assurance_too_low: String,
+        consent_denied: String,
         throttled: String,
         refused: String,
         password_set: String,

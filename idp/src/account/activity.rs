@@ -182,6 +182,7 @@ fn refusal(t: &'static Texts, reason: &str) -> &'static String {
         "wrong-factor" => &a.wrong_factor,
         "denied-by-policy" => &a.denied_by_policy,
         "assurance-too-low" => &a.assurance_too_low,
+        "consent-denied" => &a.consent_denied,
         "throttled-account" | "throttled-factor" | "throttled-address" => &a.throttled,
         _ => &a.refused,
     }

@@ -23,6 +23,7 @@ use crate::destination::Destination;
 use crate::error::IdpError;
 use crate::pages::with_cookie;
 use crate::session;
+use crate::sign_in::refusal_in;
 use crate::visit::{Sent, Visit, Visitor};
 
 /// The page that asks.
@@ -75,7 +76,14 @@ async fn decide(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpErr
             }
             match form.one("decision")? {
                 Some("allow") => allow(visit, asked, &user, &session).await,
-                _ => Err(asked.send_back(visit.idp, Refusal::NO_CONSENT)),
+                _ => {
+                    let mut tx = visit.write_as(user.id).await?;
+                    let client = asked.client.id.clone();
+                    let device = visit.named_device();
+                    refusal_in(&mut tx, Some(&user), Some(client), "consent-denied", device);
+                    tx.commit().await?;
+                    Err(asked.send_back(visit.idp, Refusal::NO_CONSENT))
+                }
             }
         }
         (onward, destination, session) => go(visit, &destination, session.as_ref(), onward).await,

@@ -217,14 +217,20 @@ pub(crate) async fn record_refusal(
     reason: &str,
 ) -> Result<(), IdpError> {
     let mut tx = visit.idp.db.write(origin(Actor::Anonymous, visit.passage.id())).await?;
-    refusal_in(&mut tx, visit, destination, user, reason);
+    refusal_in(&mut tx, user, destination.client_id(), reason, visit.named_device());
     Ok(tx.commit().await?)
 }
 
-fn refusal_in(tx: &mut Tx, visit: &Visit<'_>, destination: &Destination, user: Option<&User>, reason: &str) {
+/// The same in a transaction that is there.
+pub(crate) fn refusal_in(
+    tx: &mut Tx,
+    user: Option<&User>,
+    client: Option<String>,
+    reason: &str,
+    device: Option<String>,
+) {
     let subject = user.map_or_else(|| Subject::new("user", "unknown"), |user| user.id.subject());
-    let client = destination.client_id();
-    let (reason, device) = (reason.to_owned(), visit.named_device());
+    let reason = reason.to_owned();
     let body = SignInRefused { reason, client: client.clone(), because: Vec::new(), device };
     let fact = Fact::new(subject, &body);
     tx.record(match client {

@@ -112,6 +112,12 @@ async fn who_says_no_grants_nothing(world: World) {
     }
     assert!(world.facts("consent.given").await.is_empty());
     assert!(world.facts("grant.created").await.is_empty());
+    let told = world.facts("sign-in.refused").await;
+    assert_eq!(told.len(), 4);
+    for (_, actor, body) in told {
+        assert_eq!((&body["reason"], &body["client"]), (&json!("consent-denied"), &json!("guest")));
+        assert_eq!(actor, format!("user:{}", world.ada));
+    }
     question(&browser, &browser.authorize("guest", &[]).await).await;
     let stranger = world.browser();
     assert_eq!(decide(&stranger, &page, "allow").await.status, 403, "a form belongs to one browser");
