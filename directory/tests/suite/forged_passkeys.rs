@@ -21,6 +21,7 @@ on_both_engines! {
     only_an_answer_for_exactly_our_origin_name_and_state_holds,
     a_key_is_made_for_exactly_our_origin_and_name,
     a_synced_key_is_told_from_one_that_cannot_leave_its_device,
+    a_key_that_can_be_copied_since_it_was_made_counts_for_less_and_for_good,
 }
 
 const ORIGIN: &str = "https://id.example.org";
@@ -30,6 +31,8 @@ const UP: u8 = 0x01;
 const UV: u8 = 0x04;
 /// The key may be copied to other devices.
 const BE: u8 = 0x08;
+/// It has been.
+const BS: u8 = 0x10;
 /// A key follows.
 const AT: u8 = 0x40;
 
@@ -46,7 +49,7 @@ struct Claims {
 const RIGHT: Claims =
     Claims { origin: ORIGIN, name: NAME, ceremony: "webauthn.get", flags: UP | UV, counter: 7 };
 
-const FORGED: [(&str, Claims); 12] = [
+const FORGED: [(&str, Claims); 13] = [
     ("a subdomain", Claims { origin: "https://sub.id.example.org", ..RIGHT }),
     ("the domain above", Claims { origin: "https://example.org", ..RIGHT }),
     ("a name that ends like ours", Claims { origin: "https://badid.example.org", ..RIGHT }),
@@ -58,6 +61,7 @@ const FORGED: [(&str, Claims); 12] = [
     ("of another ceremony", Claims { ceremony: "webauthn.create", ..RIGHT }),
     ("nobody was there", Claims { flags: UV, ..RIGHT }),
     ("nobody was verified", Claims { flags: UP, ..RIGHT }),
+    ("a copy of what cannot be copied", Claims { flags: UP | UV | BS, ..RIGHT }),
     ("a counter that went back", Claims { counter: 4, ..RIGHT }),
 ];
 
@@ -174,10 +178,12 @@ async fn only_an_answer_for_exactly_our_origin_name_and_state_holds(house: House
     let refused = found(&house, Some(&bo), &device, RIGHT).await;
     assert!(matches!(refused, Err(PasskeyError::Unknown)), "another's handle: {refused:?}");
     let refused = found(&house, None, &device, RIGHT).await;
-    assert!(refused.is_err(), "no handle: {refused:?}");
+    assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "no handle: {refused:?}");
     let thief = Device { key: Device::new("").key, id: device.id.clone() };
     let refused = verified(&house, &ada, &thief, RIGHT).await;
     assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "another key by the same id: {refused:?}");
+    let refused = found(&house, Some(&ada), &thief, RIGHT).await;
+    assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "another key, by itself: {refused:?}");
     let proof = verified(&house, &ada, &device, RIGHT).await.unwrap();
     assert!(proof.user == ada.id && proof.user_verified);
     assert_eq!(found(&house, Some(&ada), &device, RIGHT).await.unwrap(), proof);
@@ -214,4 +220,26 @@ async fn a_synced_key_is_told_from_one_that_cannot_leave_its_device(house: House
     change(&house.db, async |tx| passkey::add(tx, ada.id, "another", &new).await).await.unwrap();
     let refused = verified(&house, &ada, &device, RIGHT).await;
     assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "{refused:?}");
+    let refused = found(&house, Some(&ada), &device, RIGHT).await;
+    assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "by itself: {refused:?}");
+}
+
+/// WebAuthn, section 7.2, has every change of this flag refused. The library lets this one through where a known user
+/// is asked.
+async fn a_key_that_can_be_copied_since_it_was_made_counts_for_less_and_for_good(house: House) {
+    let ada = create(&house.db, &profile("ada")).await.unwrap();
+    let device = Device::new("key");
+    let new = made(&house, &ada, &device, RIGHT).await.unwrap();
+    change(&house.db, async |tx| passkey::add(tx, ada.id, "Key", &new).await).await.unwrap();
+    let synced = Claims { flags: RIGHT.flags | BE, ..RIGHT };
+    let refused = found(&house, Some(&ada), &device, synced).await;
+    assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "by itself: {refused:?}");
+    let proof = verified(&house, &ada, &device, synced).await.unwrap();
+    assert!(!proof.device_bound);
+    assert!(change(&house.db, async |tx| passkey::used(tx, &proof).await).await.unwrap());
+    let held = authenticator::of_user(&house.db, ada.id).await.unwrap();
+    assert_eq!(held[0].is_device_bound(), Some(false));
+    let refused = verified(&house, &ada, &device, Claims { counter: 8, ..RIGHT }).await;
+    assert!(matches!(refused, Err(PasskeyError::NotVerified(_))), "bound again: {refused:?}");
+    assert!(!verified(&house, &ada, &device, Claims { counter: 8, ..synced }).await.unwrap().device_bound);
 }

@@ -25,16 +25,17 @@ enum Cause {
     Deleted,
     PasswordRecovered,
     SessionEnded,
+    SignedOut,
     GrantRevoked,
     RefreshReused,
     ClientDeleted,
 }
 use Cause::{
     ClientDeleted, Deactivated, Deleted, GrantRevoked, Nothing, PasswordRecovered, RefreshReused,
-    SessionEnded,
+    SessionEnded, SignedOut,
 };
 
-const THINGS: [&str; 9] = [
+const THINGS: [&str; 10] = [
     "cookie",
     "code",
     "userinfo",
@@ -43,23 +44,25 @@ const THINGS: [&str; 9] = [
     "invitation",
     "sign-in form",
     "step",
+    "passkey step",
     "passkey challenge",
 ];
 
 /// What still works afterwards, in the order of [`THINGS`].
-const ROWS: [(Cause, [bool; 9]); 8] = [
-    (Nothing, [true, true, true, true, true, true, true, true, true]),
-    (Deactivated, [false, false, false, false, false, false, false, false, false]),
-    (Deleted, [false, false, false, false, false, false, false, false, false]),
+const ROWS: [(Cause, [bool; 10]); 9] = [
+    (Nothing, [true, true, true, true, true, true, true, true, true, true]),
+    (Deactivated, [false, false, false, false, false, false, false, false, false, false]),
+    (Deleted, [false, false, false, false, false, false, false, false, false, false]),
     // The form was opened for the password that is no more; a passkey does not rest on it.
-    (PasswordRecovered, [false, false, false, false, false, false, false, false, true]),
-    // The step is another session's.
-    (SessionEnded, [false, false, false, false, false, true, true, true, true]),
+    (PasswordRecovered, [false, false, false, false, false, false, false, false, false, true]),
+    // The steps are other sessions'.
+    (SessionEnded, [false, false, false, false, false, true, true, true, true, true]),
+    (SignedOut, [false, false, false, false, false, true, true, true, true, true]),
     // The code is of another grant.
-    (GrantRevoked, [true, true, false, false, false, true, true, true, true]),
-    (RefreshReused, [true, true, false, false, false, true, true, true, true]),
+    (GrantRevoked, [true, true, false, false, false, true, true, true, true, true]),
+    (RefreshReused, [true, true, false, false, false, true, true, true, true, true]),
     // The forms are other applications'.
-    (ClientDeleted, [true, false, false, false, false, true, true, true, true]),
+    (ClientDeleted, [true, false, false, false, false, true, true, true, true, true]),
 ];
 
 /// All that Ada and `app` hold.
@@ -75,8 +78,12 @@ struct Held<'a> {
     form: Answer,
     /// Signed in elsewhere, before a one-time code.
     at_a_step: (Browser<'a>, Answer, Seed),
-    /// Before a page that takes a passkey, with the device.
-    challenged: (Browser<'a>, Answer, RefCell<SoftPasskey>, serde_json::Value),
+    /// Signed in elsewhere, before a passkey.
+    at_a_key: (Browser<'a>, Answer),
+    /// Before a page that takes a passkey.
+    challenged: (Browser<'a>, Answer),
+    device: RefCell<SoftPasskey>,
+    keys: serde_json::Value,
 }
 
 impl<'a> Held<'a> {
@@ -98,6 +105,8 @@ impl<'a> Held<'a> {
         let stepping = world.browser();
         let at = stepping.sign_in("moderate", &[]).await;
         let step = stepping.get(&at.location().replacen('?', "?way=totp&", 1)).await;
+        let touching = world.browser();
+        let key = touching.step_page(&touching.sign_in("vault", &[]).await).await;
         let asked = world.browser();
         let page = asked.sign_in_page("spa", &[]).await;
         Self {
@@ -111,7 +120,10 @@ impl<'a> Held<'a> {
             other_browser,
             form,
             at_a_step: (stepping, step, seed),
-            challenged: (asked, page, RefCell::new(device), keys_of_ada(world).await),
+            at_a_key: (touching, key),
+            challenged: (asked, page),
+            device: RefCell::new(device),
+            keys: keys_of_ada(world).await,
         }
     }
 
@@ -133,6 +145,12 @@ impl<'a> Held<'a> {
                 let mut tx = world.db.write(Origin::system()).await.unwrap();
                 assert!(session::end(&mut tx, session.id).await.unwrap());
                 tx.commit().await.unwrap();
+            }
+            SignedOut => {
+                let page = self.browser.get("/logout").await;
+                let (form_token, request) = (page.field("form_token"), page.field("request"));
+                let form = [("form_token", form_token.as_str()), ("request", &request)];
+                assert_eq!(self.browser.post("/logout", &form).await.status, 200);
             }
             GrantRevoked => {
                 let form = [("token", self.access.as_str())];
@@ -178,9 +196,14 @@ impl<'a> Held<'a> {
                 let (browser, page, seed) = &self.at_a_step;
                 gets_in(&browser.step(page, "totp", &world.code_of(seed)).await)
             }
+            "passkey step" => {
+                let (browser, page) = &self.at_a_key;
+                let answer = signed_by(world, &mut self.device.borrow_mut(), &self.keys, page);
+                gets_in(&browser.send_passkey(page, "/step-up", &answer).await)
+            }
             "passkey challenge" => {
-                let (browser, page, device, keys) = &self.challenged;
-                let answer = signed_by(world, &mut device.borrow_mut(), keys, page);
+                let (browser, page) = &self.challenged;
+                let answer = signed_by(world, &mut self.device.borrow_mut(), &self.keys, page);
                 gets_in(&browser.send_passkey(page, "/sign-in", &answer).await)
             }
             other => panic!("what is {other}?"),

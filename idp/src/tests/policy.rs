@@ -21,6 +21,7 @@ on_both_engines! {
     policy_knows_the_groups_within_groups_and_the_kind_of_employment,
     a_browser_is_known_to_be_somebodys_after_a_sign_in_and_nobody_elses,
     three_failed_attempts_just_now_stand_against_adding_a_factor,
+    three_failed_attempts_just_now_make_a_sign_in_unusual_for_a_quarter_of_an_hour,
 }
 
 async fn an_application_that_needs_more_than_a_password_says_so_and_why(world: World) {
@@ -216,5 +217,39 @@ async fn three_failed_attempts_just_now_stand_against_adding_a_factor(world: Wor
     let facts = world.facts("sign-in.refused").await;
     assert!(facts.iter().any(|(.., body)| body["because"].to_string().contains("enrol.after-failures")));
     world.advance(Duration::from_secs(15 * 60));
-    assert_eq!(adding().await.status, 303);
+    assert_eq!(adding().await.location(), "/enrol?way=totp&to=add-totp");
+}
+
+async fn three_failed_attempts_just_now_make_a_sign_in_unusual_for_a_quarter_of_an_hour(world: World) {
+    let seed = world.give_totp().await;
+    world.set_policies(
+        r#"@id("calm") @because("Somebody tries passwords at this account.")
+        @because_de("Jemand probiert bei diesem Konto Passwörter.")
+        forbid (principal, action == Action::"signIn", resource)
+        unless { context.risk <= 1 || context.assurance >= 2 };"#,
+    );
+    // The owner's success after the second forgives none of them.
+    for (failures, later, unusual) in [(2, 0, false), (1, 0, true), (0, 15 * 60 - 1, true), (0, 1, false)] {
+        let guesser = world.browser();
+        let page = guesser.sign_in_page("app", &[]).await;
+        for _ in 0..failures {
+            assert_eq!(guesser.enter(&page, "ada@example.org", "wrong").await.status, 422);
+        }
+        world.advance(Duration::from_secs(later));
+        let browser = world.browser();
+        let answer = browser.sign_in("app", &[("ui_locales", "de")]).await;
+        let expect = if unusual { "/step-up?" } else { CALLBACK };
+        assert!(answer.location().starts_with(expect), "{failures} {later}: {}", answer.location());
+        if unusual {
+            let page = browser.step_page(&answer).await;
+            assert!(page.body.contains("Jemand probiert bei diesem Konto Passwörter."), "{}", page.body);
+            browser.step(&page, "totp", &world.code_of(&seed)).await.code();
+        }
+        let bo = world.browser();
+        let page = bo.sign_in_page("app", &[]).await;
+        bo.enter(&page, "bo@example.org", PASSWORD).await.code();
+    }
+    let renewed = world.facts("session.renewed").await;
+    let because = renewed[0].2["because"].to_string();
+    assert!(because.contains("calm: Somebody tries"), "{because}: facts keep the policy's own words");
 }

@@ -209,21 +209,27 @@ async fn where_no_mail_is_set_up_nobody_is_led_to_ask(world: World) {
 
 /// As after any sign-in with a password: the letter proved one mail box.
 async fn a_password_from_a_letter_is_one_factor_and_the_second_is_asked_for(world: World) {
+    let seed = world.give_totp().await;
     let office = Office::open(world);
     let world = &office.world;
-    let seed = world.give_totp().await;
     office.letters().await;
-    let browser = world.browser();
-    ask(&browser, "ada@example.org").await;
-    let recovery = office.letters().await.remove(0);
-    let page = browser.get(&path_in(&recovery)).await;
-    assert_eq!(set_password(&browser, &page, NEW).await.status, 200);
-    assert!(browser.session().is_none(), "a password was set, nobody is signed in");
-    let page = browser.sign_in_page("moderate", &[]).await;
-    let step = browser.step_page(&browser.enter(&page, "ada@example.org", NEW).await).await;
-    for path in ["/enrol?way=totp&to=add-totp", "/enrol?way=passkey&to=add-passkey"] {
-        let on = browser.get(path).await;
-        assert!(on.location().starts_with("/step-up?"), "{path}: {}", on.location());
+    ask(&world.browser(), "ada@example.org").await;
+    let recovery = path_in(&office.letters().await.remove(0));
+    for by_recovery in [true, false] {
+        let browser = world.browser();
+        let invitation = async || super::world::invite(world).await.expose().clone();
+        let path =
+            if by_recovery { recovery.clone() } else { format!("/invitation?token={}", invitation().await) };
+        let page = browser.get(&path).await;
+        assert_eq!(set_password(&browser, &page, NEW).await.status, 200);
+        assert!(browser.session().is_none(), "a password was set, nobody is signed in");
+        let page = browser.sign_in_page("moderate", &[]).await;
+        let step = browser.step_page(&browser.enter(&page, "ada@example.org", NEW).await).await;
+        for path in ["/enrol?way=totp&to=add-totp", "/enrol?way=passkey&to=add-passkey"] {
+            let on = browser.get(path).await;
+            assert!(on.location().starts_with("/step-up?"), "{path}: {}", on.location());
+        }
+        browser.step(&step, "totp", &world.code_of(&seed)).await.code();
+        world.advance(Duration::from_secs(30));
     }
-    browser.step(&step, "totp", &world.code_of(&seed)).await.code();
 }

@@ -26,6 +26,7 @@ on_both_engines! {
     a_session_is_left_alone_for_so_long_only_as_its_rung_allows,
     what_is_missing_is_set_up_where_policy_allows,
     nothing_is_added_with_less_than_what_there_is_to_show,
+    a_page_left_open_raises_nobody_who_signed_in_since,
 }
 
 async fn claims_of(world: &World, client: &str, uri: &str, code: &str) -> Value {
@@ -329,4 +330,33 @@ async fn nothing_is_added_with_less_than_what_there_is_to_show(world: World) {
     let late = browser.send_passkey(&page, "/enrol", &serde_json::to_string(&answer).unwrap()).await;
     assert!(late.location().starts_with("/sign-in?"), "{}", late.location());
     assert!(world.facts("authenticator.added").await.is_empty());
+}
+
+async fn a_page_left_open_raises_nobody_who_signed_in_since(world: World) {
+    let mut device = world.give_passkey().await;
+    let browser = world.browser();
+    let page = browser.step_page(&browser.sign_in("vault", &[]).await).await;
+    let right = device.do_authentication(ISSUER.parse().unwrap(), page.options()).unwrap();
+    let right = serde_json::to_string(&right).unwrap();
+    let entrance = browser.sign_in_page("app", &[("prompt", "login")]).await;
+    browser.enter(&entrance, "bo@example.org", PASSWORD).await.code();
+    let on = browser.send_passkey(&page, "/step-up", &right).await;
+    assert!(on.location().starts_with("/enrol?"), "Bo has no key to be asked for: {}", on.location());
+    assert!(world.facts("session.renewed").await.is_empty());
+    let offer = browser.get(on.location()).await;
+    let mut bos = SoftPasskey::new(true);
+    let made = bos.do_registration(ISSUER.parse().unwrap(), offer.options()).unwrap();
+    browser.send_passkey(&offer, "/enrol", &serde_json::to_string(&made).unwrap()).await.code();
+    // With a password only, the step is asked of him now. Ada's challenge is not used up yet, but it is hers.
+    browser.enter(&entrance, "bo@example.org", PASSWORD).await.code();
+    let anew = browser.send_passkey(&page, "/step-up", &right).await;
+    assert_eq!(anew.status, 422, "{}", anew.body);
+    let refused = world.facts("sign-in.refused").await;
+    let bo = format!("user:{}", world.bo);
+    assert_eq!(refused.len(), 1);
+    assert_eq!((&refused[0].0, &refused[0].2["reason"]), (&bo, &json!("wrong-factor")));
+    assert_eq!(world.facts("session.renewed").await.len(), 2, "the key that he added, and his password");
+    browser.passkey(&anew, "/step-up", &mut bos).await.code();
+    let renewed = world.facts("session.renewed").await;
+    assert!(renewed.len() == 3 && renewed.iter().all(|(whose, ..)| *whose == bo), "{renewed:?}");
 }
