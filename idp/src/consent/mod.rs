@@ -76,14 +76,7 @@ async fn decide(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpErr
             }
             match form.one("decision")? {
                 Some("allow") => allow(visit, asked, &user, &session).await,
-                _ => {
-                    let mut tx = visit.write_as(user.id).await?;
-                    let client = asked.client.id.clone();
-                    let device = visit.named_device();
-                    refusal_in(&mut tx, Some(&user), Some(client), "consent-denied", device);
-                    tx.commit().await?;
-                    Err(asked.send_back(visit.idp, Refusal::NO_CONSENT))
-                }
+                _ => deny(visit, &asked, &user).await,
             }
         }
         (onward, destination, session) => go(visit, &destination, session.as_ref(), onward).await,
@@ -101,4 +94,12 @@ async fn allow(
     tx.end(given).await?;
     asked.consented = true;
     arrive(visit, &Destination::Application(asked), Some(session)).await
+}
+
+async fn deny(visit: &Visit<'_>, asked: &Asked, user: &User) -> Result<HttpResponse, IdpError> {
+    let mut tx = visit.write_as(user.id).await?;
+    let client = Some(asked.client.id.clone());
+    refusal_in(&mut tx, Some(user), client, "consent-denied", visit.named_device());
+    tx.commit().await?;
+    Err(asked.send_back(visit.idp, Refusal::NO_CONSENT))
 }
