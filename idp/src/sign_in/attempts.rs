@@ -94,8 +94,7 @@ pub(crate) async fn begin_factor(
     way: Way,
     address: IpAddr,
 ) -> Result<Result<Attempt, Throttled>, IdpError> {
-    let counter = format!("sign-in:factor:{}:{user}", way.word());
-    let target = Target { counter, most: PER_FACTOR, reason: "throttled-factor" };
+    let target = Target { counter: of_factor(user, way), most: PER_FACTOR, reason: "throttled-factor" };
     begin_at(idp, &SIGN_IN, Some(target), address).await
 }
 
@@ -145,6 +144,20 @@ pub(crate) async fn have_failed(idp: &Idp, user_name: &str) -> bool {
         Ok(count) => count.and_then(|count| count.parse::<u64>().ok()).unwrap_or(0) >= UNUSUAL,
         Err(_) => true,
     }
+}
+
+/// Forgets every attempt at an account.
+#[cfg(test)]
+pub(crate) async fn forget(idp: &Idp, user: UserId, user_name: &str) {
+    let account = of_account(&SIGN_IN, &fold(user_name));
+    let factors = [Way::Passkey, Way::Totp, Way::RecoveryCode].map(|way| of_factor(user, way));
+    for counter in factors.into_iter().chain([account, failures_of(user_name)]) {
+        idp.ephemeral.forget(&counter).await.unwrap();
+    }
+}
+
+fn of_factor(user: UserId, way: Way) -> String {
+    format!("sign-in:factor:{}:{user}", way.word())
 }
 
 fn failures_of(user_name: &str) -> String {

@@ -6,6 +6,7 @@
 //! pages lie in which tab. To add something that can be done: an [`Action`], what it does, its place in a menu.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use directory::authenticator::totp::Seed;
@@ -13,44 +14,76 @@ use directory::session;
 use kernel::Assurance;
 use kernel::id::UserId;
 use serde_json::Value;
-use store::{Origin, sql};
+use store::{Origin, Params, Sql, sql};
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
-use super::step_up::seed_of;
+use super::step_up::{keys_of_ada, seed_of, signed_by};
 use super::*;
 
-/// What leads to one application: as it wishes, or with a sign-in that is not older than the request.
+on_both_engines! {
+    no_order_of_steps_in_two_tabs_gives_a_code_for_less_than_policy_asks,
+    no_order_of_steps_passes_an_old_sign_in_off_as_a_new_one,
+    no_order_of_setting_up_and_taking_away_gives_a_code_for_less_than_policy_asks,
+    no_passkey_on_the_sign_in_page_gives_a_code_for_less_than_policy_asks,
+    no_recovery_code_gives_a_code_for_less_than_policy_asks,
+    no_order_of_two_people_in_one_browser_gives_one_what_the_other_showed,
+}
+
+/// What leads to one application: as it wishes, with a sign-in that is not older than the request, or without asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Flow {
     client: &'static str,
-    anew: bool,
+    prompt: Option<&'static str>,
 }
 
 const fn to(client: &'static str) -> Flow {
-    Flow { client, anew: false }
+    Flow { client, prompt: None }
 }
+
+const fn anew(client: &'static str) -> Flow {
+    Flow { client, prompt: Some("login") }
+}
+
+const fn silently(client: &'static str) -> Flow {
+    Flow { client, prompt: Some("none") }
+}
+
+/// Whoever sits there. Every other factor is Ada's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Ada,
+    Bo,
+}
+use Who::{Ada, Bo};
 
 /// What can be done. The number is the tab's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
     /// The application sends the browser.
     Open(usize, Flow),
-    Password(usize),
+    Password(usize, Who),
     Totp(usize),
     WrongTotp(usize),
     /// The code that was right before.
     OldTotp(usize),
+    RecoveryCode(usize),
+    OldRecoveryCode(usize),
+    /// On the sign-in page, with nothing else.
+    PasskeyAlone(usize),
     /// As the step that is asked for.
     Passkey(usize),
     EnrolTotp(usize),
     /// Its pages are forgotten.
     Close(usize),
-    /// All sessions of the account end, from elsewhere.
+    /// All sessions of everybody end, from elsewhere.
     SignOut,
     /// An administrator takes everything but the password away.
     TakeAway,
 }
-use Action::{Close, EnrolTotp, OldTotp, Open, Passkey, Password, SignOut, TakeAway, Totp, WrongTotp};
+use Action::{
+    Close, EnrolTotp, OldRecoveryCode, OldTotp, Open, Passkey, PasskeyAlone, Password, RecoveryCode, SignOut,
+    TakeAway, Totp, WrongTotp,
+};
 
 /// A page that lies in a tab, and since when its flow is under way.
 struct Page {
@@ -66,7 +99,8 @@ type Tab = BTreeMap<&'static str, Page>;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
-    session: Option<BTreeSet<String>>,
+    /// Whose, and what it rests on.
+    session: Option<(Who, BTreeSet<String>)>,
     held: BTreeSet<String>,
     /// What leads where, and whether its challenge is spent.
     tabs: Vec<BTreeMap<&'static str, (Flow, bool)>>,
@@ -74,26 +108,74 @@ struct State {
 
 const PAGES: [&str; 3] = ["/sign-in", "/step-up", "/enrol"];
 
+/// What was really shown in the browser since the last sign-in, and by whom: by the walk's own account.
+#[derive(Default)]
+struct Shown {
+    by: Option<Who>,
+    factors: BTreeSet<&'static str>,
+}
+
+/// Time stands still, but for what must be newer than something: what is remembered never grows old, so where an action
+/// leads follows from the state.
 struct Walker<'a> {
     world: &'a World,
-    user: UserId,
-    user_name: &'static str,
+    /// Who sets up and loses factors.
+    whose: Who,
     browser: Browser<'a>,
     tabs: Vec<Tab>,
     seed: Option<Seed>,
+    /// The one-time code that was accepted last.
     used: Option<String>,
+    recovery_codes: Vec<String>,
+    used_recovery_code: Option<String>,
+    /// The code that was sent last.
+    tried: Option<String>,
     device: Option<SoftPasskey>,
-    /// What was really shown since the last sign-in, by the walk's own account.
-    shown: BTreeSet<&'static str>,
+    /// Of the device, as a page asks for them.
+    keys: Value,
+    shown: Shown,
+    steps: u32,
     codes: usize,
 }
 
 impl<'a> Walker<'a> {
-    fn new(world: &'a World, user: UserId, user_name: &'static str, tabs: usize) -> Self {
-        let tabs = (0..tabs).map(|_| Tab::new()).collect();
-        let browser = world.browser();
-        let (seed, used, device, shown) = (None, None, None, BTreeSet::new());
-        Self { world, user, user_name, browser, tabs, seed, used, device, shown, codes: 0 }
+    fn new(world: &'a World, whose: Who, tabs: usize) -> Self {
+        Self {
+            world,
+            whose,
+            browser: world.browser(),
+            tabs: (0..tabs).map(|_| Tab::new()).collect(),
+            seed: None,
+            used: None,
+            recovery_codes: Vec::new(),
+            used_recovery_code: None,
+            tried: None,
+            device: None,
+            keys: Value::Null,
+            shown: Shown::default(),
+            steps: 0,
+            codes: 0,
+        }
+    }
+
+    /// Ada has an app for one-time codes and a security key.
+    async fn equipped(world: &'a World, tabs: usize) -> Self {
+        let seed = Some(world.give_totp().await);
+        let device = Some(world.give_passkey().await);
+        let keys = keys_of_ada(world).await;
+        Self { seed, device, keys, ..Self::new(world, Ada, tabs) }
+    }
+
+    async fn give_recovery_codes(&mut self) {
+        let codes = self.world.give_recovery_codes().await;
+        self.recovery_codes = codes.iter().map(|code| code.expose().clone()).collect();
+    }
+
+    fn id_of(&self, who: Who) -> UserId {
+        match who {
+            Ada => self.world.ada,
+            Bo => self.world.bo,
+        }
     }
 
     async fn state(&self) -> State {
@@ -101,10 +183,10 @@ impl<'a> Walker<'a> {
             Some(token) => session::by_token(&self.world.db, &token).await.unwrap(),
             None => None,
         };
-        let session = session.filter(|session| session.user_id == self.user);
-        let proven = |session| {
+        let proven = |session: session::Session| {
+            let who = if session.user_id == self.world.ada { Ada } else { Bo };
             let words = crate::assurance::in_words(&crate::assurance::proven_in(&session));
-            words.into_iter().collect()
+            (who, words.into_iter().collect())
         };
         let held = self.held().await;
         let flows = |tab: &Tab| tab.iter().map(|(path, page)| (*path, (page.flow, page.spent))).collect();
@@ -112,62 +194,74 @@ impl<'a> Walker<'a> {
     }
 
     async fn held(&self) -> BTreeSet<String> {
-        let held = directory::authenticator::of_user(&self.world.db, self.user).await.unwrap();
+        let held = directory::authenticator::of_user(&self.world.db, self.id_of(self.whose)).await.unwrap();
         held.iter().filter_map(|held| Some(held.kind()?.to_string())).collect()
     }
 
-    /// Does it, and follows where that leads. What cannot be done here and now changes nothing. The browser is always a
-    /// new one to us, or the first sign-in would differ from all others.
+    async fn change(&self, text: Sql, values: impl Params) {
+        self.world.db.change(Origin::system(), text, values, Vec::new()).await.unwrap();
+    }
+
+    /// Of which step the last one-time code was that was used.
+    async fn last_step(&self, step: i64) {
+        self.change(sql!("UPDATE authenticator SET last_step = $1 WHERE kind = 'totp'"), (step,)).await;
+    }
+
+    /// Does it, and follows where that leads. What cannot be done here and now changes nothing.
+    ///
+    /// The browser is always a new one to us, or the first sign-in would differ from all others, and comes from
+    /// another address each time, or a hundred failures would end the walk.
     async fn go(&mut self, action: Action) {
         self.browser.cookies.borrow_mut().remove("__Host-cardea-device");
+        self.steps += 1;
+        self.browser.address.set(Some(Ipv4Addr::from(0x0a00_0000 + self.steps).into()));
         match action {
             Open(tab, flow) => {
+                if flow.prompt == Some("login") {
+                    self.world.advance(Duration::from_secs(1));
+                }
                 let opened = self.world.ctx.now().as_secs();
-                let more: &[_] = if flow.anew { &[("prompt", "login")] } else { &[] };
-                let answer = self.browser.authorize(flow.client, more).await;
+                let more: Vec<_> = flow.prompt.iter().map(|prompt| ("prompt", *prompt)).collect();
+                let answer = self.browser.authorize(flow.client, &more).await;
                 self.follow(tab, flow, opened, answer).await;
             }
             Close(tab) => self.tabs[tab].clear(),
             SignOut => {
-                let sessions = session::of_user(&self.world.db, self.user).await.unwrap();
-                let mut tx = self.world.db.write(Origin::system()).await.unwrap();
-                for session in sessions {
-                    session::end(&mut tx, session.id).await.unwrap();
+                for who in [Ada, Bo] {
+                    let sessions = session::of_user(&self.world.db, self.id_of(who)).await.unwrap();
+                    let mut tx = self.world.db.write(Origin::system()).await.unwrap();
+                    for session in sessions {
+                        session::end(&mut tx, session.id).await.unwrap();
+                    }
+                    tx.commit().await.unwrap();
                 }
-                tx.commit().await.unwrap();
-                self.shown.clear();
+                self.shown = Shown::default();
             }
             TakeAway => {
                 let text = sql!("DELETE FROM authenticator WHERE user_id = $1 AND kind <> 'password'");
-                let db = &self.world.db;
-                db.change(Origin::system(), text, (self.user,), Vec::new()).await.unwrap();
+                self.change(text, (self.id_of(self.whose),)).await;
             }
-            Password(tab) => self.submit(tab, "/sign-in", action).await,
+            Password(tab, _) | PasskeyAlone(tab) => self.submit(tab, "/sign-in", action).await,
             EnrolTotp(tab) => self.submit(tab, "/enrol", action).await,
-            Totp(tab) | WrongTotp(tab) | OldTotp(tab) | Passkey(tab) => {
-                self.submit(tab, "/step-up", action).await;
-            }
+            Totp(tab) | WrongTotp(tab) | OldTotp(tab) | RecoveryCode(tab) | OldRecoveryCode(tab)
+            | Passkey(tab) => self.submit(tab, "/step-up", action).await,
         }
     }
 
     async fn submit(&mut self, tab: usize, path: &'static str, action: Action) {
         let Some(mut page) = self.tabs[tab].remove(path) else { return };
-        if page.spent {
-            self.wait();
-        }
-        let has_totp = self.held().await.contains("totp");
+        let (held, before) = (self.held().await, self.browser.session());
         let answer = self.answer(&page.answer, action).await;
-        if answer.as_ref().is_some_and(|answer| answer.status == 303) {
-            match action {
-                Password(_) => self.shown = BTreeSet::from(["password"]),
-                Totp(_) => drop(self.shown.insert("totp")),
-                Passkey(_) if !page.spent => drop(self.shown.insert("passkey")),
-                // Another one shows nothing of who has one already.
-                EnrolTotp(_) if !has_totp => drop(self.shown.insert("totp")),
-                _ => {}
-            }
+        // Whatever is accepted renews the session. What is sent where nothing is asked any more is not looked at.
+        let accepted = self.browser.session().is_some() && self.browser.session() != before;
+        let refused = answer.as_ref().is_some_and(|answer| answer.status == 422);
+        if accepted {
+            self.note(action, page.spent, &held).await;
         }
-        page.spent |= answer.is_some() && matches!(action, Passkey(_));
+        if refused {
+            self.forgive().await;
+        }
+        page.spent |= (accepted || refused) && matches!(action, Passkey(_) | PasskeyAlone(_));
         let (flow, opened) = (page.flow, page.opened);
         self.tabs[tab].insert(path, page);
         if let Some(answer) = answer {
@@ -175,30 +269,86 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Takes down what was shown just now. Ada's code in a session of Bo's shows nothing.
+    async fn note(&mut self, action: Action, spent: bool, held: &BTreeSet<String>) {
+        let factor = match action {
+            Password(_, who) => {
+                self.shown = Shown { by: Some(who), factors: BTreeSet::from(["password"]) };
+                return;
+            }
+            PasskeyAlone(_) if !spent => {
+                self.shown = Shown { by: Some(Ada), factors: BTreeSet::from(["passkey"]) };
+                return;
+            }
+            Totp(_) => {
+                self.used = self.tried.take();
+                "totp"
+            }
+            RecoveryCode(_) => {
+                self.used_recovery_code = self.tried.take();
+                self.recovery_codes.pop();
+                if self.recovery_codes.is_empty() {
+                    self.give_recovery_codes().await;
+                }
+                "recovery-code"
+            }
+            Passkey(_) if !spent => "passkey",
+            // Another one shows nothing of who has one already.
+            EnrolTotp(_) if !held.contains("totp") && self.held().await.contains("totp") => "totp",
+            _ => return,
+        };
+        if self.shown.by == Some(self.whose) {
+            self.shown.factors.insert(factor);
+        }
+    }
+
+    /// No counter stops the walk, and nothing looks unusual: what failed is forgotten.
+    async fn forgive(&self) {
+        let idp = &self.world.idp;
+        for (who, name) in [(Ada, "ada@example.org"), (Bo, "bo@example.org")] {
+            crate::sign_in::attempts::forget(idp, self.id_of(who), name).await;
+        }
+    }
+
     async fn answer(&mut self, page: &Answer, action: Action) -> Option<Answer> {
         match action {
-            Password(_) => Some(self.browser.enter(page, self.user_name, PASSWORD).await),
+            Password(_, Ada) => Some(self.browser.enter(page, "ada@example.org", PASSWORD).await),
+            Password(_, Bo) => Some(self.browser.enter(page, "bo@example.org", PASSWORD).await),
             Totp(_) => {
-                // The next code: each is good once.
-                self.world.advance(Duration::from_secs(30));
                 let code = self.world.code_of(self.seed.as_ref()?);
-                self.used = Some(code.clone());
-                Some(self.browser.step(page, "totp", &code).await)
+                // As if it were the next one; afterwards it is an old one.
+                self.last_step(0).await;
+                let answer = self.browser.step(page, "totp", &code).await;
+                self.last_step(self.world.ctx.now().as_secs() / 30).await;
+                self.tried = Some(code);
+                Some(answer)
             }
-            WrongTotp(_) => self.wrong(page, "000000").await,
+            WrongTotp(_) => Some(self.browser.step(page, "totp", "000000").await),
             OldTotp(_) => {
-                let code = self.used.clone()?;
-                self.wrong(page, &code).await
+                let used = self.used.clone()?;
+                Some(self.browser.step(page, "totp", &used).await)
+            }
+            RecoveryCode(_) => {
+                let code = self.recovery_codes.last()?.clone();
+                let answer = self.browser.step(page, "recovery-code", &code).await;
+                self.tried = Some(code);
+                Some(answer)
+            }
+            OldRecoveryCode(_) => {
+                let used = self.used_recovery_code.clone()?;
+                Some(self.browser.step(page, "recovery-code", &used).await)
+            }
+            PasskeyAlone(_) => {
+                let answer = signed_by(self.world, self.device.as_mut()?, &self.keys, page);
+                Some(self.browser.send_passkey(page, "/sign-in", &answer).await)
             }
             Passkey(_) if page.body.contains("data-passkey") => {
                 Some(self.browser.passkey(page, "/step-up", self.device.as_mut()?).await)
             }
             EnrolTotp(_) if page.body.contains("name=\"seed\"") => {
-                self.world.advance(Duration::from_secs(30));
                 let key = page.body.split("<code>").nth(1)?.split("</code>").next()?;
                 let seed = seed_of(key);
                 let code = self.world.code_of(&seed);
-                self.seed = Some(seed);
                 let (form_token, request) = (page.field("form_token"), page.field("request"));
                 let sealed = page.field("seed");
                 let form = [
@@ -209,20 +359,15 @@ impl<'a> Walker<'a> {
                     ("code", &code),
                     ("name", "Phone"),
                 ];
-                Some(self.browser.post("/enrol", &form).await)
+                let had_one = self.held().await.contains("totp");
+                let answer = self.browser.post("/enrol", &form).await;
+                if !had_one && self.held().await.contains("totp") {
+                    self.seed = Some(seed);
+                }
+                Some(answer)
             }
             _ => None,
         }
-    }
-
-    /// For so long that no counter stops what fails, and nothing looks unusual.
-    fn wait(&self) {
-        self.world.advance(Duration::from_secs(451));
-    }
-
-    async fn wrong(&mut self, page: &Answer, code: &str) -> Option<Answer> {
-        self.wait();
-        Some(self.browser.step(page, "totp", code).await)
     }
 
     /// Follows redirects of ours, keeps the page at the end, and looks at every code.
@@ -251,7 +396,7 @@ impl<'a> Walker<'a> {
     /// must be new that it is.
     async fn look_at(&mut self, flow: Flow, opened: i64, answer: &Answer) {
         let Some(code) = answer.sent("code") else { return };
-        let Flow { client, anew } = flow;
+        let Flow { client, prompt } = flow;
         assert!(answer.location().starts_with(&format!("https://{client}.")), "{}", answer.location());
         let uri = format!("https://{client}.example.org/callback");
         let form = super::world::redemption(&code, &uri, VERIFIER);
@@ -266,17 +411,19 @@ impl<'a> Walker<'a> {
             _ => Assurance::Phr,
         };
         assert!(reached >= required, "{client}: {said}");
-        assert_eq!(said["sub"], Value::from(self.user.to_string()));
+        let by = self.shown.by.map(|who| self.id_of(who).to_string());
+        assert_eq!(said["sub"].as_str(), by.as_deref(), "{client}: another person's");
+        let anew = prompt == Some("login");
         assert!(!anew || said["auth_time"].as_i64() >= Some(opened), "{client}: {opened} {said}");
         self.codes += 1;
     }
 }
 
-/// What the walk has seen: from each state, where each action led. That may differ: sessions grow old meanwhile.
+/// What the walk has seen: from each state, where each action led, the last time.
 #[derive(Default)]
 struct Map {
     untried: BTreeMap<State, Vec<Action>>,
-    edges: BTreeMap<State, BTreeSet<(Action, State)>>,
+    edges: BTreeMap<State, BTreeMap<Action, State>>,
 }
 
 impl Map {
@@ -314,28 +461,26 @@ async fn walk(mut walker: Walker<'_>, menu: &[Action]) -> (usize, usize) {
         };
         walker.go(action).await;
         let there = walker.state().await;
-        // INVARIANT of the walk: a session says no more than what was shown.
-        for said in there.session.iter().flatten() {
-            let shown = walker.shown.iter().any(|shown| said.contains(shown));
-            assert!(shown, "{here:?} {action:?}: {said}, but shown was {:?}", walker.shown);
+        // INVARIANT of the walk: a session says no more than what was shown, and by whom.
+        if let Some((who, rests_on)) = &there.session {
+            assert_eq!(Some(*who), walker.shown.by, "{here:?} {action:?}");
+            for said in rests_on {
+                let shown = walker.shown.factors.iter().any(|shown| said.contains(shown));
+                assert!(shown, "{here:?} {action:?}: {said}, but shown was {:?}", walker.shown.factors);
+            }
         }
-        map.edges.entry(here).or_default().insert((action, there.clone()));
+        map.edges.entry(here).or_default().insert(action, there.clone());
         here = there;
     }
     panic!("the walk has no end: {} states", map.untried.len());
 }
 
-#[actix_web::test]
-async fn no_order_of_steps_in_two_tabs_gives_a_code_for_less_than_policy_asks() {
-    let world = World::sqlite().await;
-    let mut walker = Walker::new(&world, world.ada, "ada@example.org", 2);
-    walker.seed = Some(world.give_totp().await);
-    walker.device = Some(world.give_passkey().await);
+async fn no_order_of_steps_in_two_tabs_gives_a_code_for_less_than_policy_asks(world: World) {
     let menu = [
         Open(0, to("moderate")),
         Open(1, to("vault")),
-        Password(0),
-        Password(1),
+        Password(0, Ada),
+        Password(1, Ada),
         Totp(0),
         WrongTotp(0),
         Totp(1),
@@ -344,46 +489,89 @@ async fn no_order_of_steps_in_two_tabs_gives_a_code_for_less_than_policy_asks() 
         Close(1),
         SignOut,
     ];
-    let (states, codes) = walk(walker, &menu).await;
+    let (states, codes) = walk(Walker::equipped(&world, 2).await, &menu).await;
     assert!(states > 60 && codes > 100, "{states} states, {codes} codes");
 }
 
-#[actix_web::test]
-async fn no_order_of_steps_passes_an_old_sign_in_off_as_a_new_one() {
-    let world = World::sqlite().await;
-    let mut walker = Walker::new(&world, world.ada, "ada@example.org", 1);
-    walker.seed = Some(world.give_totp().await);
-    walker.device = Some(world.give_passkey().await);
-    let anew = Flow { anew: true, ..to("moderate") };
+async fn no_order_of_steps_passes_an_old_sign_in_off_as_a_new_one(world: World) {
     let menu = [
         Open(0, to("app")),
         Open(0, to("moderate")),
-        Open(0, anew),
-        Password(0),
+        Open(0, anew("moderate")),
+        Password(0, Ada),
         Totp(0),
         OldTotp(0),
         Passkey(0),
         Close(0),
         SignOut,
     ];
-    let (states, codes) = walk(walker, &menu).await;
+    let (states, codes) = walk(Walker::equipped(&world, 1).await, &menu).await;
     assert!(states > 30 && codes > 100, "{states} states, {codes} codes");
 }
 
-#[actix_web::test]
-async fn no_order_of_setting_up_and_taking_away_gives_a_code_for_less_than_policy_asks() {
-    let world = World::sqlite().await;
-    let walker = Walker::new(&world, world.bo, "bo@example.org", 1);
+async fn no_order_of_setting_up_and_taking_away_gives_a_code_for_less_than_policy_asks(world: World) {
     let menu = [
         Open(0, to("moderate")),
         Open(0, to("vault")),
-        Password(0),
+        Password(0, Bo),
         EnrolTotp(0),
         Totp(0),
         Close(0),
         SignOut,
         TakeAway,
     ];
+    let (states, codes) = walk(Walker::new(&world, Bo, 1), &menu).await;
+    assert!(states > 30 && codes > 30, "{states} states, {codes} codes");
+}
+
+async fn no_passkey_on_the_sign_in_page_gives_a_code_for_less_than_policy_asks(world: World) {
+    let menu = [
+        Open(0, to("moderate")),
+        Open(0, to("vault")),
+        Open(0, silently("vault")),
+        Open(0, silently("moderate")),
+        Password(0, Ada),
+        PasskeyAlone(0),
+        Totp(0),
+        Passkey(0),
+        Close(0),
+        SignOut,
+    ];
+    let (states, codes) = walk(Walker::equipped(&world, 1).await, &menu).await;
+    assert!(states > 30 && codes > 30, "{states} states, {codes} codes");
+}
+
+async fn no_recovery_code_gives_a_code_for_less_than_policy_asks(world: World) {
+    let menu = [
+        Open(0, to("moderate")),
+        Open(0, to("vault")),
+        Open(0, anew("moderate")),
+        Password(0, Ada),
+        RecoveryCode(0),
+        OldRecoveryCode(0),
+        Passkey(0),
+        Close(0),
+        SignOut,
+    ];
+    let mut walker = Walker::equipped(&world, 1).await;
+    walker.give_recovery_codes().await;
     let (states, codes) = walk(walker, &menu).await;
     assert!(states > 30 && codes > 30, "{states} states, {codes} codes");
+}
+
+async fn no_order_of_two_people_in_one_browser_gives_one_what_the_other_showed(world: World) {
+    let menu = [
+        Open(0, to("vault")),
+        Open(1, to("app")),
+        Password(0, Ada),
+        Password(0, Bo),
+        Password(1, Bo),
+        Passkey(0),
+        PasskeyAlone(0),
+        Close(0),
+        Close(1),
+        SignOut,
+    ];
+    let (states, codes) = walk(Walker::equipped(&world, 2).await, &menu).await;
+    assert!(states > 60 && codes > 100, "{states} states, {codes} codes");
 }
