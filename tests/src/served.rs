@@ -163,7 +163,8 @@ impl Served {
         command
     }
 
-    /// Serves until killed or told to stop; returns when it is ready. The log grows in `log.json`.
+    /// Serves until killed or told to stop; returns when it is ready. The log grows in `log.json`, what it says besides
+    /// in `said.txt`.
     ///
     /// # Panics
     /// If it does not become ready.
@@ -181,11 +182,13 @@ impl Served {
     /// # Panics
     /// If the binary does not run.
     pub fn start(&mut self) {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join("log.json"));
-        let log = log.expect("the folder is ours");
+        let file = |name| {
+            let file = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(name));
+            file.expect("the folder is ours")
+        };
         let mut command = self.command();
-        self.process =
-            Some(command.arg("serve").stdin(Stdio::null()).stderr(log).spawn().expect("the binary runs"));
+        command.arg("serve").stdin(Stdio::null()).stdout(file("said.txt")).stderr(file("log.json"));
+        self.process = Some(command.spawn().expect("the binary runs"));
     }
 
     /// Ends the process at once, as a power cut would (SIGKILL).
@@ -206,6 +209,15 @@ impl Served {
         let told = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill is everywhere");
         assert!(told.success(), "kill -TERM {id}");
         process.wait().await.expect("it was started here").code()
+    }
+
+    /// All that was said to whoever looks at the process.
+    ///
+    /// # Panics
+    /// If nothing was served.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("said.txt")).expect("it was served")
     }
 
     /// All that was logged.

@@ -39,6 +39,7 @@ mod commands;
 mod crash;
 mod demo;
 mod facts;
+mod first_administrator;
 mod front;
 mod health;
 mod https;
