@@ -171,6 +171,10 @@ impl Passkeys {
                 )?
             }
         };
+        // WebAuthn, level 3, section 7.2, step 18. The library looks only where nobody is known yet.
+        if is_device_bound(&json_of(&row.verifier.0)) == result.backup_eligible() {
+            return Err(PasskeyError::NotVerified("its key can be copied now and could not before".into()));
+        }
         Ok(proof(row, &result))
     }
 }
@@ -184,8 +188,7 @@ fn proof(row: Row, result: &AuthenticationResult) -> Proof {
         device_bound: !result.backup_eligible(),
         user_verified: result.user_verified(),
         version: row.version,
-        // What was read from JSON becomes JSON again.
-        passkey: serde_json::to_string(&passkey).unwrap_or_default(),
+        passkey: json_of(&passkey),
     }
 }
 
@@ -197,8 +200,13 @@ impl New {
     /// Whether its key cannot leave the device.
     #[must_use]
     pub fn is_device_bound(&self) -> bool {
-        is_device_bound(&serde_json::to_string(&self.0).unwrap_or_default())
+        is_device_bound(&json_of(&self.0))
     }
+}
+
+/// As it is stored. What was read from JSON becomes JSON again.
+fn json_of(passkey: &Passkey) -> String {
+    serde_json::to_string(passkey).unwrap_or_default()
 }
 
 /// Whether the key of a stored passkey cannot leave the device. What cannot be read is not trusted with that.

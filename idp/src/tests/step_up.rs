@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use directory::authenticator::passkey::Passkeys;
 use futures_util::future::join_all;
+use parts::passkey::{BE, BS, Claims, Device};
 use serde_json::{Value, json};
 use webauthn_authenticator_rs::WebauthnAuthenticator as _;
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
@@ -27,6 +28,7 @@ on_both_engines! {
     what_is_missing_is_set_up_where_policy_allows,
     nothing_is_added_with_less_than_what_there_is_to_show,
     a_page_left_open_raises_nobody_who_signed_in_since,
+    a_synced_passkey_resists_phishing_and_is_not_enough_where_the_key_must_not_leave,
 }
 
 async fn claims_of(world: &World, client: &str, uri: &str, code: &str) -> Value {
@@ -94,6 +96,38 @@ pub(super) fn signed_by(world: &World, device: &mut SoftPasskey, keys: &Value, p
 fn uuid_bytes(id: &str) -> Vec<u8> {
     let digits: Vec<u8> = id.bytes().filter(|byte| *byte != b'-').collect();
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+async fn a_synced_passkey_resists_phishing_and_is_not_enough_where_the_key_must_not_leave(world: World) {
+    let right = Claims::right(ISSUER, "id.example.org");
+    let synced = Claims { flags: right.flags | BE | BS, ..right };
+    let device = Device::new("a-key-in-a-cloud");
+    world.give_key_of(|asked| device.register(asked, synced)).await;
+    let sign = |page: &Answer, counter: u32, handle: Option<&[u8]>| {
+        device.authenticate(&page.options(), Claims { counter, ..synced }, handle).to_string()
+    };
+    let browser = world.browser();
+    let page = browser.step_page(&browser.sign_in("vault", &[]).await).await;
+    let code = browser.send_passkey(&page, "/step-up", &sign(&page, 7, None)).await.code();
+    let said = claims_of(&world, "vault", VAULT, &code).await;
+    assert_eq!((&said["acr"], &said["amr"]), (&json!("phr"), &json!(["pwd", "swk", "user", "mfa"])));
+    let alone = world.browser();
+    let page = alone.sign_in_page("vault", &[("acr_values", "phrh")]).await;
+    let handle = uuid_bytes(&world.ada.to_string());
+    let code = alone.send_passkey(&page, "/sign-in", &sign(&page, 8, Some(&handle))).await.code();
+    let said = claims_of(&world, "vault", VAULT, &code).await;
+    assert_eq!((&said["acr"], &said["amr"]), (&json!("phr"), &json!(["swk", "user", "mfa"])));
+    world.set_policies(
+        r#"@id("bound") @because("Only with a key that stays on its device.")
+        forbid (principal, action == Action::"signIn", resource == Client::"vault")
+        unless { context.assurance >= 4 };"#,
+    );
+    let silent = browser.authorize("vault", &[("prompt", "none")]).await;
+    assert_eq!(silent.sent("error").as_deref(), Some("interaction_required"));
+    let on = browser.authorize("vault", &[]).await;
+    assert!(on.location().starts_with("/enrol?"), "{}", on.location());
+    let page = browser.get(on.location()).await;
+    assert!(page.body.contains("Only with a key that stays on its device."), "{}", page.body);
 }
 
 async fn a_passkey_is_the_strongest_second_step_and_others_can_be_chosen(world: World) {

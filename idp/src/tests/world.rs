@@ -265,15 +265,24 @@ impl World {
     /// Gives Ada a security key that keeps its key.
     pub(crate) async fn give_passkey(&self) -> SoftPasskey {
         let mut device = SoftPasskey::new(true);
+        let made = |asked: &Value| {
+            let asked = serde_json::from_value(asked.clone()).unwrap();
+            serde_json::to_value(device.do_registration(ISSUER.parse().unwrap(), asked).unwrap()).unwrap()
+        };
+        self.give_key_of(made).await;
+        device
+    }
+
+    /// Gives Ada a passkey of whatever makes one.
+    pub(crate) async fn give_key_of(&self, make: impl FnOnce(&Value) -> Value) {
         let passkeys = Passkeys::new(&ISSUER.parse().unwrap(), "id.example.org").unwrap();
         let ada = user::get(&self.db, self.ada).await.unwrap().unwrap();
         let (asked, state) = passkeys.begin_adding(&self.db, &ada).await.unwrap();
-        let answer = device.do_registration(ISSUER.parse().unwrap(), asked).unwrap();
-        let new = passkeys.finish_adding(&answer, &state).unwrap();
+        let answer = make(&serde_json::to_value(asked).unwrap());
+        let new = passkeys.finish_adding(&serde_json::from_value(answer).unwrap(), &state).unwrap();
         let mut tx = self.db.write(Origin::system()).await.unwrap();
         passkey::add(&mut tx, self.ada, "Key", &new).await.unwrap();
         tx.commit().await.unwrap();
-        device
     }
 
     /// Gives Ada recovery codes.

@@ -15,6 +15,7 @@
 //! To add a part: an environment variable that `tests/run` exports, and a function here that reads it.
 
 mod client;
+pub mod passkey;
 mod postgres;
 mod redis;
 mod skip;
