@@ -70,6 +70,13 @@ impl TokenHash {
         Self(URL_SAFE_NO_PAD.encode(sha256(presented.as_bytes())))
     }
 
+    /// The hash of a presented secret that is good at one address only: whoever moves the database, or changes the
+    /// issuer, makes nothing good there that was made for the other.
+    #[must_use]
+    pub fn at(issuer: &str, presented: &str) -> Self {
+        Self::of(&format!("{issuer}\n{presented}"))
+    }
+
     /// The text as stored.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -39,6 +39,7 @@ struct Kept {
 pub async fn link(
     db: &Db,
     sealing: &SealingKeys,
+    issuer: &str,
     fact: FactId,
     user: UserId,
     purpose: Purpose,
@@ -46,7 +47,7 @@ pub async fn link(
     let text = sql!("SELECT id, expires_at, token_sealed FROM invitation WHERE letter = $1");
     match db.opt::<Kept>(text, (fact,)).await? {
         Some(kept) => open(db, sealing, &kept),
-        None => make(db, sealing, fact, user, purpose).await,
+        None => make(db, sealing, issuer, fact, user, purpose).await,
     }
 }
 
@@ -61,6 +62,7 @@ fn open(db: &Db, sealing: &SealingKeys, kept: &Kept) -> Result<Option<Link>, Dir
 async fn make(
     db: &Db,
     sealing: &SealingKeys,
+    issuer: &str,
     fact: FactId,
     user: UserId,
     purpose: Purpose,
@@ -68,13 +70,14 @@ async fn make(
     let new = New::generate(db.ctx(), purpose);
     let sealed = sealing.seal(db.ctx(), SEALED.at(&new.id.to_string()), new.token.expose().as_bytes());
     let mut tx = db.write(Origin::system()).await?;
-    let made = insert_if_active(&mut tx, user, &new, (fact, sealed)).await;
+    let made = insert_if_active(&mut tx, issuer, user, &new, (fact, sealed)).await;
     let made = tx.end(made).await?;
     Ok(made.map(|expires_at| Link { token: new.token, expires_at }))
 }
 
 async fn insert_if_active(
     tx: &mut Tx,
+    issuer: &str,
     user: UserId,
     new: &New,
     letter: (FactId, String),
@@ -82,7 +85,7 @@ async fn insert_if_active(
     if !user::hold(tx, user).await? {
         return Ok(None);
     }
-    insert(tx, user, new, Some(letter)).await.map(Some)
+    insert(tx, issuer, user, new, Some(letter)).await.map(Some)
 }
 
 /// The letter about a fact was taken: its token is not needed again.

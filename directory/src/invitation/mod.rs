@@ -2,7 +2,7 @@
 //!
 //! A link is made by hand ([`create`]) or for a letter ([`mod@letter`]). Of one user there is one living link of each
 //! [`Purpose`]: a newer one replaces an older one, and none replaces one of the other purpose, since anybody may
-//! ask for a recovery. Whichever is used, all are over.
+//! ask for a recovery. Whichever is used, all are over. Each is good at the issuer that it was made for.
 //!
 //! To add a purpose: a variant, and the words of its letter and its page in `idp`.
 
@@ -83,12 +83,12 @@ impl Invitation {
 ///
 /// # Errors
 /// [`StoreError::Conflict`] when the user is not active (any more): read it again.
-pub async fn create(tx: &mut Tx, user: UserId) -> Result<Token, StoreError> {
+pub async fn create(tx: &mut Tx, issuer: &str, user: UserId) -> Result<Token, StoreError> {
     if !user::hold(tx, user).await? {
         return Err(StoreError::Conflict);
     }
     let link = New::generate(tx.ctx(), Purpose::Invitation);
-    insert(tx, user, &link, None).await?;
+    insert(tx, issuer, user, &link, None).await?;
     Ok(link.token)
 }
 
@@ -111,6 +111,7 @@ type OfLetter = (kernel::id::FactId, String);
 /// Writes a link in place of earlier ones of its purpose. INVARIANT: the user is held.
 async fn insert(
     tx: &mut Tx,
+    issuer: &str,
     user: UserId,
     link: &New,
     letter: Option<OfLetter>,
@@ -118,6 +119,7 @@ async fn insert(
     let now = tx.now();
     let until = now.plus(link.purpose.lasts());
     let (letter, sealed) = letter.unzip();
+    let hash = TokenHash::at(issuer, link.token.expose());
     tx.run(
         sql!(
             "UPDATE invitation SET used_at = $3, token_sealed = NULL \
@@ -131,7 +133,7 @@ async fn insert(
             "INSERT INTO invitation (id, user_id, purpose, token_hash, created_at, expires_at, letter, token_sealed) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         ),
-        (link.id, user, link.purpose.as_str(), link.token.hash().as_str(), now, until, letter, sealed),
+        (link.id, user, link.purpose.as_str(), hash.as_str(), now, until, letter, sealed),
     )
     .await?;
     let body =
@@ -141,13 +143,13 @@ async fn insert(
 }
 
 /// The invitation of a presented token, if it can be used now.
-pub async fn find(db: &Db, presented: &str) -> Result<Option<Invitation>, StoreError> {
+pub async fn find(db: &Db, issuer: &str, presented: &str) -> Result<Option<Invitation>, StoreError> {
     db.opt(
         sql!(
             "SELECT i.id, i.user_id, i.expires_at, i.purpose FROM invitation i JOIN users u ON u.id = i.user_id \
              WHERE i.token_hash = $1 AND i.used_at IS NULL AND i.expires_at > $2 AND u.active AND u.deleted_at IS NULL"
         ),
-        (TokenHash::of(presented).as_str(), db.ctx().now()),
+        (TokenHash::at(issuer, presented).as_str(), db.ctx().now()),
     )
     .await
 }

@@ -44,10 +44,6 @@ pub async fn is_open(db: &Db) -> Result<bool, StoreError> {
     Ok(anybody.is_none())
 }
 
-fn hash(issuer: &str, token: &str) -> TokenHash {
-    TokenHash::of(&format!("{issuer}\n{token}"))
-}
-
 /// A link's token for this issuer, and until when it is good; `None` when there is an administrator. Earlier ones stay
 /// good until their time is over: another node may have shown them.
 pub async fn offer(db: &Db, origin: Origin, issuer: &str) -> Result<Option<(Token, Timestamp)>, StoreError> {
@@ -56,7 +52,7 @@ pub async fn offer(db: &Db, origin: Origin, issuer: &str) -> Result<Option<(Toke
     }
     let token = Token::generate(db.ctx(), "cdu");
     let mut tx = db.write(origin).await?;
-    let until = insert(&mut tx, &hash(issuer, token.expose())).await;
+    let until = insert(&mut tx, &TokenHash::at(issuer, token.expose())).await;
     Ok(Some((token, tx.end(until).await?)))
 }
 
@@ -78,7 +74,8 @@ pub async fn is_good(db: &Db, issuer: &str, presented: &str) -> Result<bool, Sto
     let text = sql!(
         "SELECT token_hash FROM set_up_link WHERE token_hash = $1 AND used_at IS NULL AND expires_at > $2"
     );
-    let found: Option<(String,)> = db.opt(text, (hash(issuer, presented).as_str(), db.ctx().now())).await?;
+    let found: Option<(String,)> =
+        db.opt(text, (TokenHash::at(issuer, presented).as_str(), db.ctx().now())).await?;
     Ok(found.is_some())
 }
 
@@ -127,7 +124,7 @@ pub async fn make(
     presented: &str,
     founder: &Founder,
 ) -> Result<User, DirectoryError> {
-    use_up(tx, &hash(issuer, presented)).await?;
+    use_up(tx, &TokenHash::at(issuer, presented)).await?;
     let anybody: Option<(UserId,)> = tx.opt(ANYBODY, (ADMINISTRATORS,)).await?;
     if anybody.is_some() {
         return Err(DirectoryError::NotFound("house without an administrator"));

@@ -8,8 +8,8 @@ use store::{StoredFact, sql};
 
 use crate::house::{House, change};
 use crate::people::{
-    Person, accept_in, company, create, create_group, current, declare, delete, exchange_in, member_ids,
-    open, profile, set_active, update,
+    ISSUER, Person, accept_in, company, create, create_group, current, declare, delete, exchange_in,
+    member_ids, open, profile, set_active, update,
 };
 
 on_both_engines! {
@@ -126,7 +126,7 @@ async fn an_inactive_account_gets_nothing_new(house: House) {
     let absent = UserId::new(db.ctx());
     for user in [off.id, absent] {
         assert!(matches!(open(db, user).await, Err(DirectoryError::NotFound(_))));
-        assert!(change(db, async |tx| invitation::create(tx, user).await).await.is_err());
+        assert!(change(db, async |tx| invitation::create(tx, ISSUER, user).await).await.is_err());
         assert!(change(db, async |tx| credential::issue(tx, user, "staff").await).await.is_err());
         let set = change(db, async |tx| authenticator::password::set(tx, user, "$hash", None).await).await;
         assert!(matches!(set, Err(DirectoryError::NotFound(_))), "{set:?}");

@@ -13,8 +13,8 @@ use store::{Db, sql};
 
 use crate::house::{House, begin, change};
 use crate::people::{
-    POOL, accept_in, client, code_in, create, current, declare, exchange_in, grant_in, open, pool, profile,
-    update,
+    ISSUER, POOL, accept_in, client, code_in, create, current, declare, exchange_in, grant_in, open, pool,
+    profile, update,
 };
 
 on_both_engines! {
@@ -308,7 +308,7 @@ impl Model<'_> {
     async fn invite(&mut self) {
         let Some(at) = self.some_account() else { return };
         let user = self.accounts[at].seen.as_ref().unwrap().id;
-        let invited = change(self.db, async |tx| invitation::create(tx, user).await).await;
+        let invited = change(self.db, async |tx| invitation::create(tx, ISSUER, user).await).await;
         assert_eq!(invited.is_ok(), self.is_active(at));
         if let Ok(token) = invited {
             self.accounts[at].invitation = Some((token, true));
@@ -404,7 +404,7 @@ impl Model<'_> {
             assert_eq!((card.number, card.state.as_str()), (*number, state.as_str()));
         }
         if let Some((token, usable)) = &account.invitation {
-            let found = invitation::find(self.db, token.expose()).await.unwrap();
+            let found = invitation::find(self.db, ISSUER, token.expose()).await.unwrap();
             assert_eq!(found.is_some(), *usable);
         }
     }

@@ -16,6 +16,8 @@ use store::{Db, StoreError, Tx};
 
 use crate::house::{House, change};
 
+/// Where links are good.
+pub(crate) const ISSUER: &str = "https://id.example.org";
 pub(crate) const CLIENT: &str = "app";
 pub(crate) const POOL: &str = "staff";
 pub(crate) const PROFILE: &str = "operators";
@@ -124,7 +126,7 @@ async fn found_invitation(
     tx: &mut Tx,
     token: &str,
 ) -> Result<Option<(kernel::id::InvitationId, UserId)>, StoreError> {
-    let hash = kernel::TokenHash::of(token);
+    let hash = kernel::TokenHash::at(ISSUER, token);
     tx.opt(store::sql!("SELECT id, user_id FROM invitation WHERE token_hash = $1"), (hash.as_str(),)).await
 }
 
@@ -201,7 +203,7 @@ impl Person {
         let rest: Result<_, DirectoryError> = change(&house.db, async |tx| {
             let grant = grant_in(tx, &session).await?;
             let code = code_in(tx, grant).await?;
-            let invitation = invitation::create(tx, user.id).await?;
+            let invitation = invitation::create(tx, ISSUER, user.id).await?;
             let card = credential::issue(tx, user.id, POOL).await?.unwrap();
             let wanted = [(PROFILE.to_owned(), "birthright".to_owned())];
             door::entitlement::settle(tx, user.id, &wanted, &[card.id]).await?;
@@ -228,7 +230,7 @@ impl Person {
             ("session", session::by_token(db, self.cookie.expose()).await.unwrap().is_some()),
             ("grant", grant::live(db, self.grant).await.unwrap().is_some()),
             ("code", code.unwrap()),
-            ("invitation", invitation::find(db, self.invitation.expose()).await.unwrap().is_some()),
+            ("invitation", invitation::find(db, ISSUER, self.invitation.expose()).await.unwrap().is_some()),
             ("card", card.is_active()),
             ("doors", !points.is_empty()),
         ]

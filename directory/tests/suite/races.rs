@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::house::{House, begin, change, let_others_work};
 use crate::people::{
-    CLIENT, POOL, Person, Reversed, accept_in, client, code_in, company, create, current, declare,
+    CLIENT, ISSUER, POOL, Person, Reversed, accept_in, client, code_in, company, create, current, declare,
     exchange_in, grant_in, open, pool, profile, set_active, set_active_in, sign_in,
 };
 
@@ -111,7 +111,7 @@ impl Before {
                 true => Made::Grant(self.grant),
                 false => Made::Nothing,
             },
-            Thing::Invitation => Made::Invitation(invitation::create(tx, self.user.id).await?),
+            Thing::Invitation => Made::Invitation(invitation::create(tx, ISSUER, self.user.id).await?),
             Thing::Password => match accept_in(tx, self.invitation.expose(), "$hash").await? {
                 true => Made::Password,
                 false => Made::Nothing,
@@ -138,7 +138,7 @@ async fn is_alive(db: &Db, made: &Made) -> bool {
             tx.refuse().await.unwrap();
             granted
         }
-        Made::Invitation(token) => invitation::find(db, token.expose()).await.unwrap().is_some(),
+        Made::Invitation(token) => invitation::find(db, ISSUER, token.expose()).await.unwrap().is_some(),
         Made::Card(card) => credential::get(db, *card).await.unwrap().unwrap().is_active(),
         Made::Password | Made::Nothing => false,
     }

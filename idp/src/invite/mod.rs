@@ -58,7 +58,8 @@ async fn show(visit: &Visit<'_>) -> Result<HttpResponse, IdpError> {
 /// The invitation of a token that can be used now, with who is invited.
 async fn find<'a>(idp: &Idp, params: &'a Params) -> Result<(&'a str, Invitation, User), IdpError> {
     let token = params.one("token")?.ok_or(IdpError::InvitationGone)?;
-    let invitation = invitation::find(&idp.db, token).await?.ok_or(IdpError::InvitationGone)?;
+    let invitation =
+        invitation::find(&idp.db, idp.issuer.as_str(), token).await?.ok_or(IdpError::InvitationGone)?;
     let user = user::get(&idp.db, invitation.user_id).await?.ok_or(IdpError::InvitationGone)?;
     Ok((token, invitation, user))
 }

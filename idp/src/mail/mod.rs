@@ -153,7 +153,8 @@ impl Letters {
             let locale = preferred.unwrap_or_default();
             return Ok(Some((locale, Words::of_notice(locale, occasion, &given))));
         };
-        let link = letter::link(&self.db, &self.sealing, fact.id, user.id, *purpose).await;
+        let link =
+            letter::link(&self.db, &self.sealing, self.issuer.as_str(), fact.id, user.id, *purpose).await;
         let Some(link) = link.map_err(cannot_link)? else { return Ok(None) };
         let locale = asked_in.or(preferred).unwrap_or_default();
         Ok(Some((locale, Words::of_link(locale, *purpose, &link, &given))))

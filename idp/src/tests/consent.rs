@@ -30,18 +30,11 @@ async fn question(browser: &Browser<'_>, answer: &Answer) -> Answer {
     page
 }
 
-async fn decide(browser: &Browser<'_>, page: &Answer, decision: &str) -> Answer {
-    let [form_token, request, user] = ["form_token", "request", "user"].map(|name| page.field(name));
-    let form =
-        [("form_token", form_token.as_str()), ("request", &request), ("user", &user), ("decision", decision)];
-    browser.post("/consent", &form).await
-}
-
 /// Ada signs in to `guest` and allows it what it asks for.
 async fn allow(browser: &Browser<'_>) -> String {
     let answer = browser.sign_in("guest", &[]).await;
     let page = question(browser, &answer).await;
-    decide(browser, &page, "allow").await.code()
+    browser.decide(&page, "allow").await.code()
 }
 
 async fn redeem(world: &World, code: &str) -> Answer {
@@ -59,7 +52,7 @@ async fn who_signs_in_to_an_application_of_others_is_asked_once(world: World) {
     assert!(!page.body.contains("your telephone number"), "it did not ask for that");
     let expect = "form-action 'self' https://guest.example.com;";
     assert!(page.header("content-security-policy").contains(expect));
-    let code = decide(&browser, &page, "allow").await.code();
+    let code = browser.decide(&page, "allow").await.code();
     assert_eq!(redeem(&world, &code).await.status, 200);
     browser.authorize("guest", &[]).await.code();
     browser.authorize("guest", &[("scope", "openid email"), ("prompt", "none")]).await.code();
@@ -75,7 +68,7 @@ async fn more_than_was_consented_to_is_asked_about(world: World) {
     let more = [("scope", "openid phone")];
     let answer = browser.authorize("guest", &more).await;
     let page = question(&browser, &answer).await;
-    decide(&browser, &page, "allow").await.code();
+    browser.decide(&page, "allow").await.code();
     browser.authorize("guest", &[("scope", "openid profile email phone")]).await.code();
 }
 
@@ -84,12 +77,12 @@ async fn an_application_may_have_people_asked_anew(world: World) {
     allow(&browser).await;
     let answer = browser.authorize("guest", &[("prompt", "consent")]).await;
     let page = question(&browser, &answer).await;
-    decide(&browser, &page, "allow").await.code();
+    browser.decide(&page, "allow").await.code();
     assert_eq!(world.facts("consent.given").await.len(), 2);
     world.advance(Duration::from_secs(1));
     let answer = browser.sign_in("guest", &[("prompt", "login consent")]).await;
     let page = question(&browser, &answer).await;
-    decide(&browser, &page, "allow").await.code();
+    browser.decide(&page, "allow").await.code();
 }
 
 async fn without_a_page_an_application_hears_that_consent_is_required(world: World) {
@@ -104,11 +97,11 @@ async fn who_says_no_grants_nothing(world: World) {
     let browser = world.browser();
     let answer = browser.sign_in("guest", &[]).await;
     let page = question(&browser, &answer).await;
-    let refused = decide(&browser, &page, "deny").await;
+    let refused = browser.decide(&page, "deny").await;
     assert_eq!(refused.sent("error").as_deref(), Some("access_denied"));
     assert_eq!(refused.sent("code"), None);
     for decision in ["", "ALLOW", "yes"] {
-        assert_eq!(decide(&browser, &page, decision).await.sent("error").as_deref(), Some("access_denied"));
+        assert_eq!(browser.decide(&page, decision).await.sent("error").as_deref(), Some("access_denied"));
     }
     assert!(world.facts("consent.given").await.is_empty());
     assert!(world.facts("grant.created").await.is_empty());
@@ -120,7 +113,7 @@ async fn who_says_no_grants_nothing(world: World) {
     }
     question(&browser, &browser.authorize("guest", &[]).await).await;
     let stranger = world.browser();
-    assert_eq!(decide(&stranger, &page, "allow").await.status, 403, "a form belongs to one browser");
+    assert_eq!(stranger.decide(&page, "allow").await.status, 403, "a form belongs to one browser");
 }
 
 async fn a_question_is_answered_by_whom_it_was_put_to(world: World) {
@@ -130,11 +123,11 @@ async fn a_question_is_answered_by_whom_it_was_put_to(world: World) {
     // In another tab, somebody else signs in.
     let other = browser.sign_in_page("app", &[("prompt", "login")]).await;
     browser.enter(&other, "bo@example.org", PASSWORD).await.code();
-    let again = decide(&browser, &page, "allow").await;
+    let again = browser.decide(&page, "allow").await;
     assert!(world.facts("consent.given").await.is_empty());
     let page = question(&browser, &again).await;
     assert!(page.body.contains("bo@example.org"), "{}", page.body);
-    decide(&browser, &page, "allow").await.code();
+    browser.decide(&page, "allow").await.code();
     assert_eq!(world.facts("consent.given").await[0].0, format!("user:{}", world.bo));
 }
 
@@ -198,7 +191,7 @@ async fn a_consent_goes_with_its_application_and_its_person(world: World) {
     })
     .await;
     let page = question(&browser, &browser.authorize("app", &[]).await).await;
-    decide(&browser, &page, "allow").await.code();
+    browser.decide(&page, "allow").await.code();
     let ada = directory::user::get(&world.db, world.ada).await.unwrap().unwrap();
     let mut tx = world.db.write(store::Origin::system()).await.unwrap();
     directory::user::delete(&mut tx, &ada).await.unwrap();

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use directory::invitation;
+use store::Origin;
+
 use super::world::invite;
 use super::*;
 
@@ -93,6 +96,10 @@ async fn a_link_that_is_used_up_replaced_too_old_or_invented_is_refused_alike(wo
     world.set_active(false).await;
     world.set_active(true).await;
     gone(submit(&browser, &third, NEW, NEW).await);
+    let mut tx = world.db.write(Origin::system()).await.unwrap();
+    let foreign = invitation::create(&mut tx, "https://old.example.org", world.ada).await.unwrap();
+    tx.commit().await.unwrap();
+    gone(browser.get(&format!("/invitation?token={}", foreign.expose())).await);
 }
 
 async fn of_many_who_use_an_invitation_at_once_one_sets_the_password(world: World) {

@@ -35,7 +35,7 @@ use Cause::{
     SessionEnded, SignedOut,
 };
 
-const THINGS: [&str; 10] = [
+const THINGS: [&str; 13] = [
     "cookie",
     "code",
     "userinfo",
@@ -46,23 +46,32 @@ const THINGS: [&str; 10] = [
     "step",
     "passkey step",
     "passkey challenge",
+    "recovery link",
+    "enrolment form",
+    "consent question",
 ];
 
 /// What still works afterwards, in the order of [`THINGS`].
-const ROWS: [(Cause, [bool; 10]); 9] = [
-    (Nothing, [true, true, true, true, true, true, true, true, true, true]),
-    (Deactivated, [false, false, false, false, false, false, false, false, false, false]),
-    (Deleted, [false, false, false, false, false, false, false, false, false, false]),
+const ROWS: [(Cause, [bool; 13]); 9] = [
+    (Nothing, [true, true, true, true, true, true, true, true, true, true, true, true, true]),
+    (
+        Deactivated,
+        [false, false, false, false, false, false, false, false, false, false, false, false, false],
+    ),
+    (Deleted, [false, false, false, false, false, false, false, false, false, false, false, false, false]),
     // The form was opened for the password that is no more; a passkey does not rest on it.
-    (PasswordRecovered, [false, false, false, false, false, false, false, false, false, true]),
-    // The steps are other sessions'.
-    (SessionEnded, [false, false, false, false, false, true, true, true, true, true]),
-    (SignedOut, [false, false, false, false, false, true, true, true, true, true]),
+    (
+        PasswordRecovered,
+        [false, false, false, false, false, false, false, false, false, true, false, false, false],
+    ),
+    // The steps, the enrolment and the question are other sessions'.
+    (SessionEnded, [false, false, false, false, false, true, true, true, true, true, true, true, true]),
+    (SignedOut, [false, false, false, false, false, true, true, true, true, true, true, true, true]),
     // The code is of another grant.
-    (GrantRevoked, [true, true, false, false, false, true, true, true, true, true]),
-    (RefreshReused, [true, true, false, false, false, true, true, true, true, true]),
+    (GrantRevoked, [true, true, false, false, false, true, true, true, true, true, true, true, true]),
+    (RefreshReused, [true, true, false, false, false, true, true, true, true, true, true, true, true]),
     // The forms are other applications'.
-    (ClientDeleted, [true, false, false, false, false, true, true, true, true, true]),
+    (ClientDeleted, [true, false, false, false, false, true, true, true, true, true, true, true, true]),
 ];
 
 /// All that Ada and `app` hold.
@@ -82,6 +91,11 @@ struct Held<'a> {
     at_a_key: (Browser<'a>, Answer),
     /// Before a page that takes a passkey.
     challenged: (Browser<'a>, Answer),
+    recovery: String,
+    /// Signed in elsewhere, before another app for one-time codes.
+    enrolling: (Browser<'a>, Answer),
+    /// Signed in elsewhere, asked what an application of others may know.
+    consenting: (Browser<'a>, Answer),
     device: RefCell<SoftPasskey>,
     keys: serde_json::Value,
 }
@@ -101,7 +115,16 @@ impl<'a> Held<'a> {
         let form = other_browser.sign_in_page("spa", &[]).await;
         let access = text(&tokens["access_token"]);
         let invitation = link.strip_prefix(ISSUER).unwrap().to_owned();
-        let (seed, device) = (world.give_totp().await, world.give_passkey().await);
+        let consenting = world.browser();
+        let asks = consenting.sign_in("guest", &[]).await;
+        let question = consenting.get(asks.location()).await;
+        let (seed, mut device) = (world.give_totp().await, world.give_passkey().await);
+        let keys = keys_of_ada(world).await;
+        let enrolling = world.browser();
+        let entrance = enrolling.sign_in_page("vault", &[]).await;
+        let answer = signed_by(world, &mut device, &keys, &entrance);
+        assert!(gets_in(&enrolling.send_passkey(&entrance, "/sign-in", &answer).await));
+        let offer = enrolling.get("/enrol?way=totp&to=add-totp").await;
         let stepping = world.browser();
         let at = stepping.sign_in("moderate", &[]).await;
         let step = stepping.get(&at.location().replacen('?', "?way=totp&", 1)).await;
@@ -122,8 +145,11 @@ impl<'a> Held<'a> {
             at_a_step: (stepping, step, seed),
             at_a_key: (touching, key),
             challenged: (asked, page),
+            recovery: world.recovery_link().await,
+            enrolling: (enrolling, offer),
+            consenting: (consenting, question),
             device: RefCell::new(device),
-            keys: keys_of_ada(world).await,
+            keys,
         }
     }
 
@@ -205,6 +231,16 @@ impl<'a> Held<'a> {
                 let (browser, page) = &self.challenged;
                 let answer = signed_by(world, &mut self.device.borrow_mut(), &self.keys, page);
                 gets_in(&browser.send_passkey(page, "/sign-in", &answer).await)
+            }
+            "recovery link" => world.browser().get(&self.recovery).await.status == 200,
+            "enrolment form" => {
+                let (browser, page) = &self.enrolling;
+                let added = browser.enrol_totp(page).await.1;
+                added.status == 303 && added.location() == "/account/methods"
+            }
+            "consent question" => {
+                let (browser, page) = &self.consenting;
+                gets_in(&browser.decide(page, "allow").await)
             }
             other => panic!("what is {other}?"),
         }

@@ -21,6 +21,7 @@ on_both_engines! {
     a_one_time_code_that_was_used_raises_nobody,
     an_answer_to_another_page_browser_or_origin_raises_nobody,
     guessing_at_one_time_codes_is_stopped_and_leaves_the_password_alone,
+    each_factor_is_guessed_at_five_times_and_the_others_are_left_alone,
     of_two_hundred_codes_guessed_at_once_five_are_looked_at,
     a_wish_for_more_is_fulfilled_where_it_can_be,
     who_must_sign_in_anew_is_asked_once_and_no_older_session_will_do,
@@ -28,6 +29,7 @@ on_both_engines! {
     what_is_missing_is_set_up_where_policy_allows,
     nothing_is_added_with_less_than_what_there_is_to_show,
     a_page_left_open_raises_nobody_who_signed_in_since,
+    a_cookie_planted_before_a_factor_is_set_up_is_dead_after_it,
     a_synced_passkey_resists_phishing_and_is_not_enough_where_the_key_must_not_leave,
 }
 
@@ -229,6 +231,27 @@ async fn guessing_at_one_time_codes_is_stopped_and_leaves_the_password_alone(wor
     browser.step(&page, "totp", &world.code_of(&seed)).await.code();
 }
 
+async fn each_factor_is_guessed_at_five_times_and_the_others_are_left_alone(world: World) {
+    let (seed, mut device) = (world.give_totp().await, world.give_passkey().await);
+    let codes = world.give_recovery_codes().await;
+    let browser = world.browser();
+    let at = browser.sign_in("moderate", &[]).await;
+    let stopped = |answer: &Answer| (answer.status, answer.header("retry-after").to_owned());
+    for _ in 0..5 {
+        let page = browser.step_page(&at).await;
+        assert_eq!(browser.send_passkey(&page, "/step-up", "{}").await.status, 422);
+        assert_eq!(browser.step(&page, "recovery-code", "aaaaa-aaaaa").await.status, 422);
+    }
+    let page = browser.step_page(&at).await;
+    let right = browser.step(&page, "recovery-code", codes[0].expose()).await;
+    assert_eq!(stopped(&right), (429, "300".into()));
+    assert_eq!(stopped(&browser.passkey(&page, "/step-up", &mut device).await), (429, "300".into()));
+    browser.step(&page, "totp", &world.code_of(&seed)).await.code();
+    let told = world.facts("sign-in.refused").await;
+    let throttled = told.iter().filter(|(.., body)| body["reason"] == "throttled-factor").count();
+    assert_eq!((told.len(), throttled), (12, 2), "one for each factor");
+}
+
 pub(super) async fn of_two_hundred_codes_guessed_at_once_five_are_looked_at(world: World) {
     world.give_totp().await;
     let guess = |n: u8| {
@@ -364,6 +387,20 @@ async fn nothing_is_added_with_less_than_what_there_is_to_show(world: World) {
     let late = browser.send_passkey(&page, "/enrol", &serde_json::to_string(&answer).unwrap()).await;
     assert!(late.location().starts_with("/sign-in?"), "{}", late.location());
     assert!(world.facts("authenticator.added").await.is_empty());
+}
+
+async fn a_cookie_planted_before_a_factor_is_set_up_is_dead_after_it(world: World) {
+    let browser = world.browser();
+    let at = browser.sign_in("moderate", &[]).await;
+    let planted = browser.session().unwrap();
+    let page = browser.get(&at.location().replacen('?', "?way=totp&", 1)).await;
+    browser.enrol_totp(&page).await.1.code();
+    assert_ne!(browser.session().unwrap(), planted);
+    let thief = world.browser();
+    thief.cookies.borrow_mut().insert("__Host-cardea-session".into(), planted);
+    for client in ["app", "moderate"] {
+        assert!(thief.authorize(client, &[]).await.location().starts_with("/sign-in?"), "{client}");
+    }
 }
 
 async fn a_page_left_open_raises_nobody_who_signed_in_since(world: World) {

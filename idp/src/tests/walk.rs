@@ -17,7 +17,7 @@ use serde_json::Value;
 use store::{Origin, Params, Sql, sql};
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
-use super::step_up::{keys_of_ada, seed_of, signed_by};
+use super::step_up::{keys_of_ada, signed_by};
 use super::*;
 
 on_both_engines! {
@@ -346,21 +346,8 @@ impl<'a> Walker<'a> {
                 Some(self.browser.passkey(page, "/step-up", self.device.as_mut()?).await)
             }
             EnrolTotp(_) if page.body.contains("name=\"seed\"") => {
-                let key = page.body.split("<code>").nth(1)?.split("</code>").next()?;
-                let seed = seed_of(key);
-                let code = self.world.code_of(&seed);
-                let (form_token, request) = (page.field("form_token"), page.field("request"));
-                let sealed = page.field("seed");
-                let form = [
-                    ("form_token", form_token.as_str()),
-                    ("request", &request),
-                    ("way", "totp"),
-                    ("seed", &sealed),
-                    ("code", &code),
-                    ("name", "Phone"),
-                ];
                 let had_one = self.held().await.contains("totp");
-                let answer = self.browser.post("/enrol", &form).await;
+                let (seed, answer) = self.browser.enrol_totp(page).await;
                 if !had_one && self.held().await.contains("totp") {
                     self.seed = Some(seed);
                 }

@@ -17,8 +17,9 @@ use directory::authenticator::password::{self, Hasher};
 use directory::authenticator::recovery_code;
 use directory::authenticator::totp::{self, Seed};
 use directory::declared::{self, Item, Kind, Sealer};
+use directory::invitation::{Purpose, letter};
 use directory::user::{self, Profile};
-use kernel::id::UserId;
+use kernel::id::{FactId, UserId};
 use kernel::{Clock as _, Ctx, ManualClock, Secret, SystemClock, Token, TokenHash};
 use keys::{KeyRing, RotationPolicy, SealingKeys};
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ use web::{Edge, Issuer, Networks};
 use webauthn_authenticator_rs::WebauthnAuthenticator as _;
 use webauthn_authenticator_rs::softpasskey::SoftPasskey;
 
+use super::step_up::seed_of;
 use crate::{Idp, Settings, routes};
 
 /// The proxy that speaks https before the house.
@@ -292,6 +294,14 @@ impl World {
         recovery_code::replace(&mut tx, &self.sealing, self.ada, &codes).await.unwrap();
         tx.commit().await.unwrap();
         codes
+    }
+
+    /// A link of a letter to who forgot the password, as a path.
+    pub(crate) async fn recovery_link(&self) -> String {
+        let (issuer, fact) = (&self.idp.issuer, FactId::new(&self.ctx));
+        let link = letter::link(&self.db, &self.sealing, ISSUER, fact, self.ada, Purpose::Recovery).await;
+        let link = crate::invitation_link(issuer, &link.unwrap().unwrap().token);
+        link.strip_prefix(ISSUER).unwrap().to_owned()
     }
 
     /// The code that an app shows now.
@@ -588,6 +598,35 @@ impl Browser<'_> {
         page
     }
 
+    /// Answers what an application of others may know.
+    pub(crate) async fn decide(&self, page: &Answer, decision: &str) -> Answer {
+        let [form_token, request, user] = ["form_token", "request", "user"].map(|name| page.field(name));
+        let form = [
+            ("form_token", form_token.as_str()),
+            ("request", &request),
+            ("user", &user),
+            ("decision", decision),
+        ];
+        self.post("/consent", &form).await
+    }
+
+    /// Adds the app for one-time codes that a page offers, with its first code.
+    pub(crate) async fn enrol_totp(&self, page: &Answer) -> (Seed, Answer) {
+        let key = page.body.split("<code>").nth(1).unwrap_or_else(|| panic!("{}", page.body));
+        let seed = seed_of(key.split("</code>").next().unwrap());
+        let code = self.world.code_of(&seed);
+        let [form_token, request, sealed] = ["form_token", "request", "seed"].map(|name| page.field(name));
+        let form = [
+            ("form_token", form_token.as_str()),
+            ("request", &request),
+            ("way", "totp"),
+            ("seed", &sealed),
+            ("code", &code),
+            ("name", "Phone"),
+        ];
+        (seed, self.post("/enrol", &form).await)
+    }
+
     pub(crate) fn session(&self) -> Option<String> {
         self.cookies.borrow().get("__Host-cardea-session").cloned()
     }
@@ -650,7 +689,7 @@ pub(crate) async fn set_up_link(world: &World) -> Option<String> {
 /// A new invitation for Ada.
 pub(crate) async fn invite(world: &World) -> Token {
     let mut tx = world.db.write(Origin::system()).await.unwrap();
-    let token = directory::invitation::create(&mut tx, world.ada).await.unwrap();
+    let token = directory::invitation::create(&mut tx, ISSUER, world.ada).await.unwrap();
     tx.commit().await.unwrap();
     token
 }

@@ -43,7 +43,7 @@ async fn invitable(db: &Db, user_name: &str) -> Result<User, Failure> {
 /// Makes an invitation; the link works once, for 72 hours, and replaces earlier ones.
 async fn print(db: &Db, issuer: &web::Issuer, user: &User) -> Outcome {
     let mut tx = db.write(Origin::of(Actor::Operator)).await?;
-    let token = invitation::create(&mut tx, user.id).await;
+    let token = invitation::create(&mut tx, issuer.as_str(), user.id).await;
     let token = tx.end(token).await?;
     say(idp::invitation_link(issuer, &token));
     Ok(())

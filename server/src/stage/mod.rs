@@ -168,7 +168,7 @@ impl Stage {
         let user = user::by_user_name(&self.house.db, user_name).await?.filter(|user| user.active);
         let user = user.ok_or_else(|| StageError::Nobody(user_name.to_owned()))?;
         let mut tx = self.house.db.write(Origin::of(Actor::Operator)).await?;
-        let token = invitation::create(&mut tx, user.id).await;
+        let token = invitation::create(&mut tx, self.house.issuer.as_str(), user.id).await;
         Ok(idp::invitation_link(&self.house.issuer, &tx.end(token).await?))
     }
 
