@@ -52,9 +52,12 @@ pub struct Device {
 
 impl Device {
     /// With a new key by this id.
+    ///
+    /// # Panics
+    /// If the machine gives no random numbers.
     #[must_use]
     pub fn new(id: &str) -> Self {
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).expect("a key");
         Self { key, id: id.as_bytes().to_vec() }
     }
 
@@ -68,12 +71,15 @@ impl Device {
     }
 
     /// Makes a key for what a page asks, without attestation (sections 6.5 and 8.7).
+    ///
+    /// # Panics
+    /// If the id has more than some seventy bytes, for which this has no encoding.
     #[must_use]
     pub fn register(&self, asked: &Value, claims: Claims) -> Value {
         let claims = Claims { ceremony: "webauthn.create", flags: claims.flags | AT, counter: 5, ..claims };
         let (client, mut data) = Self::said(claims, &asked["publicKey"]["challenge"]);
         let point = &self.key.public_key().as_ref()[1..];
-        let length = u16::try_from(self.id.len()).unwrap().to_be_bytes();
+        let length = u16::try_from(self.id.len()).expect("a short id").to_be_bytes();
         data.extend([&[0; 16][..], &length, &self.id].concat());
         // {1: 2, 3: -7, -1: 1, -2: x, -3: y} (RFC 9053, section 7.1.1).
         data.extend(
@@ -81,17 +87,20 @@ impl Device {
         );
         data.extend([&[0x22, 0x58, 0x20][..], &point[32..]].concat());
         let mut attestation = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58".to_vec();
-        attestation.push(u8::try_from(data.len()).unwrap());
+        attestation.push(u8::try_from(data.len()).expect("a short id"));
         attestation.extend(data);
         self.answer(&json!({ "attestationObject": encoded(&attestation), "clientDataJSON": encoded(client.as_bytes()) }))
     }
 
     /// Signs what a page asks. The handle says whose key it is, to whoever did not ask for somebody's.
+    ///
+    /// # Panics
+    /// As [`Device::new`].
     #[must_use]
     pub fn authenticate(&self, asked: &Value, claims: Claims, handle: Option<&[u8]>) -> Value {
         let (client, data) = Self::said(claims, &asked["publicKey"]["challenge"]);
         let signed = [&data[..], &sha256(client.as_bytes())].concat();
-        let signature = self.key.sign(&SystemRandom::new(), &signed).unwrap();
+        let signature = self.key.sign(&SystemRandom::new(), &signed).expect("a signature");
         self.answer(&json!({
             "authenticatorData": encoded(&data), "clientDataJSON": encoded(client.as_bytes()),
             "signature": encoded(signature.as_ref()), "userHandle": handle.map(encoded),

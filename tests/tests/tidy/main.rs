@@ -225,6 +225,19 @@ fn migrations_are_numbered_without_a_gap() {
 }
 
 #[test]
+fn templates_escape_what_they_print() {
+    let rule = documents::templates_escape_what_they_print;
+    catches(rule, "templates/a.html", "<p>\n{{ name|safe }}", 2);
+    catches(rule, "templates/a.html", "{{ name | safe }}", 1);
+    catches(rule, "templates/a.html", "{{ name|e(\"none\") }}", 1);
+    catches(rule, "templates/a.html", "{% filter safe %}{{ name }}{% endfilter %}", 1);
+    catches(rule, "templates/live.html", "{{ people|safe }}{{ name|safe }}", 1);
+    passes(rule, "templates/live.html", "{{ people|safe }}");
+    passes(rule, "templates/a.html", "safe {{ name }} {{ name|upper }}");
+    holds(rule);
+}
+
+#[test]
 fn no_file_names_a_machine_or_a_registry() {
     let rule = documents::no_file_names_a_machine_or_a_registry;
     catches(rule, "README.md", concat!("Run\n/ho", "me/me/x"), 2);
