@@ -13,8 +13,10 @@ mod descriptor;
 mod error;
 mod event;
 mod fence;
+pub(crate) mod fleet;
 mod health;
 mod inventory;
+pub(crate) mod lanes;
 mod registry;
 mod wanted;
 

@@ -121,7 +121,24 @@ pub enum Deviation {
         /// The part of the system.
         unit: String,
         /// The door's number there.
-        door: u8,
+        door: i64,
+    },
+    /// A right at a door in hours that are neither always nor those of one profile.
+    OtherHours {
+        /// The part of the system.
+        unit: String,
+        /// The door's number there.
+        door: i64,
+    },
+    /// The card opens while the part cannot ask who decides.
+    Contingency {
+        /// The part of the system.
+        unit: String,
+    },
+    /// Whoever has the card administers the part.
+    Administrator {
+        /// The part of the system.
+        unit: String,
     },
 }
 

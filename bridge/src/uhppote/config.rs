@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
-use super::transport::Patience;
+use crate::connector::lanes::Patience;
 use crate::connector::{AccessPointAddress, ConfigError};
 
 /// ```json

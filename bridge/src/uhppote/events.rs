@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::message::{EventRecord, GetEvent, Kept, NEWEST, OLDEST};
 use super::number;
-use super::transport::{Lane, Unanswered, Wire};
+use super::transport::Wire;
+use crate::connector::lanes::{Lane, Unanswered};
 use crate::connector::{AccessPointAddress, Alarm, DeniedReason, DoorEvent, EventGap, EventKind};
 
 /// How many events of one controller a page brings at most.
@@ -307,7 +308,7 @@ mod tests {
     async fn with_a_hole() -> Wire {
         use super::super::message::Ask as _;
         use super::super::packet::Packet;
-        use super::super::transport::Patience;
+        use crate::connector::lanes::Patience;
         const SERIAL: u32 = 405_419_896;
         let socket = tokio::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let std::net::SocketAddr::V4(address) = socket.local_addr().unwrap() else { unreachable!() };

@@ -3,23 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
+use async_trait::async_trait;
 use jiff::civil::{Date, DateTime, date};
 use jiff::tz::TimeZone;
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::config::ControllerConfig;
-use super::events::{self, Position, Told};
+use super::events::{self, Position};
 use super::message::{
     CardRecord, CountCards, DeleteCard, EventRecord, GetCard, GetCardAt, GetController, GetDoor, GetListener,
     GetStatus, Mode, PutCard, Slot,
 };
 use super::number;
-use super::transport::{Lane, Patience, Stands, Unanswered, Wire};
+use super::transport::{Wire, verb_limit};
 use crate::card::Card;
+use crate::connector::fleet::{Part, Slots, Told};
+use crate::connector::lanes::{Lane, Patience, Putting, Stands, Unanswered};
 use crate::connector::{
-    Access, AccessPointAddress, ConnectorError, Deviation, DoorEvent, Finding, Held, Listed, ReadBack,
-    Reading, Refusal, Rights, Unit, UnitHealth,
+    Access, AccessPointAddress, ConnectorError, Deviation, Finding, Held, Listed, ReadBack, Reading, Refusal,
+    Rights, Unit, UnitHealth,
 };
 
 /// The days that stand for "no limit": a controller refuses a card without dates.
@@ -39,31 +41,8 @@ const DRIFT_SECONDS: i64 = 30;
 pub(super) struct Panel {
     wire: Wire,
     doors: BTreeMap<u8, AccessPointAddress>,
-    /// The card that is being put right now, if any. The lane of grants carries one at a time.
-    putting: watch::Sender<Option<u32>>,
-}
-
-/// While this lives, a card is being put.
-struct UnderWay<'a>(&'a watch::Sender<Option<u32>>);
-
-impl<'a> UnderWay<'a> {
-    fn begin(putting: &'a watch::Sender<Option<u32>>, number: u32) -> Self {
-        putting.send_replace(Some(number));
-        Self(putting)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.send_replace(None);
-    }
-}
-
-/// A page of a controller's list.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Slots {
-    pub(super) listed: Vec<Listed>,
-    pub(super) next: Option<u32>,
+    putting: Putting<u32>,
+    time_zone: TimeZone,
 }
 
 /// Whether controllers can hold these rights.
@@ -84,9 +63,9 @@ pub(super) fn check(rights: &Rights) -> Result<(), Refusal> {
 }
 
 impl Panel {
-    pub(super) fn new(controller: ControllerConfig, patience: Patience) -> Self {
+    pub(super) fn new(controller: ControllerConfig, patience: Patience, time_zone: TimeZone) -> Self {
         let wire = Wire::new(controller.serial, controller.address, patience);
-        Self { wire, doors: controller.doors, putting: watch::Sender::new(None) }
+        Self { wire, doors: controller.doors, putting: Putting::default(), time_zone }
     }
 
     pub(super) const fn wire(&self) -> &Wire {
@@ -97,59 +76,12 @@ impl Panel {
         self.wire.serial()
     }
 
-    pub(super) fn points(&self) -> impl Iterator<Item = &AccessPointAddress> {
-        self.doors.values()
-    }
-
     /// This controller at each of its doors.
     pub(super) fn units(&self) -> impl Iterator<Item = (AccessPointAddress, Unit)> {
         self.doors.iter().map(|(door, point)| {
             let (id, address) = (format!("{} door {door}", self.serial()), self.wire.address().to_string());
             (point.clone(), Unit { id, address })
         })
-    }
-
-    /// Makes the list show the rights at this controller's doors, as long as `stands`. Whether it said so.
-    pub(super) async fn grant(
-        &self,
-        card: &Card,
-        number: u32,
-        rights: &Rights,
-        stands: Stands<'_>,
-    ) -> Result<bool, ConnectorError> {
-        let put = self.record(number, rights);
-        if put.doors == [0; 4] {
-            return self.revoke(number, stands).await;
-        }
-        match self.put(&put, stands).await {
-            Ok(true) => Ok(true),
-            // The flag is not the truth: some firmware may answer 0 to what it holds already.
-            Ok(false) => match self.wire.ask(Lane::Grants, &GetCard(number)).await {
-                Ok(Some(held)) if shows(&held, &put) => Ok(false),
-                Ok(_) => {
-                    let unit = format!("controller {}", self.serial());
-                    Err(Refusal::NotStored { unit, card: *card }.into())
-                }
-                Err(unanswered) => self.served(unanswered),
-            },
-            Err(unanswered) => self.served(unanswered),
-        }
-    }
-
-    /// Takes the card off the list at once. If a grant of it is under way, waits until that is over and
-    /// takes it off again: the two may pass each other on the network. Whether it said that it did: an absent
-    /// card is none that it took off.
-    pub(super) async fn revoke(&self, number: u32, stands: Stands<'_>) -> Result<bool, ConnectorError> {
-        let first = self.delete(number, stands).await;
-        let mut putting = self.putting.subscribe();
-        if *putting.borrow() != Some(number) {
-            return first;
-        }
-        // Bounded by the grant's own patience; when that is over the grant is, too.
-        let _ = timeout(self.wire.patience().request(), putting.wait_for(|putting| *putting != Some(number)))
-            .await;
-        let again = self.delete(number, stands).await?;
-        Ok(again || first.unwrap_or(false))
     }
 
     async fn delete(&self, number: u32, stands: Stands<'_>) -> Result<bool, ConnectorError> {
@@ -166,72 +98,14 @@ impl Panel {
 
     async fn put(&self, put: &PutCard, stands: Stands<'_>) -> Result<bool, Unanswered> {
         let turn = self.wire.turn(Lane::Grants).await?;
-        // INVARIANT: `putting` is set before the first look at the fence, and a revocation raises the
-        // fence before it looks at `putting`. So either we see the fence, or the revocation sees us.
-        let _under_way = UnderWay::begin(&self.putting, put.number);
+        let _under_way = self.putting.begin(put.number);
         turn.ask_while(put, stands).await
-    }
-
-    /// The access points of this controller, all without the card.
-    pub(super) fn absent(&self) -> ReadBack {
-        self.seen(|_| Reading::Absent)
-    }
-
-    /// The access points of this controller, none of which could be asked.
-    pub(super) fn unread(&self, error: &ConnectorError) -> ReadBack {
-        self.seen(|_| Reading::Unread(error.to_string()))
-    }
-
-    /// What the list holds for a card.
-    pub(super) async fn read_back(&self, number: u32) -> Result<ReadBack, ConnectorError> {
-        match self.wire.ask(Lane::Revocations, &GetCard(number)).await {
-            Ok(Some(record)) => Ok(self.held(&record)),
-            Ok(None) => Ok(self.absent()),
-            Err(unanswered) => Err(self.missing(unanswered)),
-        }
-    }
-
-    /// What stands on the list from a slot on.
-    pub(super) async fn list(&self, from: u32) -> Result<Slots, ConnectorError> {
-        if from > SLOTS {
-            return Err(
-                self.missing(Unanswered::Garbled(format!("the list of {} does not end", self.serial())))
-            );
-        }
-        let mut listed = Vec::new();
-        let until = Instant::now() + self.wire.patience().request();
-        for slot in from..from + PAGE {
-            match self.wire.ask(Lane::Grants, &GetCardAt(slot)).await {
-                Ok(Slot::End) => return Ok(Slots { listed, next: None }),
-                Ok(Slot::Deleted) => {}
-                Ok(Slot::Card(record)) => {
-                    let card = number::to_card(record.number);
-                    listed.extend(card.map(|card| Listed { card, seen: self.held(&record) }));
-                }
-                Err(unanswered) => return Err(self.missing(unanswered)),
-            }
-            // A slow controller gives a shorter page, so that the verb ends in time.
-            if Instant::now() >= until {
-                return Ok(Slots { listed, next: Some(slot + 1) });
-            }
-        }
-        Ok(Slots { listed, next: Some(from + PAGE) })
-    }
-
-    pub(super) async fn events(&self, position: Option<Position>) -> Result<Told, ConnectorError> {
-        let read = self.bounded(events::read(&self.wire, position));
-        read.await.map_err(|unanswered| self.missing(unanswered))
-    }
-
-    pub(super) fn normalised(&self, event: &EventRecord, time_zone: &TimeZone) -> DoorEvent {
-        events::normalised(self.serial(), event, &self.doors, time_zone)
     }
 
     /// How the controller is. `now` is the time that its clock should show, `ear` where it should push to.
     pub(super) async fn health(&self, now: Option<DateTime>, ear: Option<SocketAddrV4>) -> UnitHealth {
         let unit = self.serial().to_string();
-        let mut health =
-            UnitHealth { unit, access_points: self.points().cloned().collect(), ..UnitHealth::default() };
+        let mut health = UnitHealth { unit, access_points: self.points(), ..UnitHealth::default() };
         if let Err(unanswered) = self.bounded(self.examine(&mut health, now, ear)).await {
             health.unreachable = Some(unanswered.words());
         }
@@ -240,7 +114,7 @@ impl Panel {
 
     /// For what takes many requests: however slow each is, together they end in time.
     async fn bounded<T>(&self, asking: impl Future<Output = Result<T, Unanswered>>) -> Result<T, Unanswered> {
-        let limit = self.wire.patience().verb();
+        let limit = verb_limit(self.wire.patience());
         timeout(limit, asking).await.unwrap_or_else(|_| {
             Err(Unanswered::Silent(format!("{} took longer than {} ms", self.serial(), limit.as_millis())))
         })
@@ -292,10 +166,9 @@ impl Panel {
     fn held(&self, record: &CardRecord) -> ReadBack {
         let valid_from = record.from.filter(|from| *from != FIRST_DAY);
         let valid_to = record.to.filter(|to| *to != LAST_DAY);
-        let mut seen =
-            self.seen(|door| Reading::Held(Held { access: right_at(record, door), valid_from, valid_to }));
-        seen.deviations = self.deviations(record);
-        seen
+        let held = |door| Reading::Held(Held { access: right_at(record, door), valid_from, valid_to });
+        let points = self.doors.iter().map(|(door, point)| (point.clone(), held(*door))).collect();
+        ReadBack { points, deviations: self.deviations(record) }
     }
 
     fn deviations(&self, record: &CardRecord) -> BTreeSet<Deviation> {
@@ -303,25 +176,14 @@ impl Panel {
             (1..=4).filter(|door| !self.doors.contains_key(door) && right_at(record, *door).is_some());
         let unit = self.serial().to_string();
         let mut deviations: BTreeSet<_> =
-            unnamed.map(|door| Deviation::UnnamedDoor { unit: unit.clone(), door }).collect();
+            unnamed.map(|door| Deviation::UnnamedDoor { unit: unit.clone(), door: door.into() }).collect();
         deviations.extend((record.pin != 0).then_some(Deviation::Pin));
         deviations.extend((record.first_card != 0).then_some(Deviation::FirstCard));
         deviations
     }
 
-    fn seen(&self, reading: impl Fn(u8) -> Reading) -> ReadBack {
-        let points = self.doors.iter().map(|(door, point)| (point.clone(), reading(*door))).collect();
-        ReadBack { points, deviations: BTreeSet::new() }
-    }
-
     fn missing(&self, unanswered: Unanswered) -> ConnectorError {
-        let missing = self.points().cloned().collect();
-        match unanswered {
-            Unanswered::Garbled(detail) => ConnectorError::Protocol { missing, detail },
-            Unanswered::Silent(_) | Unanswered::Withdrawn => {
-                ConnectorError::Unreachable { missing, detail: unanswered.words() }
-            }
-        }
+        unanswered.missing(self.points())
     }
 
     /// What is withdrawn was overtaken, and whoever overtook it serves this controller.
@@ -333,12 +195,101 @@ impl Panel {
     }
 }
 
-impl Unanswered {
-    fn words(self) -> String {
-        match self {
-            Self::Silent(detail) | Self::Garbled(detail) => detail,
-            Self::Withdrawn => "withdrawn".into(),
+#[async_trait]
+impl Part for Panel {
+    type Number = u32;
+    type Slot = u32;
+    type Position = Position;
+
+    fn name(&self) -> String {
+        self.serial().to_string()
+    }
+
+    fn points(&self) -> Vec<AccessPointAddress> {
+        self.doors.values().cloned().collect()
+    }
+
+    async fn grant(
+        &self,
+        card: &Card,
+        number: u32,
+        rights: &Rights,
+        stands: Stands<'_>,
+    ) -> Result<bool, ConnectorError> {
+        let put = self.record(number, rights);
+        if put.doors == [0; 4] {
+            return self.revoke(number, stands).await;
         }
+        match self.put(&put, stands).await {
+            Ok(true) => Ok(true),
+            // The flag is not the truth: some firmware may answer 0 to what it holds already.
+            Ok(false) => match self.wire.ask(Lane::Grants, &GetCard(number)).await {
+                Ok(Some(held)) if shows(&held, &put) => Ok(false),
+                Ok(_) => {
+                    let unit = format!("controller {}", self.serial());
+                    Err(Refusal::NotStored { unit, card: *card }.into())
+                }
+                Err(unanswered) => self.served(unanswered),
+            },
+            Err(unanswered) => self.served(unanswered),
+        }
+    }
+
+    async fn revoke(&self, number: u32, stands: Stands<'_>) -> Result<bool, ConnectorError> {
+        let first = self.delete(number, stands).await;
+        if !self.putting.waited_out(&number, self.wire.patience().request()).await {
+            return first;
+        }
+        let again = self.delete(number, stands).await?;
+        Ok(again || first.unwrap_or(false))
+    }
+
+    async fn read_back(&self, number: u32) -> Result<ReadBack, ConnectorError> {
+        match self.wire.ask(Lane::Revocations, &GetCard(number)).await {
+            Ok(Some(record)) => Ok(self.held(&record)),
+            Ok(None) => Ok(self.seen(|_| Reading::Absent)),
+            Err(unanswered) => Err(self.missing(unanswered)),
+        }
+    }
+
+    async fn list(&self, from: Option<&u32>) -> Result<Slots<u32>, ConnectorError> {
+        let from = from.copied().unwrap_or(1);
+        if from > SLOTS {
+            return Err(
+                self.missing(Unanswered::Garbled(format!("the list of {} does not end", self.serial())))
+            );
+        }
+        let mut listed = Vec::new();
+        let until = Instant::now() + self.wire.patience().request();
+        for slot in from..from + PAGE {
+            match self.wire.ask(Lane::Grants, &GetCardAt(slot)).await {
+                Ok(Slot::End) => return Ok(Slots { listed, next: None }),
+                Ok(Slot::Deleted) => {}
+                Ok(Slot::Card(record)) => {
+                    let card = number::to_card(record.number);
+                    listed.extend(card.map(|card| Listed { card, seen: self.held(&record) }));
+                }
+                Err(unanswered) => return Err(self.missing(unanswered)),
+            }
+            // A slow controller gives a shorter page, so that the verb ends in time.
+            if Instant::now() >= until {
+                return Ok(Slots { listed, next: Some(slot + 1) });
+            }
+        }
+        Ok(Slots { listed, next: Some(from + PAGE) })
+    }
+
+    async fn events(&self, after: Option<&Position>) -> Result<Told<Position>, ConnectorError> {
+        let read = self.bounded(events::read(&self.wire, after.copied()));
+        let told = read.await.map_err(|unanswered| self.missing(unanswered))?;
+        let normalised =
+            |event: &EventRecord| events::normalised(self.serial(), event, &self.doors, &self.time_zone);
+        Ok(Told {
+            events: told.events.iter().map(normalised).collect(),
+            position: told.position,
+            gaps: told.gaps,
+            more: told.more,
+        })
     }
 }
 

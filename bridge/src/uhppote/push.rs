@@ -14,7 +14,8 @@ use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::message::{GetListener, Listener, SetListener, pushed_event};
-use super::transport::{Lane, Wire};
+use super::transport::Wire;
+use crate::connector::lanes::Lane;
 
 /// How often controllers are asked whether they still push to us.
 const REMINDED: Duration = Duration::from_secs(300);

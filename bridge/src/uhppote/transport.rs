@@ -10,33 +10,14 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::SemaphorePermit;
+use tokio::time::{Instant, timeout_at};
 
 use super::message::Ask;
-
-/// A lane of requests to one controller. Lanes never wait for each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
-    /// What adds or changes, sweeps, events, health. One at a time: a controller is a small machine.
-    Grants,
-    /// What takes away, and what proves it.
-    Revocations,
-}
+use crate::connector::lanes::{Lane, Lanes, Patience, Stands, Unanswered};
 
 /// Requests of the revocation lane that may be under way at one controller at once.
 const REVOCATIONS_AT_ONCE: usize = 8;
-
-/// Why there was no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unanswered {
-    /// Nothing came.
-    Silent(String),
-    /// Something came, none of it an answer.
-    Garbled(String),
-    /// The caller took the question back.
-    Withdrawn,
-}
 
 /// The way to one controller.
 #[derive(Debug)]
@@ -44,40 +25,17 @@ pub(super) struct Wire {
     serial: u32,
     address: SocketAddrV4,
     patience: Patience,
-    grants: Semaphore,
-    revocations: Semaphore,
+    lanes: Lanes,
 }
 
-/// How long to wait for a controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Patience {
-    /// For one reply.
-    pub(super) reply: Duration,
-    /// How often a request is sent.
-    pub(super) attempts: u32,
+/// Unless the configuration says otherwise.
+pub(super) const PATIENCE: Patience = Patience { reply: Duration::from_millis(500), attempts: 3 };
+
+/// The longest that a verb takes. The longest of all is a revocation that has to undo a grant: two deletions with
+/// their turns, and between them the rest of the grant.
+pub(super) fn verb_limit(patience: Patience) -> Duration {
+    patience.request() * 6
 }
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { reply: Duration::from_millis(500), attempts: 3 }
-    }
-}
-
-impl Patience {
-    /// The longest that one request takes once it is its turn; also the longest wait for a turn.
-    pub(super) fn request(self) -> Duration {
-        self.reply * self.attempts
-    }
-
-    /// The longest that a verb takes. The longest of all is a revocation that has to undo a grant: two
-    /// deletions with their turns, and between them the rest of the grant.
-    pub(super) fn verb(self) -> Duration {
-        self.request() * 6
-    }
-}
-
-/// Whether a question still stands. Looked at before each packet.
-pub(super) type Stands<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// The right to send to a controller now.
 pub(super) struct Turn<'a> {
@@ -87,8 +45,7 @@ pub(super) struct Turn<'a> {
 
 impl Wire {
     pub(super) fn new(serial: u32, address: SocketAddrV4, patience: Patience) -> Self {
-        let revocations = Semaphore::new(REVOCATIONS_AT_ONCE);
-        Self { serial, address, patience, grants: Semaphore::new(1), revocations }
+        Self { serial, address, patience, lanes: Lanes::new(patience.request(), REVOCATIONS_AT_ONCE) }
     }
 
     pub(super) const fn serial(&self) -> u32 {
@@ -105,17 +62,8 @@ impl Wire {
 
     /// Waits for a turn in a lane.
     pub(super) async fn turn(&self, lane: Lane) -> Result<Turn<'_>, Unanswered> {
-        let lane = match lane {
-            Lane::Grants => &self.grants,
-            Lane::Revocations => &self.revocations,
-        };
-        match timeout(self.patience.request(), lane.acquire()).await {
-            Ok(Ok(permit)) => Ok(Turn { wire: self, _permit: permit }),
-            // Semaphores here are never closed: what is left is that it took too long.
-            Ok(Err(_)) | Err(_) => {
-                Err(Unanswered::Silent(format!("{} is busy with earlier requests", self.serial)))
-            }
-        }
+        let permit = self.lanes.turn(lane, self.serial).await?;
+        Ok(Turn { wire: self, _permit: permit })
     }
 
     /// Waits for a turn, asks, and waits for the answer.
