@@ -10,11 +10,14 @@
 //! checkpoint over it, is found only with a checkpoint that is kept elsewhere; each one is therefore also
 //! written to the log. Erasing a body together with its salt is allowed and leaves the chain whole.
 //!
-//! What it is not: it records nothing itself, and interprets no body.
+//! [`export`] hands every fact on to others.
+//!
+//! What it is not: it interprets no body, and records nothing but what became of handing on.
 
 mod chain;
 mod checkpoint;
 mod error;
+pub mod export;
 mod finding;
 mod follow;
 mod sequence;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use audit::export::{Export, Exporter};
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher, Threads};
 use directory::group::ripple;
@@ -102,6 +103,7 @@ pub struct House {
     /// Calls addresses that others name.
     pub outbound: Outbound,
     mailer: Option<Arc<Mailer>>,
+    exports: Arc<[Export]>,
     tls: Option<rustls::ServerConfig>,
 }
 
@@ -184,6 +186,7 @@ impl House {
         systems.load(&db, &sealing).await?;
         let hasher = hasher(&config.passwords);
         let outbound = Outbound::new(&issuer, config.outbound()?);
+        let exports = config.exports()?.into();
         let mailer = config.smtp()?.map(|smtp| Mailer::new(&smtp)).transpose()?.map(Arc::new);
         Ok(Self {
             config: Arc::new(config),
@@ -197,6 +200,7 @@ impl House {
             systems,
             outbound,
             mailer,
+            exports,
             tls,
         })
     }
@@ -258,6 +262,9 @@ impl House {
         work.spawn(self.policies.clone().follow(stop.clone()));
         let node = NodeId::new(self.db.ctx());
         work.spawn(audit::follow(db(), self.keys.clone(), node, stop.clone()));
+        for export in self.exports.iter() {
+            work.spawn(Exporter::new(db(), node, export.clone()).run(stop.clone()));
+        }
         let (alerts, keys) = (db(), self.keys.clone());
         work.spawn(every(Duration::from_secs(1), "alerts", stop.clone(), move || {
             let db = alerts.clone();

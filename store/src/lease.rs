@@ -12,7 +12,7 @@ use crate::{Db, Origin, StoreError, sql};
 /// One node's claim to a name.
 #[derive(Clone, Debug)]
 pub struct Lease {
-    name: &'static str,
+    name: String,
     holder: NodeId,
     time: Duration,
 }
@@ -20,8 +20,8 @@ pub struct Lease {
 impl Lease {
     /// A lease not yet taken.
     #[must_use]
-    pub fn new(name: &'static str, holder: NodeId, time: Duration) -> Self {
-        Self { name, holder, time }
+    pub fn new(name: impl Into<String>, holder: NodeId, time: Duration) -> Self {
+        Self { name: name.into(), holder, time }
     }
 
     /// Takes or prolongs it. `false` when another node has it.
@@ -35,7 +35,7 @@ impl Lease {
                      SET holder = excluded.holder, until = excluded.until \
                      WHERE lease.holder = excluded.holder OR lease.until < $4"
                 ),
-                (self.name, self.holder, now.plus(self.time), now),
+                (&self.name, self.holder, now.plus(self.time), now),
                 Vec::new(),
             )
             .await?;
@@ -45,6 +45,6 @@ impl Lease {
     /// Gives it up, so that another node need not wait.
     pub async fn release(&self, db: &Db) -> Result<(), StoreError> {
         let sql = sql!("DELETE FROM lease WHERE name = $1 AND holder = $2");
-        db.change(Origin::system(), sql, (self.name, self.holder), Vec::new()).await.map(drop)
+        db.change(Origin::system(), sql, (&self.name, self.holder), Vec::new()).await.map(drop)
     }
 }

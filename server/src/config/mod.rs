@@ -3,9 +3,11 @@
 //! Relative paths in it are taken from the file's own folder. What lives in the database (clients, policies,
 //! doors) is not here: `cardea apply` writes that.
 
+mod export;
 mod mail;
 mod parts;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,7 @@ use web::{BadIssuer, Issuer, Networks, NotANetwork};
 
 use crate::logging;
 
+pub use export::ExportTo;
 pub use mail::{Mail, MailTls};
 pub use parts::{
     Database, Ephemeral, Http, Log, LogFormat, Outbound, Passwords, Postgres, Redis, Sealing, Site, Tls,
@@ -48,6 +51,9 @@ pub struct Config {
     /// Requests that we make to addresses that others name.
     #[serde(default)]
     pub outbound: Outbound,
+    /// Receivers of the whole journal, by name.
+    #[serde(default)]
+    pub export: BTreeMap<String, ExportTo>,
     /// The key that seals secrets at rest.
     #[serde(default)]
     pub sealing: Sealing,
@@ -103,6 +109,14 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// `[export.NAME]`.
+    #[error("export.{key}: {reason}")]
+    Export {
+        /// Which key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that holds a secret cannot be read.
     #[error("{key}: cannot read {}: {reason}", path.display())]
     Secret {
@@ -146,6 +160,7 @@ impl Config {
         self.idp()?;
         self.outbound()?;
         self.mail.as_ref().map(Mail::check).transpose()?;
+        self.export.iter().try_for_each(|(name, to)| to.check(name))?;
         let wrong = |text: &str| Err(ConfigError::Contradiction(text.into()));
         if self.database.sqlite.is_some() && self.database.postgres.is_some() {
             return wrong("database: choose sqlite or postgres, not both");

@@ -19,6 +19,7 @@ pub mod passkey;
 mod postgres;
 mod redis;
 mod skip;
+mod syslog;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use client::{ClientError, run_node_client, run_node_client_trusting};
 pub use postgres::{Database, NO_POSTGRES, postgres, postgres_made, postgres_sorting_as_english};
 pub use redis::{Keyspace, NO_REDIS, redis, redis_server};
 pub use skip::{or_skip, report_skip};
+pub use syslog::{NO_RSYSLOG, Rsyslog};
 
 /// Why a test without [`python`] is skipped.
 pub const NO_PYTHON: &str = "no Python clients: CARDEA_PYTHON is not set (tests/run sets it)";

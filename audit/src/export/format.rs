@@ -1,0 +1,145 @@
+//! A fact as one line of text. Pure.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::StoredFact;
+
+use super::cef;
+
+/// What a message is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// JSON, as the journal holds it.
+    #[default]
+    Json,
+    /// ArcSight's Common Event Format, version 0.
+    Cef,
+}
+
+/// How much attention a fact deserves, as syslog counts (RFC 5424, section 6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    Warning = 4,
+    Notice = 5,
+    Informational = 6,
+}
+
+/// By the kind alone: what somebody was refused, what was taken away or went wrong is more than what went well.
+pub(super) fn severity_of(kind: &str) -> Severity {
+    const WARNINGS: [&str; 12] = [
+        "refused",
+        "denied",
+        "raised",
+        "failed",
+        "unreachable",
+        "cut",
+        "gap",
+        "reused",
+        "not-sent",
+        "alarm",
+        "mismatch",
+        "found",
+    ];
+    let happened = kind.split_once('.').map_or(kind, |(_, happened)| happened);
+    let parts = || happened.split(['-', '.']);
+    if WARNINGS.contains(&happened) || parts().any(|part| WARNINGS.contains(&part)) {
+        return Severity::Warning;
+    }
+    let routine = ["used", "seen", "checked", "renewed"];
+    match parts().any(|part| routine.contains(&part)) {
+        true => Severity::Informational,
+        false => Severity::Notice,
+    }
+}
+
+/// The message of a fact, at most `largest` bytes long but for what its envelope needs.
+pub(super) fn message(fact: &StoredFact, format: Format, largest: usize) -> String {
+    let write = |body: Option<&str>| match format {
+        Format::Json => json(fact, body),
+        Format::Cef => cef::event(fact, body),
+    };
+    let whole = write(fact.body.as_deref());
+    // The digest stays, so whoever holds the journal can tell which body it was.
+    if whole.len() > largest { write(None) } else { whole }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: String,
+    seq: Option<i64>,
+    at: String,
+    kind: &'a str,
+    subject: &'a str,
+    actor: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a str>,
+    digest: &'a str,
+    /// Null when it was erased, or is too long for the receiver.
+    body: Option<&'a RawValue>,
+}
+
+/// One line: the journal writes bodies without line breaks, and what is no JSON any more is left out.
+fn json(fact: &StoredFact, body: Option<&str>) -> String {
+    let body = body.and_then(|body| serde_json::from_str(body).ok());
+    let line = Line {
+        id: fact.id.to_string(),
+        seq: fact.seq,
+        at: fact.at.to_string(),
+        kind: &fact.kind,
+        subject: &fact.subject,
+        actor: &fact.actor,
+        request: fact.request_id.as_deref(),
+        digest: &fact.digest,
+        body,
+    };
+    serde_json::to_string(&line).expect("texts and numbers are always JSON").replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::tests::fact;
+    use super::*;
+
+    #[test]
+    fn a_line_is_the_fact_and_one_line() {
+        let fact = fact("sign-in.refused", json!({ "v": 1, "reason": "wrong\n\"word\" | = \\ é" }));
+        let line = message(&fact, Format::Json, 8_192);
+        assert!(!line.contains(['\n', '\r']), "{line}");
+        let read: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(read["body"]["reason"], "wrong\n\"word\" | = \\ é");
+        assert_eq!((&read["seq"], &read["kind"]), (&json!(7), &json!("sign-in.refused")));
+        assert_eq!((&read["id"], &read["digest"]), (&json!(fact.id.to_string()), &json!(fact.digest)));
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_or_erased_stays_behind_and_nothing_else() {
+        let long = fact("user.created", json!({ "v": 1, "name": "x".repeat(9_000) }));
+        for format in [Format::Json, Format::Cef] {
+            let line = message(&long, format, 8_192);
+            assert!(line.len() < 1_000 && line.contains(&long.id.to_string()), "{line}");
+            assert!(line.contains(&long.digest), "{line}");
+        }
+        let erased = StoredFact { body: None, salt: None, ..long };
+        let read: Value = serde_json::from_str(&message(&erased, Format::Json, 8_192)).unwrap();
+        assert_eq!(read["body"], Value::Null);
+    }
+
+    #[test]
+    fn refusals_and_troubles_are_warnings() {
+        for (kind, severity) in [
+            ("sign-in.refused", Severity::Warning),
+            ("door.denied", Severity::Warning),
+            ("alert.raised", Severity::Warning),
+            ("export.cut", Severity::Warning),
+            ("letter.not-sent", Severity::Warning),
+            ("user.deactivated", Severity::Notice),
+            ("session.opened", Severity::Notice),
+            ("authenticator.used", Severity::Informational),
+        ] {
+            assert_eq!(severity_of(kind), severity, "{kind}");
+        }
+    }
+}

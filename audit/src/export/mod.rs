@@ -1,0 +1,133 @@
+//! The journal for others: every fact, in its order, to a SIEM over syslog or into a file.
+//!
+//! At least once. Over a network that says more than it seems to: a receiver that is killed has taken what it loses, and
+//! no write over TCP tells. So a fact counts as delivered only when the connection that carried it has lived on for
+//! [`Export::settle`] afterwards, and after any cut everything that is younger is sent anew, under the same id: whoever
+//! counts distinct ids counts each fact once. How much may come twice is bounded ([`OVERLAP`]).
+//!
+//! What it is not: it filters nothing and drops nothing. A receiver that is slow, full or gone holds up its own exporter
+//! and nothing else.
+//!
+//! To add a receiver: a variant of [`Target`], and how it is written to in `receiver.rs`. To add a format: a variant of
+//! [`Format`] and its function in `format.rs`.
+
+mod cef;
+mod format;
+mod receiver;
+mod run;
+mod syslog;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use store::FactBody;
+
+pub use format::Format;
+pub use run::Exporter;
+
+/// How many facts may be on their way without being settled: what is sent anew at most.
+pub const OVERLAP: i64 = 100_000;
+/// How long a connection must live on before what it carried counts as delivered, unless the configuration says
+/// otherwise.
+pub const SETTLE: Duration = Duration::from_secs(60);
+/// The longest message, in bytes, unless the configuration says otherwise: what RFC 5425, section 4.3.1, asks every
+/// receiver to take.
+pub const LARGEST: usize = 8_192;
+
+/// Where the journal is sent, and as what.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// The configuration's name for it: its cursor, and the subject of its facts.
+    pub name: String,
+    /// Where.
+    pub target: Target,
+    /// As what.
+    pub format: Format,
+    /// Who we are: the issuer's host.
+    pub host: String,
+    /// How long a connection must live on before what it carried counts as delivered.
+    pub settle: Duration,
+    /// The longest message, in bytes. The body of a fact that is longer stays behind, and its digest says so.
+    pub largest: usize,
+}
+
+/// Where facts go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// Syslog over TLS (RFC 5425), each message in RFC 5424's form.
+    Syslog(Syslog),
+    /// Lines at the end of a file, which another program may move away.
+    File(PathBuf),
+}
+
+/// A syslog receiver.
+#[derive(Clone)]
+pub struct Syslog {
+    /// Host and port.
+    pub address: String,
+    /// Whom its certificate must name.
+    pub name: ServerName<'static>,
+    /// Whom it may come from.
+    pub tls: Arc<ClientConfig>,
+}
+
+impl std::fmt::Debug for Syslog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Syslog")
+            .field("address", &self.address)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An exporter cannot reach its receiver, or was cut off. Nothing is lost: it goes on where it was, when it can.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ExportCut {
+    /// Why, in words.
+    pub reason: String,
+    /// After which place in the journal everything will be sent (again).
+    pub after: i64,
+}
+
+impl FactBody for ExportCut {
+    const KIND: &'static str = "export.cut";
+}
+
+/// An exporter reaches its receiver again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ExportResumed {
+    /// After which place in the journal everything is sent (again).
+    pub after: i64,
+}
+
+impl FactBody for ExportResumed {
+    const KIND: &'static str = "export.resumed";
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::id::FactId;
+    use kernel::{Ctx, Timestamp};
+    use serde_json::Value;
+    use store::StoredFact;
+
+    /// A fact about Ada, the seventh of the journal.
+    pub(super) fn fact(kind: &str, body: Value) -> StoredFact {
+        StoredFact {
+            id: FactId::new(&Ctx::for_tests(1)),
+            at: Timestamp::from_millis(1_763_779_500_000),
+            kind: kind.into(),
+            subject: "user:ada".into(),
+            actor: "anonymous".into(),
+            request_id: Some("req-1".into()),
+            digest: "d".repeat(43),
+            salt: Some("s".repeat(22)),
+            body: Some(body.to_string()),
+            seq: Some(7),
+            chain: None,
+        }
+    }
+}
