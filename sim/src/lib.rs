@@ -1,11 +1,12 @@
-//! Simulators for the demo and the tests: a UHPPOTE controller, a browser with authenticators, an HR client, a mail
-//! server, a relying party.
+//! Simulators for the demo and the tests: a UHPPOTE controller, a Control iD device, a browser with authenticators, an
+//! HR client, a mail server, a relying party.
 //!
 //! They are independent witnesses. They speak over real sockets only, carry their own codecs, and import no
 //! other crate of this house: what they say about the product is seen from outside, as a door, a person, an
 //! HR department or an app would see it.
 //!
 //! - [`uhppote`]: a door controller on a UDP port, with hands for the tester (swipe, plant, misbehave, cut power).
+//! - [`controlid`]: an access controller with a web server, built from the vendor's published API.
 //! - [`browser`]: cookies, redirects, forms and the form part of a content security policy; no scripts.
 //! - [`authenticator`]: an app with one-time codes and a security key, for what the browser's pages ask.
 //! - [`hr`]: SCIM 2.0 in the request shapes of Entra ID's provisioning job.
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 pub mod authenticator;
 pub mod browser;
+pub mod controlid;
 pub mod hr;
 mod http;
 mod look;
