@@ -21,6 +21,7 @@ pub mod condition;
 pub mod configuration;
 pub mod conformance;
 pub mod connector;
+pub mod controlid;
 pub mod entitlement;
 mod error;
 pub mod facts;

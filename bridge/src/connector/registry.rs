@@ -5,10 +5,10 @@ use std::sync::Arc;
 use kernel::{Ctx, Secret};
 
 use super::{ConfigError, Connector, Descriptor};
-use crate::uhppote;
+use crate::{controlid, uhppote};
 
 /// Every kind of door system. To add one: a folder of its own and a line here.
-pub const CONNECTORS: &[ConnectorKind] = &[uhppote::KIND];
+pub const CONNECTORS: &[ConnectorKind] = &[controlid::KIND, uhppote::KIND];
 
 /// What makes a connector from its configuration.
 pub type Open =
@@ -84,6 +84,6 @@ mod tests {
     #[test]
     fn an_unknown_kind_names_the_known_ones() {
         let error = open(&Ctx::for_tests(1), "prism", &serde_json::json!({}), None).unwrap_err();
-        assert_eq!(error.to_string(), "unknown kind of door system `prism`: known are uhppote");
+        assert_eq!(error.to_string(), "unknown kind of door system `prism`: known are controlid, uhppote");
     }
 }

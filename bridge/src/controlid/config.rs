@@ -1,0 +1,293 @@
+//! What an administrator writes about a Control iD door system.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use kernel::Secret;
+use serde::Deserialize;
+use url::Url;
+
+use crate::connector::lanes::Patience;
+use crate::connector::{AccessPointAddress, ConfigError};
+
+/// ```json
+/// {
+///   "devices": [
+///     { "device_id": 14227560204340541, "url": "http://10.0.0.7", "portals": { "1": "hq/main" } }
+///   ],
+///   "login": "cardea",
+///   "listen": "10.0.0.2:8470",
+///   "time_zone": "Europe/Helsinki"
+/// }
+/// ```
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    devices: Vec<WrittenDevice>,
+    login: String,
+    #[serde(default)]
+    listen: Option<SocketAddrV4>,
+    #[serde(default = "utc")]
+    time_zone: String,
+    #[serde(default = "a_second")]
+    timeout_ms: u64,
+    #[serde(default = "two")]
+    attempts: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenDevice {
+    device_id: i64,
+    url: String,
+    portals: BTreeMap<String, String>,
+}
+
+fn utc() -> String {
+    "UTC".into()
+}
+
+const fn a_second() -> u64 {
+    1_000
+}
+
+const fn two() -> u32 {
+    2
+}
+
+/// A door system whose configuration is in order.
+#[derive(Debug)]
+pub(super) struct Config {
+    /// At least one, by rising id.
+    pub(super) devices: Vec<DeviceConfig>,
+    /// Who we are there.
+    pub(super) login: String,
+    pub(super) password: Secret<String>,
+    /// Where devices send their notifications, and we listen.
+    pub(super) listen: Option<SocketAddrV4>,
+    /// The local time of all devices.
+    pub(super) time_zone: TimeZone,
+    /// How long to wait for an answer, and how often to ask.
+    pub(super) patience: Patience,
+}
+
+/// One device.
+#[derive(Debug)]
+pub(super) struct DeviceConfig {
+    /// What it says it is.
+    pub(super) id: i64,
+    /// Where it is asked: scheme, host and port, nothing more.
+    pub(super) url: Url,
+    /// Its portals by their ids. At least one.
+    pub(super) portals: BTreeMap<i64, AccessPointAddress>,
+}
+
+/// The longest that one request may take, all attempts together. A silent device holds a place of the lane for some of
+/// these, and a process that dies holds its revocations back for as long as they may take.
+const LONGEST_REQUEST_MS: u64 = 3_000;
+
+/// Up to this many devices make one door system; more belong into a second one.
+const DEVICES: usize = 256;
+
+impl Config {
+    pub(super) fn read(
+        config: &serde_json::Value,
+        secret: Option<Secret<String>>,
+    ) -> Result<Self, ConfigError> {
+        let written = Written::deserialize(config).map_err(|error| {
+            ConfigError::new(
+                "controlid",
+                format!("{error}; see the example in the connector's documentation"),
+            )
+        })?;
+        let patience = written.patience()?;
+        let time_zone = TimeZone::get(&written.time_zone).map_err(|error| {
+            let problem = format!("{error}: expected an IANA name such as Europe/Helsinki or UTC");
+            ConfigError::new("time_zone", problem)
+        })?;
+        if written.login.is_empty() || written.login.len() > 64 {
+            return Err(ConfigError::new("login", "expected the name of an administrator of the devices"));
+        }
+        if let Some(listen) = written.listen.filter(|listen| listen.ip().is_unspecified()) {
+            let problem =
+                format!("{listen} is no address that devices can send to: write this machine's own");
+            return Err(ConfigError::new("listen", problem));
+        }
+        Ok(Self {
+            password: password(secret)?,
+            devices: devices(written.devices)?,
+            login: written.login,
+            listen: written.listen,
+            time_zone,
+            patience,
+        })
+    }
+}
+
+fn password(secret: Option<Secret<String>>) -> Result<Secret<String>, ConfigError> {
+    let wrong = |problem| Err(ConfigError::new("secret", problem));
+    match secret {
+        None => wrong("the devices' password is missing: name the file that holds it in secret_file"),
+        Some(password) if password.expose().is_empty() => wrong("the devices' password is empty"),
+        // The factory's: whoever can reach the device is its administrator.
+        Some(password) if password.expose() == "admin" => {
+            wrong("this is the password that devices are sold with: change it on each device first")
+        }
+        Some(password) => Ok(password),
+    }
+}
+
+impl Written {
+    fn patience(&self) -> Result<Patience, ConfigError> {
+        if !(50..=LONGEST_REQUEST_MS).contains(&self.timeout_ms) {
+            return Err(ConfigError::new("timeout_ms", "expected 50 to 3000 milliseconds"));
+        }
+        if !(1..=10).contains(&self.attempts) {
+            return Err(ConfigError::new("attempts", "expected 1 to 10"));
+        }
+        if self.timeout_ms * u64::from(self.attempts) > LONGEST_REQUEST_MS {
+            let problem = format!(
+                "timeout_ms times attempts is how long one device may stay silent: at most {LONGEST_REQUEST_MS} ms"
+            );
+            return Err(ConfigError::new("attempts", problem));
+        }
+        Ok(Patience { reply: Duration::from_millis(self.timeout_ms), attempts: self.attempts })
+    }
+}
+
+fn devices(written: Vec<WrittenDevice>) -> Result<Vec<DeviceConfig>, ConfigError> {
+    if written.is_empty() || written.len() > DEVICES {
+        return Err(ConfigError::new("devices", format!("expected 1 to {DEVICES} devices")));
+    }
+    let mut ids = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let mut devices = Vec::with_capacity(written.len());
+    for WrittenDevice { device_id: id, url, portals } in written {
+        let key = format!("devices.{id}");
+        if id <= 0 || !ids.insert(id) {
+            return Err(ConfigError::new(key, "device ids are above 0 and not given twice"));
+        }
+        let url = address(&key, &url)?;
+        devices.push(DeviceConfig { id, url, portals: named(&key, portals, &mut names)? });
+    }
+    devices.sort_by_key(|device| device.id);
+    Ok(devices)
+}
+
+fn address(key: &str, text: &str) -> Result<Url, ConfigError> {
+    let wrong = |problem: &str| Err(ConfigError::new(format!("{key}.url"), problem));
+    match Url::parse(text) {
+        Ok(url) if url.scheme() != "http" => wrong(
+            "expected http://…: HTTPS of these devices is not supported yet, keep them on a network of their own",
+        ),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            wrong("the user is named by login, the password by secret_file")
+        }
+        Ok(url) if url.path() != "/" || url.query().is_some() || url.fragment().is_some() => {
+            wrong("expected scheme, host and port alone, e.g. http://10.0.0.7")
+        }
+        Ok(url) => Ok(url),
+        Err(_) => wrong("expected an address such as http://10.0.0.7"),
+    }
+}
+
+fn named(
+    key: &str,
+    portals: BTreeMap<String, String>,
+    names: &mut BTreeSet<String>,
+) -> Result<BTreeMap<i64, AccessPointAddress>, ConfigError> {
+    if portals.is_empty() {
+        let problem = "name at least one portal, e.g. {\"1\": \"hq/main\"}";
+        return Err(ConfigError::new(format!("{key}.portals"), problem));
+    }
+    let mut named = BTreeMap::new();
+    for (portal, name) in portals {
+        let key = format!("{key}.portals.{portal}");
+        let Some(id) = portal.parse::<i64>().ok().filter(|id| *id > 0 && id.to_string() == portal) else {
+            return Err(ConfigError::new(key, "portals are numbered from 1 on"));
+        };
+        if name.trim().is_empty() || name.len() > 200 {
+            return Err(ConfigError::new(key, "an access point's name has 1 to 200 bytes"));
+        }
+        if !names.insert(name.clone()) {
+            let problem = format!("access point `{name}` is named twice in this door system");
+            return Err(ConfigError::new(key, problem));
+        }
+        named.insert(id, AccessPointAddress(name));
+    }
+    Ok(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(config: &serde_json::Value, secret: Option<&str>) -> Result<Config, ConfigError> {
+        Config::read(config, secret.map(|secret| Secret::new(secret.to_owned())))
+    }
+
+    #[test]
+    fn a_plain_configuration_gets_safe_defaults() {
+        let config = json!({"login": "cardea", "devices": [
+            {"device_id": 14_227_560_204_340_541_i64, "url": "http://10.0.0.7", "portals": {"1": "main", "12": "side"}},
+            {"device_id": 9, "url": "http://10.0.0.6:8080/", "portals": {"1": "lab"}},
+        ]});
+        let config = read(&config, Some("a long password")).unwrap();
+        let ids: Vec<i64> = config.devices.iter().map(|device| device.id).collect();
+        assert_eq!(ids, [9, 14_227_560_204_340_541]);
+        assert_eq!(config.devices[1].portals[&12], "side".into());
+        assert_eq!(config.patience, Patience { reply: Duration::from_secs(1), attempts: 2 });
+        assert_eq!((config.listen, config.time_zone), (None, TimeZone::UTC));
+        assert!(!format!("{:?}", config.password).contains("long"));
+    }
+
+    #[test]
+    fn each_mistake_is_named_with_its_place() {
+        let device = |id: i64, url: &str, portals: serde_json::Value| json!({"login": "cardea", "devices": [{"device_id": id, "url": url, "portals": portals}]});
+        let good = || device(7, "http://10.0.0.7", json!({"1": "main"}));
+        let with = |key: &str, value: serde_json::Value| {
+            let mut config = good();
+            config[key] = value;
+            config
+        };
+        let twice = json!({"login": "cardea", "devices": [good()["devices"][0], good()["devices"][0]]});
+        for (config, secret, key, problem) in [
+            (good(), None, "secret", "secret_file"),
+            (good(), Some(""), "secret", "empty"),
+            (good(), Some("admin"), "secret", "change it"),
+            (json!({}), Some("x"), "controlid", "missing field"),
+            (with("devices", json!([])), Some("x"), "devices", "expected 1 to 256"),
+            (twice, Some("x"), "devices.7", "not given twice"),
+            (with("login", json!("")), Some("x"), "login", "administrator"),
+            (with("port", json!(1)), Some("x"), "controlid", "unknown field `port`"),
+            (with("time_zone", json!("Mars/Olympus")), Some("x"), "time_zone", "IANA"),
+            (with("listen", json!("0.0.0.0:1")), Some("x"), "listen", "this machine's own"),
+            (with("timeout_ms", json!(10)), Some("x"), "timeout_ms", "50 to 3000"),
+            (with("attempts", json!(0)), Some("x"), "attempts", "1 to 10"),
+            (with("attempts", json!(4)), Some("x"), "attempts", "at most 3000 ms"),
+            (device(0, "http://a", json!({"1": "a"})), Some("x"), "devices.0", "above 0"),
+            (device(7, "10.0.0.7", json!({"1": "a"})), Some("x"), "devices.7.url", "http://10.0.0.7"),
+            (device(7, "https://a", json!({"1": "a"})), Some("x"), "devices.7.url", "not supported yet"),
+            (device(7, "http://u:p@a", json!({"1": "a"})), Some("x"), "devices.7.url", "login"),
+            (device(7, "http://a/b", json!({"1": "a"})), Some("x"), "devices.7.url", "alone"),
+            (device(7, "http://a", json!({})), Some("x"), "devices.7.portals", "at least one"),
+            (device(7, "http://a", json!({"0": "a"})), Some("x"), "devices.7.portals.0", "from 1 on"),
+            (device(7, "http://a", json!({"01": "a"})), Some("x"), "devices.7.portals.01", "from 1 on"),
+            (device(7, "http://a", json!({"1": " "})), Some("x"), "devices.7.portals.1", "1 to 200"),
+            (
+                device(7, "http://a", json!({"1": "a", "2": "a"})),
+                Some("x"),
+                "devices.7.portals.2",
+                "named twice",
+            ),
+        ] {
+            let error = read(&config, secret).unwrap_err();
+            assert_eq!(error.key, key, "{error}");
+            assert!(error.problem.contains(problem), "{error}");
+        }
+    }
+}

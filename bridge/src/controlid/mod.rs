@@ -1,0 +1,200 @@
+//! Control iD access controllers (iDAccess, iDFlex, iDFace and their like) in standalone mode: HTTP and JSON, by the
+//! vendor's published access API.
+//!
+//! The device decides alone, from its own objects (revocation class R1): what we want must be among them, and what we
+//! no longer want must not. Names of people do not go there: a holder is called by the number of the card.
+//!
+//! What this deliberately is not: it sets no clock and no time zones of others, it enrols no finger and no face, it
+//! opens no doors, and it does not let the device ask us at each swipe. It reports what weakens our promise
+//! ([`Connector::health`]), and finds cards that open while a device cannot ask (contingency cards).
+//!
+//! - `transport`: asking one device. `object`: its rows, and how one asks for them. `number`: how it counts cards.
+//! - `rights`: what rows mean. `device`: what one device is told and holds. `events`: its log. `push`: its hints.
+//!
+//! Here all devices of a door system are put together.
+
+mod config;
+mod device;
+mod events;
+mod number;
+mod object;
+mod push;
+mod rights;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use kernel::{Ctx, Secret};
+
+use self::config::Config;
+use self::device::Device;
+use self::push::Ear;
+use self::transport::{PATIENCE, verb_limit};
+use crate::card::{Card, CardFormat};
+use crate::connector::fleet::Fleet;
+use crate::connector::lanes::Patience;
+use crate::connector::{
+    Accepted, Access, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError,
+    ConnectorKind, CredentialKind, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage, Health,
+    ListCursor, ListPage, Provenance, ReadBack, Refusal, RevocationClass, Rights, Unit, Verb, Version, Want,
+    WorstCase,
+};
+
+/// The line in the registry.
+pub const KIND: ConnectorKind =
+    ConnectorKind { name: "controlid", describe: || describe(PATIENCE, true), open };
+
+/// The days that a device can count: of 0 it takes no notice, and what it does before 1970 nobody says.
+const FIRST_DAY: Date = date(1970, 1, 2);
+const LAST_DAY: Date = date(2099, 12, 31);
+
+/// All Control iD devices of one door system.
+#[derive(Debug)]
+pub struct ControlId {
+    ctx: Ctx,
+    descriptor: Descriptor,
+    fleet: Fleet<Device>,
+    time_zone: TimeZone,
+    ear: Option<Ear>,
+}
+
+fn open(
+    ctx: &Ctx,
+    config: &serde_json::Value,
+    secret: Option<Secret<String>>,
+) -> Result<Arc<dyn Connector>, ConfigError> {
+    Ok(Arc::new(ControlId::new(ctx, Config::read(config, secret)?)))
+}
+
+/// `push`: whether devices are told where to send notifications.
+fn describe(patience: Patience, push: bool) -> Descriptor {
+    Descriptor {
+        kind: "controlid",
+        credentials: &[CredentialKind::Card, CredentialKind::Fob],
+        card_formats: &[CardFormat::H10301],
+        verbs: &[Verb::Apply, Verb::Revoke, Verb::ReadBack, Verb::List, Verb::Events, Verb::Health],
+        revocation: RevocationClass::R1,
+        worst_case: WorstCase::UntilReachable,
+        acks: &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack, AckLevel::ObservedDenial],
+        read_back: true,
+        events: EventFeed { push, pull: true, cursor: "access log id of each device" },
+        capacity: Capacity { cards: None, time_profiles: Some(255), blocklist: 0, offline_cache: 0 },
+        provenance: Provenance::PublicSpec,
+        versions: "the vendor's access API as published in 2026; field notes of firmware 5.13 and 5.19",
+        tested_against: "contract-tested against our simulator of the published API; not device-tested",
+        limits: &[
+            "HTTP without TLS: keep devices on a network of their own.",
+            "Only 26-bit cards (h10301): the number of another format could be taken for one of these.",
+            "Faces, fingers, QR codes and UHF tags of a user that somebody else made are not read: a card of such a user is a finding, its other ways in are not.",
+            "Rules on areas and scheduled unlocks are not read.",
+            "Validity is whole days in the device's local time: an end within a day is a deletion by us at that hour, which needs the device to be reachable then.",
+            "A device that is set to ask a server of its own (online mode) falls back to its lists: they are what is written here.",
+        ],
+        bypasses: &["a face, finger or code that was enrolled at the device"],
+        verb_limit: verb_limit(patience),
+    }
+}
+
+impl ControlId {
+    fn new(ctx: &Ctx, config: Config) -> Self {
+        let Config { devices, login, password, listen, time_zone, patience } = config;
+        let device =
+            |device| Device::new(device, login.clone(), password.clone(), patience, time_zone.clone());
+        Self {
+            ctx: ctx.clone(),
+            descriptor: describe(patience, listen.is_some()),
+            fleet: Fleet::new(devices.into_iter().map(device).collect()),
+            time_zone,
+            ear: listen.map(Ear::new),
+        }
+    }
+}
+
+#[async_trait]
+impl Connector for ControlId {
+    fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    fn access_points(&self) -> Vec<AccessPointAddress> {
+        self.fleet.points()
+    }
+
+    fn units(&self) -> BTreeMap<AccessPointAddress, Unit> {
+        self.fleet.parts().iter().flat_map(Device::units).collect()
+    }
+
+    fn check(&self, desired: &DesiredCredential) -> Result<(), Refusal> {
+        let Want::Present(rights) = &desired.want else { return Ok(()) };
+        if desired.card.format() == CardFormat::Native {
+            let because = "a native number is what a sweep found, it cannot be granted".to_owned();
+            return Err(Refusal::CardDoesNotFit { card: desired.card, because });
+        }
+        number_of(&desired.card)?;
+        self.fleet.check_points(rights)?;
+        check(rights)
+    }
+
+    async fn apply(&self, desired: &DesiredCredential) -> Result<Accepted, ConnectorError> {
+        match &desired.want {
+            Want::Absent => self.revoke(&desired.card, Some(desired.version)).await,
+            Want::Present(rights) => {
+                self.check(desired)?;
+                let number = number_of(&desired.card)?;
+                self.fleet.grant(desired.version, &desired.card, number, rights).await
+            }
+        }
+    }
+
+    async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<Accepted, ConnectorError> {
+        self.fleet.revoke(version, number::of_card(card).ok()).await
+    }
+
+    async fn read_back(&self, card: &Card) -> Result<ReadBack, ConnectorError> {
+        self.fleet.read_back(number::of_card(card).ok()).await
+    }
+
+    async fn list(&self, cursor: Option<&ListCursor>) -> Result<ListPage, ConnectorError> {
+        self.fleet.list(cursor).await
+    }
+
+    async fn events(&self, cursor: Option<&EventCursor>) -> Result<EventPage, ConnectorError> {
+        self.fleet.events(cursor).await
+    }
+
+    async fn hinted(&self) {
+        match &self.ear {
+            Some(ear) => ear.hinted(&self.fleet.parts().iter().map(Device::wire).collect::<Vec<_>>()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn health(&self) -> Health {
+        let local = self.ctx.now().to_jiff().map(|now| now.to_zoned(self.time_zone.clone()).datetime());
+        let asked = self.fleet.parts().iter().map(|device| device.health(local, self.ear.as_ref()));
+        Health { units: join_all(asked).await }
+    }
+}
+
+fn number_of(card: &Card) -> Result<i64, Refusal> {
+    number::of_card(card).map_err(|because| Refusal::CardDoesNotFit { card: *card, because })
+}
+
+/// Whether devices can hold these rights.
+fn check(rights: &Rights) -> Result<(), Refusal> {
+    for access in rights.access.values() {
+        if let Access::TimeProfile(number @ 0) = access {
+            return Err(Refusal::TimeProfile { number: *number, min: 1, max: u8::MAX });
+        }
+    }
+    let (from, to) = (rights.valid_from.unwrap_or(FIRST_DAY), rights.valid_to.unwrap_or(LAST_DAY));
+    if from < FIRST_DAY || from > to || to > LAST_DAY {
+        return Err(Refusal::Dates { from, to, min: FIRST_DAY, max: LAST_DAY });
+    }
+    Ok(())
+}

@@ -1,0 +1,453 @@
+//! One device over HTTP: who may send when, how long to wait, a session for each lane, and what counts as an answer.
+//!
+//! A device is an administrator's password away from anybody on its network. So the session never stands in a log, and
+//! before it is used the device must say that it is the one that the configuration means.
+
+use std::time::Duration;
+
+use kernel::Secret;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, SemaphorePermit};
+use url::Url;
+
+use super::object::{self, Object, Which};
+use crate::connector::lanes::{Lane, Lanes, Patience, Stands, Unanswered};
+
+/// Unless the configuration says otherwise.
+pub(super) const PATIENCE: Patience = Patience { reply: Duration::from_secs(1), attempts: 2 };
+
+/// Requests of the revocation lane that may be under way at one device at once.
+const REVOCATIONS_AT_ONCE: usize = 4;
+
+/// No answer of a device is longer.
+const LONGEST_ANSWER: usize = 1024 * 1024;
+
+/// So much of what a device says about a refusal is kept.
+const REASON: usize = 200;
+
+/// The longest that a grant takes, or one round of a revocation, once it is its turn.
+pub(super) fn round(patience: Patience) -> Duration {
+    patience.request() * 3
+}
+
+/// The longest that a verb takes. The longest of all is a revocation that has to undo a grant: two rounds with their
+/// turns, and between them the rest of the grant.
+pub(super) fn verb_limit(patience: Patience) -> Duration {
+    round(patience) * 3 + patience.request() * 2
+}
+
+/// The way to one device.
+#[derive(Debug)]
+pub(super) struct Wire {
+    device_id: i64,
+    url: Url,
+    login: String,
+    password: Secret<String>,
+    patience: Patience,
+    http: reqwest::Client,
+    lanes: Lanes,
+    /// A lane that waits for a session keeps no other waiting.
+    sessions: [Mutex<Option<Secret<String>>>; 2],
+}
+
+/// The right to send to a device now.
+pub(super) struct Turn<'a> {
+    wire: &'a Wire,
+    lane: Lane,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// The device understood, and will not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused(pub(super) String);
+
+/// What became of a write.
+pub(super) type Written<T> = Result<Result<T, Refused>, Unanswered>;
+
+/// What one attempt came to.
+enum Attempt {
+    Answer(Vec<u8>),
+    Refused(Refused),
+    /// The session is over, or never was.
+    NoSession,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    session: Secret<String>,
+}
+
+/// What a device says about itself (vendor's access API, "system information").
+#[derive(Debug, Deserialize)]
+pub(super) struct SystemInformation {
+    #[serde(deserialize_with = "number_or_text")]
+    pub(super) device_id: i64,
+    #[serde(default)]
+    pub(super) version: Option<String>,
+    /// Its wall clock, written as if it were UTC.
+    #[serde(default)]
+    pub(super) time: Option<i64>,
+}
+
+fn number_or_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let wrong = || serde::de::Error::custom("expected a number of 64 bits");
+    match Value::deserialize(from)? {
+        Value::String(text) => text.parse().map_err(|_| wrong()),
+        Value::Number(number) => number.as_i64().ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}
+
+impl Wire {
+    pub(super) fn new(
+        device_id: i64,
+        url: Url,
+        login: String,
+        password: Secret<String>,
+        patience: Patience,
+    ) -> Self {
+        // Nothing that could fail is asked for: no TLS, no proxy, no resolver of its own.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build()
+            .unwrap_or_default();
+        let lanes = Lanes::new(patience.request(), REVOCATIONS_AT_ONCE);
+        let sessions = [Mutex::new(None), Mutex::new(None)];
+        Self { device_id, url, login, password, patience, http, lanes, sessions }
+    }
+
+    pub(super) const fn device_id(&self) -> i64 {
+        self.device_id
+    }
+
+    pub(super) const fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// Where it is reached: host and port.
+    pub(super) fn address(&self) -> String {
+        let port = self.url.port_or_known_default().unwrap_or(80);
+        format!("{}:{port}", self.url.host_str().unwrap_or_default())
+    }
+
+    /// Waits for a turn in a lane.
+    pub(super) async fn turn(&self, lane: Lane) -> Result<Turn<'_>, Unanswered> {
+        let permit = self.lanes.turn(lane, self.device_id).await?;
+        Ok(Turn { wire: self, lane, _permit: permit })
+    }
+
+    /// For what takes many requests: however slow each is, together they end in time.
+    pub(super) async fn bounded<T>(
+        &self,
+        limit: Duration,
+        asking: impl Future<Output = Result<T, Unanswered>>,
+    ) -> Result<T, Unanswered> {
+        tokio::time::timeout(limit, asking).await.unwrap_or_else(|_| {
+            let limit = limit.as_millis();
+            Err(Unanswered::Silent(format!("{} took longer than {limit} ms", self.device_id)))
+        })
+    }
+
+    fn garbled(&self, command: &str, what: impl std::fmt::Display) -> Unanswered {
+        Unanswered::Garbled(format!("{} at {} answers {command} with {what}", self.device_id, self.address()))
+    }
+
+    /// One request and its answer; `attempts` of them while nothing comes.
+    async fn ask(
+        &self,
+        lane: Lane,
+        command: &str,
+        body: &Value,
+        attempts: u32,
+        stands: Stands<'_>,
+    ) -> Written<Vec<u8>> {
+        let mut silent = None;
+        let mut signed_in = false;
+        let mut left = attempts;
+        while left > 0 {
+            if !stands() {
+                return Err(Unanswered::Withdrawn);
+            }
+            match self.attempt(lane, command, body).await {
+                Ok(Attempt::Answer(bytes)) => return Ok(Ok(bytes)),
+                Ok(Attempt::Refused(refused)) => return Ok(Err(refused)),
+                // Once: a device that takes a session back at once is at odds with itself.
+                Ok(Attempt::NoSession) if !signed_in => signed_in = true,
+                Ok(Attempt::NoSession) => return Err(self.garbled(command, "no session, twice")),
+                Err(Unanswered::Silent(detail)) => {
+                    left -= 1;
+                    silent = Some(detail);
+                }
+                Err(unanswered) => return Err(unanswered),
+            }
+        }
+        let detail = silent.unwrap_or_else(|| format!("{} was not asked", self.device_id));
+        Err(Unanswered::Silent(detail))
+    }
+
+    async fn attempt(&self, lane: Lane, command: &str, body: &Value) -> Result<Attempt, Unanswered> {
+        let mut session = self.sessions[lane as usize].lock().await;
+        if session.is_none() {
+            *session = Some(self.sign_in().await?);
+        }
+        let token = session.clone();
+        drop(session);
+        let attempt = self.post(command, body, token.as_ref()).await?;
+        if matches!(attempt, Attempt::NoSession) {
+            let mut session = self.sessions[lane as usize].lock().await;
+            // Another request of this lane may have signed in anew meanwhile.
+            if session.as_ref().map(Secret::expose) == token.as_ref().map(Secret::expose) {
+                *session = None;
+            }
+        }
+        Ok(attempt)
+    }
+
+    /// A new session with the device that is meant.
+    async fn sign_in(&self) -> Result<Secret<String>, Unanswered> {
+        let body = json!({ "login": self.login, "password": self.password.expose() });
+        let session = match self.post("login", &body, None).await? {
+            Attempt::Answer(bytes) => self.read::<Session>("login", &bytes)?.session,
+            Attempt::NoSession | Attempt::Refused(_) => {
+                return Err(self.garbled("login", "a refusal: check login and password"));
+            }
+        };
+        match self.post("system_information", &json!({}), Some(&session)).await? {
+            Attempt::Answer(bytes) => {
+                let said: SystemInformation = self.read("system_information", &bytes)?;
+                if said.device_id == self.device_id {
+                    self.have_denials_logged(&session).await?;
+                    return Ok(session);
+                }
+                Err(self.garbled("system_information", format!("another device's id, {}", said.device_id)))
+            }
+            Attempt::NoSession | Attempt::Refused(_) => Err(self.garbled("system_information", "a refusal")),
+        }
+    }
+
+    /// A card that was denied is the last proof of a revocation, and a device may keep no trace of cards that it does
+    /// not know. One that has no such setting is left as it is.
+    async fn have_denials_logged(&self, session: &Secret<String>) -> Result<(), Unanswered> {
+        let setting = "verbose_logging";
+        let asked = json!({ "identifier": [setting] });
+        if let Attempt::Answer(bytes) = self.post("get_configuration", &asked, Some(session)).await? {
+            let set: Value = self.read("get_configuration", &bytes)?;
+            if set["identifier"][setting] == "0" {
+                let wanted = json!({ "identifier": { setting: "1" } });
+                self.post("set_configuration", &wanted, Some(session)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn post(
+        &self,
+        command: &str,
+        body: &Value,
+        session: Option<&Secret<String>>,
+    ) -> Result<Attempt, Unanswered> {
+        let asked = async {
+            let mut url = self.url.clone();
+            url.set_path(&format!("/{command}.fcgi"));
+            if let Some(session) = session {
+                url.query_pairs_mut().append_pair("session", session.expose());
+            }
+            let mut answer = self.http.post(url).json(body).send().await?;
+            let status = answer.status().as_u16();
+            let mut bytes = Vec::new();
+            while let Some(chunk) = answer.chunk().await? {
+                if bytes.len() + chunk.len() > LONGEST_ANSWER {
+                    return Ok((status, None));
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            Ok((status, Some(bytes)))
+        };
+        let answered: Result<Result<_, reqwest::Error>, _> =
+            tokio::time::timeout(self.patience.reply, asked).await;
+        match answered {
+            Ok(Ok((200, Some(bytes)))) => Ok(Attempt::Answer(bytes)),
+            Ok(Ok((401, _))) => Ok(Attempt::NoSession),
+            Ok(Ok((400, Some(bytes)))) => Ok(Attempt::Refused(refusal(&bytes))),
+            Ok(Ok((status, Some(_)))) => Err(self.garbled(command, format!("status {status}"))),
+            Ok(Ok((_, None))) => Err(self.garbled(command, "more than is ever asked for")),
+            // Its address holds the session.
+            Ok(Err(error)) => Err(self.silent(command, &words(&error.without_url()))),
+            Err(_) => {
+                let reply = self.patience.reply.as_millis();
+                Err(self.silent(command, &format!("no answer within {reply} ms")))
+            }
+        }
+    }
+
+    fn silent(&self, command: &str, what: &str) -> Unanswered {
+        Unanswered::Silent(format!("{} at {}, {command}: {what}", self.device_id, self.address()))
+    }
+
+    fn read<T: DeserializeOwned>(&self, command: &str, bytes: &[u8]) -> Result<T, Unanswered> {
+        // An empty body is how some commands say yes.
+        let bytes = if bytes.is_empty() { b"{}" } else { bytes };
+        serde_json::from_slice(bytes).map_err(|error| self.garbled(command, error))
+    }
+}
+
+/// An error with what is behind it.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        words = format!("{words}: {error}");
+        source = error.source();
+    }
+    words
+}
+
+fn refusal(bytes: &[u8]) -> Refused {
+    #[derive(Deserialize)]
+    struct Said {
+        error: String,
+    }
+    let said = serde_json::from_slice::<Said>(bytes).map(|said| said.error).unwrap_or_default();
+    Refused(said.chars().take(REASON).collect())
+}
+
+impl Turn<'_> {
+    /// Asks what may be asked twice.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        command: &str,
+        body: &Value,
+        stands: Stands<'_>,
+    ) -> Result<T, Unanswered> {
+        match self.wire.ask(self.lane, command, body, self.wire.patience.attempts, stands).await? {
+            Ok(bytes) => self.wire.read(command, &bytes),
+            Err(Refused(why)) => Err(self.wire.garbled(command, format!("a refusal: {why}"))),
+        }
+    }
+
+    /// The rows that are meant, at most as many as a list may have.
+    pub(super) async fn load<T: Object>(
+        &self,
+        which: &Which<'_>,
+        stands: Stands<'_>,
+    ) -> Result<Vec<T>, Unanswered> {
+        match which {
+            Which::Numbers(_, []) | Which::Texts(_, []) => Ok(Vec::new()),
+            Which::Numbers(_, numbers) if numbers.len() > object::MOST => {
+                let command = "load_objects";
+                Err(self.wire.garbled(command, format!("more {} than can be asked about", T::NAME)))
+            }
+            which => self.rows(&object::load::<T>(Some(which), None), stands).await,
+        }
+    }
+
+    /// The same of an object that not every device has.
+    pub(super) async fn load_if_known<T: Object>(&self, which: &Which<'_>) -> Result<Vec<T>, Unanswered> {
+        if matches!(which, Which::Numbers(_, [])) {
+            return Ok(Vec::new());
+        }
+        let (attempts, body) = (self.wire.patience.attempts, object::load::<T>(Some(which), None));
+        match self.wire.ask(self.lane, "load_objects", &body, attempts, &|| true).await? {
+            Ok(bytes) => self.rows_in(&bytes),
+            Err(Refused(_)) => Ok(Vec::new()),
+        }
+    }
+
+    /// What is set under a key; `None` where a device does not know it.
+    pub(super) async fn setting(&self, section: &str, key: &str) -> Result<Option<String>, Unanswered> {
+        let (attempts, body) = (self.wire.patience.attempts, json!({ section: [key] }));
+        match self.wire.ask(self.lane, "get_configuration", &body, attempts, &|| true).await? {
+            Ok(bytes) => {
+                let set: Value = self.wire.read("get_configuration", &bytes)?;
+                Ok(set[section][key].as_str().map(str::to_owned))
+            }
+            Err(Refused(_)) => Ok(None),
+        }
+    }
+
+    /// So many rows in the order of their ids; from one on, if it is given.
+    pub(super) async fn page<T: Object>(
+        &self,
+        from: Option<i64>,
+        limit: usize,
+        id: impl Fn(&T) -> i64,
+    ) -> Result<Vec<T>, Unanswered> {
+        let which = from.map(|from| Which::From("id", from));
+        let rows: Vec<T> = self.rows(&object::load::<T>(which.as_ref(), Some(limit)), &|| true).await?;
+        // Old firmware is said to pass over a condition or a limit without a word.
+        let rising = rows.windows(2).all(|pair| id(&pair[0]) < id(&pair[1]));
+        let after = rows.first().is_none_or(|first| from.is_none_or(|from| id(first) >= from));
+        match rising && after && rows.len() <= limit {
+            true => Ok(rows),
+            false => Err(self.wire.garbled("load_objects", format!("other {} than were asked for", T::NAME))),
+        }
+    }
+
+    async fn rows<T: Object>(&self, body: &Value, stands: Stands<'_>) -> Result<Vec<T>, Unanswered> {
+        let answer: Value = self.ask("load_objects", body, stands).await?;
+        self.rows_of(answer)
+    }
+
+    fn rows_in<T: Object>(&self, bytes: &[u8]) -> Result<Vec<T>, Unanswered> {
+        self.rows_of(self.wire.read("load_objects", bytes)?)
+    }
+
+    fn rows_of<T: Object>(&self, mut answer: Value) -> Result<Vec<T>, Unanswered> {
+        let rows = answer.get_mut(T::NAME).map(Value::take).unwrap_or_default();
+        serde_json::from_value(rows).map_err(|error| self.wire.garbled("load_objects", error))
+    }
+
+    /// Makes rows, and gives the id of the first. Never sent twice: nobody knows whether the first one arrived.
+    pub(super) async fn create<T: Object>(&self, values: &[Value], stands: Stands<'_>) -> Written<i64> {
+        #[derive(Deserialize)]
+        struct Made {
+            ids: Vec<i64>,
+        }
+        let command = "create_objects";
+        let made = self.wire.ask(self.lane, command, &object::create::<T>(values), 1, stands).await?;
+        Ok(match made {
+            Ok(bytes) => {
+                let Made { ids } = self.wire.read(command, &bytes)?;
+                let first = ids.first().copied();
+                Ok(first.ok_or_else(|| self.wire.garbled(command, "no id"))?)
+            }
+            Err(refused) => Err(refused),
+        })
+    }
+
+    /// Makes rows that nobody needs the ids of.
+    pub(super) async fn link<T: Object>(&self, values: &[Value], stands: Stands<'_>) -> Written<()> {
+        let body = object::create::<T>(values);
+        Ok(self.wire.ask(self.lane, "create_objects", &body, 1, stands).await?.map(drop))
+    }
+
+    /// Changes rows. That a device refuses is for reading back to find: some say so of what they did.
+    pub(super) async fn modify<T: Object>(
+        &self,
+        values: &Value,
+        which: &Which<'_>,
+        stands: Stands<'_>,
+    ) -> Result<(), Unanswered> {
+        let body = object::modify::<T>(values, which);
+        let attempts = self.wire.patience.attempts;
+        self.wire.ask(self.lane, "modify_objects", &body, attempts, stands).await.map(|_| ())
+    }
+
+    /// Deletes rows, and gives how many the device says there were.
+    pub(super) async fn destroy<T: Object>(
+        &self,
+        which: &Which<'_>,
+        stands: Stands<'_>,
+    ) -> Result<i64, Unanswered> {
+        #[derive(Deserialize)]
+        struct Changed {
+            changes: i64,
+        }
+        let Changed { changes } = self.ask("destroy_objects", &object::destroy::<T>(which), stands).await?;
+        Ok(changes)
+    }
+}
