@@ -87,6 +87,8 @@ impl Shown {
     pub(crate) async fn close(self) {
         self.live.close().await;
         drop(self.play);
+        // A stream that was just closed may hold it for a moment.
+        until("everybody off the stage", async || (Arc::strong_count(&self.stage) == 1).then_some(())).await;
         Arc::into_inner(self.stage).expect("nobody else has the stage").strike().await;
     }
 }
