@@ -10,7 +10,7 @@
 //! checkpoint over it, is found only with a checkpoint that is kept elsewhere; each one is therefore also
 //! written to the log. Erasing a body together with its salt is allowed and leaves the chain whole.
 //!
-//! [`export`] hands every fact on to others.
+//! [`export`] hands every fact on to others; [`search`] finds some again.
 //!
 //! What it is not: it interprets no body, and records nothing but what became of handing on.
 
@@ -20,6 +20,7 @@ mod error;
 pub mod export;
 mod finding;
 mod follow;
+mod search;
 mod sequence;
 mod verify;
 mod walk;
@@ -29,5 +30,6 @@ pub use checkpoint::{Checkpoint, checkpoint};
 pub use error::AuditError;
 pub use finding::{Finding, Report, What};
 pub use follow::{CheckpointPolicy, Follower, follow};
+pub use search::{Search, search};
 pub use sequence::sequence;
 pub use verify::{Progress, verify};

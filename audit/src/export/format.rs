@@ -64,6 +64,12 @@ pub(super) fn message(fact: &StoredFact, format: Format, largest: usize) -> Stri
     if whole.len() > largest { write(None) } else { whole }
 }
 
+/// A fact as a line of JSON, whole.
+#[must_use]
+pub fn json_line(fact: &StoredFact) -> String {
+    json(fact, fact.body.as_deref())
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     id: String,

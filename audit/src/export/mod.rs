@@ -25,7 +25,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use store::FactBody;
 
-pub use format::Format;
+pub use format::{Format, json_line};
 pub use run::Exporter;
 
 /// How many facts may be on their way without being settled: what is sent anew at most.

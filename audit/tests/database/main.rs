@@ -7,5 +7,6 @@ mod follow;
 #[path = "../../../keys/tests/database/house.rs"]
 mod house;
 mod journal;
+mod search;
 mod sequence;
 mod verify;

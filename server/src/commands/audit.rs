@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
-use kernel::Ctx;
+use clap::{Args, Subcommand};
+use directory::user;
+use jiff::Span;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use kernel::id::UserId;
+use kernel::{Ctx, Subject, Timestamp};
 use keys::{KeyRing, RotationPolicy, SealingKeys};
+use store::{Db, StoredFact};
 
-use super::{Failure, Outcome, UNAVAILABLE, UNREADABLE, open_existing, read, say, say_progress};
+use super::{Failure, Outcome, UNAVAILABLE, UNREADABLE, USAGE, open_existing, read, say, say_progress};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -19,12 +25,135 @@ pub(super) enum Audit {
         #[arg(long, value_name = "JWKS")]
         keys: Option<PathBuf>,
     },
+    /// Find what happened: to a person, at a door, with an application, of a kind, in a time. The newest first; all
+    /// conditions hold. What was found is what the journal says; `cardea audit verify` tells whether it was changed.
+    #[command(after_help = EXAMPLES)]
+    Search(Search),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cardea audit search --person mira.holt@grid.example --since 7d
+  cardea audit search --door control-room-door --since 2026-11-27T06:00:00Z --until 2026-11-27T18:00:00Z
+  cardea audit search --kind user.deactivated --json";
+
+/// What is looked for.
+#[derive(Debug, Args)]
+pub(super) struct Search {
+    /// A user name, or the id of a user (also of one who was deleted).
+    #[arg(long, value_name = "USER")]
+    person: Option<String>,
+    /// An access point or a door system.
+    #[arg(long, value_name = "NAME")]
+    door: Option<String>,
+    /// The id of a client.
+    #[arg(long, value_name = "CLIENT")]
+    app: Option<String>,
+    /// Anything else that facts are about, as they write it: KIND:ID.
+    #[arg(long, value_name = "KIND:ID")]
+    about: Vec<String>,
+    /// A kind of fact, or its beginning up to a dot: user.deactivated, user.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Not before: a time (2026-11-27T06:00:00Z), a day (2026-11-27, in UTC), or so long ago (90m, 24h, 7d).
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before: the same.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Show at most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// One JSON object a line, as exports write it.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Search {
+    async fn run(self, db: &Db) -> Outcome {
+        let search = self.conditions(db).await?;
+        let facts =
+            audit::search(db, &search).await.map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+        for fact in &facts {
+            match self.json {
+                true => say(audit::export::json_line(fact)),
+                false => say(line(fact)),
+            }
+        }
+        let found = u32::try_from(facts.len()).unwrap_or(u32::MAX);
+        if found == self.limit {
+            say_progress(format_args!("there may be more: --limit shows {found}"));
+        }
+        if found == 0 {
+            return Err(Failure::new("nothing was found"));
+        }
+        Ok(())
+    }
+
+    async fn conditions(&self, db: &Db) -> Result<audit::Search, Failure> {
+        let now = db.ctx().now();
+        let mut about = Vec::new();
+        if let Some(person) = &self.person {
+            about.push(vec![subject_of(db, person).await?]);
+        }
+        if let Some(door) = &self.door {
+            about.push(vec![Subject::new("access_point", door), Subject::new("door_system", door)]);
+        }
+        about.extend(self.app.iter().map(|app| vec![Subject::new("client", app)]));
+        for other in &self.about {
+            let wrong = || Failure::new(format!("{other:?} is not KIND:ID")).code(USAGE);
+            let (kind, id) = other.split_once(':').ok_or_else(wrong)?;
+            about.push(vec![Subject::new(kind, id)]);
+        }
+        let time = |text: &Option<String>| text.as_deref().map(|text| time_of(text, now)).transpose();
+        let (since, until) = (time(&self.since)?, time(&self.until)?);
+        Ok(audit::Search { about, kind: self.kind.clone(), since, until, limit: self.limit })
+    }
+}
+
+async fn subject_of(db: &Db, person: &str) -> Result<Subject, Failure> {
+    if let Ok(id) = person.parse::<UserId>() {
+        return Ok(id.subject());
+    }
+    let found =
+        user::by_user_name(db, person).await.map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+    let unknown =
+        || Failure::new(format!("there is no user {person:?}; of one who was deleted, give the id"));
+    found.map(|user| user.id.subject()).ok_or_else(unknown)
+}
+
+/// A time, the beginning of a day in UTC, or so long before now.
+fn time_of(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let day = || Some(text.parse::<Date>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp().into());
+    let ago = || {
+        let span: Span = text.parse().ok()?;
+        let now = now.to_jiff()?.to_zoned(TimeZone::UTC);
+        Some(now.checked_sub(span).ok()?.timestamp().into())
+    };
+    // A number and its unit could be read as much else.
+    let plain = text.starts_with(|c: char| c.is_ascii_digit());
+    let found = Timestamp::parse(text).or_else(day).or_else(ago).filter(|_| plain);
+    let wrong = || {
+        let message =
+            format!("{text:?} is no time: write 2026-11-27T06:00:00Z, 2026-11-27, or 24h for so long ago");
+        Failure::new(message).code(USAGE)
+    };
+    found.ok_or_else(wrong)
+}
+
+fn line(fact: &StoredFact) -> String {
+    let StoredFact { at, kind, subject, actor, body, .. } = fact;
+    let body = body.as_deref().unwrap_or("(the body was erased)");
+    format!("{at}  {kind}  {subject}  by {actor}  {body}")
 }
 
 impl Audit {
     pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
-        let Self::Verify { keys } = self;
         let db = open_existing(&config, ctx).await?;
+        let keys = match self {
+            Self::Verify { keys } => keys,
+            Self::Search(search) => return search.run(&db).await,
+        };
         let jwks = match keys {
             Some(file) => read(&file)?,
             None => {
@@ -63,5 +192,30 @@ fn conclude(report: &audit::Report) -> Outcome {
     match report.is_good() {
         true => Ok(()),
         false => Err(Failure::new("the journal was changed behind our back")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_one_of_three_ways() {
+        let now = Timestamp::parse("2026-11-27T12:00:00Z").unwrap();
+        for (text, expect) in [
+            ("2026-11-27T06:00:00Z", Some("2026-11-27T06:00:00.000Z")),
+            ("2026-11-27T06:00:00+02:00", Some("2026-11-27T04:00:00.000Z")),
+            ("2026-11-20", Some("2026-11-20T00:00:00.000Z")),
+            ("90m", Some("2026-11-27T10:30:00.000Z")),
+            ("7d", Some("2026-11-20T12:00:00.000Z")),
+            ("yesterday", None),
+            ("-7d", None),
+            ("", None),
+            ("2026-13-01", None),
+            ("7", None),
+        ] {
+            let found = time_of(text, now).ok().map(|at| at.to_string());
+            assert_eq!(found.as_deref(), expect, "{text}");
+        }
     }
 }
