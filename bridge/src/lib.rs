@@ -8,6 +8,7 @@
 //! - [`feed`]: what happened at the doors, as facts. [`sweep`]: what a door system holds and should not.
 //! - [`condition`]: what weakens our promise at a door, as alerts.
 //! - [`receipt`]: the signed evidence of a revocation. [`alert`]: what somebody must look at.
+//! - [`exposure`]: who could still open what.
 //! - [`systems`]: the door systems that run, each with a lane of its own.
 //!
 //! What it is not: it knows no SCIM and no sign-in. It hears of people through facts, and reads what is
@@ -24,6 +25,7 @@ pub mod connector;
 pub mod controlid;
 pub mod entitlement;
 mod error;
+pub mod exposure;
 pub mod facts;
 pub mod feed;
 pub mod placement;

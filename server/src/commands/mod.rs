@@ -8,6 +8,7 @@ mod credential;
 mod deliveries;
 #[cfg(feature = "demo")]
 mod demo;
+mod exposure;
 mod init;
 mod invite;
 mod keys;
@@ -74,6 +75,8 @@ enum Command {
     Credential(credential::Credentials),
     /// Show what waits on its way to doors and applications, and what was given up.
     Deliveries(deliveries::Deliveries),
+    /// Show who could still open what, until when, and why.
+    Exposure(exposure::Exposure),
     /// Show and change the keys that seal secrets in the database.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -170,6 +173,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Credential(credential) => credential.run(quiet(config()?), ctx).await,
         Command::Deliveries(deliveries) => deliveries.run(quiet(config()?), ctx).await,
         Command::Keys(keys) => keys.run(quiet(config()?), ctx).await,
+        Command::Exposure(exposure) => exposure.run(quiet(config()?), ctx).await,
         Command::Audit(audit) => audit.run(quiet(config()?), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
         #[cfg(feature = "demo")]

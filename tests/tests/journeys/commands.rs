@@ -1,5 +1,6 @@
 //! Commands, each in a process of its own: what they say and which exit code they end with.
 
+use sim::uhppote::Misbehaviour;
 use store::delivery::Address;
 use store::{Db, DbConfig, Fact, FactBody, Origin, Sinks, delivery, sql};
 use world::{Served, parts, skip, until};
@@ -326,4 +327,76 @@ async fn the_sealing_key_is_changed_step_by_step_and_nothing_is_lost() {
     house.must(&["check"]).await;
     house.serve().await;
     house.hr().test_connection().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auditor_finds_what_happened_to_a_person_at_a_door_and_with_an_app() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
+    assert!(house.controller.swipe(card, 1).granted);
+    house.hr().end_employment(&id).await.unwrap();
+    card_gone(&house.controller, card).await;
+    let search = async |arguments: &[&str]| house.cardea(&[&["audit", "search"], arguments].concat()).await;
+    until("the swipe in the journal", async || {
+        let at_door = search(&["--person", &user_name, "--door", "control-room-door", "--json"]).await;
+        at_door.out.contains("access_granted").then_some(())
+    })
+    .await;
+    let story = search(&["--person", &user_name]).await;
+    assert_eq!(story.code, Some(0), "{story:?}");
+    let at = |kind: &str| story.out.find(kind).unwrap_or_else(|| panic!("no {kind} in {}", story.out));
+    assert!(at("user.deactivated") < at("user.created"), "the newest first: {}", story.out);
+    let by_id = search(&["--person", &id, "--kind", "user.", "--since", "1h", "--json"]).await;
+    let kinds: Vec<String> = by_id
+        .out
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert!(kinds.iter().all(|kind| kind.starts_with("user.")) && kinds.len() >= 2, "{kinds:?}");
+    let declared = search(&["--app", "grid-console"]).await;
+    assert_eq!(declared.code, Some(0), "{declared:?}");
+    for (arguments, code, says) in [
+        (&["--kind", "no.such"][..], 1, "nothing was found"),
+        (&["--person", "nobody"], 1, "no user"),
+        (&["--since", "yesterday"], 64, "2026-11-27"),
+        (&["--about", "nobody"], 64, "KIND:ID"),
+        (&["--limit", "0"], 64, "limit"),
+    ] {
+        let said = search(arguments).await;
+        assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
+        assert!(said.err.contains(says), "{arguments:?}: {said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_leaver_could_still_open_is_shown_until_it_is_proven_shut() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
+    let nothing = house.must(&["exposure"]).await;
+    assert!(nothing.contains("PAST    a supervisor passcode") && !nothing.contains("CARD"), "{nothing}");
+    house.controller.misbehave(Misbehaviour::Silent);
+    house.hr().end_employment(&id).await.unwrap();
+    let exposed = until("the leaver's card among what is exposed", async || {
+        let said = house.cardea(&["exposure"]).await;
+        (said.code == Some(1)).then_some(said)
+    })
+    .await;
+    let written = format!("CARD    h10301:{}:{} of {user_name}", card / 100_000, card % 100_000);
+    assert!(exposed.out.contains(&written), "{exposed:?}");
+    assert!(exposed.out.contains("until the panel can be reached again"), "{exposed:?}");
+    let json = house.cardea(&["exposure", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["cards"][0]["user"], id);
+    house.controller.behave();
+    card_gone(&house.controller, card).await;
+    until("nothing exposed", async || (house.cardea(&["exposure"]).await.code == Some(0)).then_some(()))
+        .await;
+    let stranger = house.cardea(&["exposure", "--jsn"]).await;
+    assert_eq!(stranger.code, Some(64));
 }
