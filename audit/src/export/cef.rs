@@ -18,10 +18,11 @@ pub(super) fn event(fact: &StoredFact, body: Option<&str>) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut event =
         format!("CEF:0|Cardea|Cardea|{version}|{kind}|{}|{severity}|", kind.replace(['.', '-'], " "));
+    let mut separator = "";
     let mut field = |name: &str, value: &str| {
-        let separator = if event.ends_with('|') { "" } else { " " };
         // Writing into a String cannot fail.
         let _ = write!(event, "{separator}{name}={}", extension(value));
+        separator = " ";
     };
     field("rt", &fact.at.as_millis().to_string());
     field("externalId", &fact.id.to_string());
@@ -88,6 +89,7 @@ mod tests {
         fact.kind = "a.b|9|".into();
         let event = event(&fact, None);
         assert!(event.contains("a.b\\|9\\|") && event.contains("cs1=user:x cs9\\=admin\\nCEF:0|"), "{event}");
+        assert!(event.contains("\\nCEF:0| cs2Label=actor"), "a value that ends like a header: {event}");
         assert!(!event.contains('\n'));
     }
 }

@@ -25,32 +25,40 @@ pub(super) enum Severity {
     Informational = 6,
 }
 
-/// By the kind alone: what somebody was refused, what was taken away or went wrong is more than what went well.
+/// What somebody must look at, and what happens all day; everything else is in between. To add a kind: a word here, if
+/// it is one of the two.
+const WARNINGS: &[&str] = &[
+    "alert.opened",
+    "delivery.died",
+    "door.deviation-found",
+    "door.events-lost",
+    "export.cut",
+    "letter.not-sent",
+    "sign-in.refused",
+];
+const ROUTINE: &[&str] = &[
+    "authenticator.password-rehashed",
+    "authenticator.used",
+    "door.event",
+    "grant.redeemed",
+    "grant.refreshed",
+    "letter.sent",
+    "placement.proven",
+    "session.renewed",
+];
+
+/// By the kind alone.
 pub(super) fn severity_of(kind: &str) -> Severity {
-    const WARNINGS: [&str; 12] = [
-        "refused",
-        "denied",
-        "raised",
-        "failed",
-        "unreachable",
-        "cut",
-        "gap",
-        "reused",
-        "not-sent",
-        "alarm",
-        "mismatch",
-        "found",
-    ];
-    let happened = kind.split_once('.').map_or(kind, |(_, happened)| happened);
-    let parts = || happened.split(['-', '.']);
-    if WARNINGS.contains(&happened) || parts().any(|part| WARNINGS.contains(&part)) {
-        return Severity::Warning;
+    match (WARNINGS.contains(&kind), ROUTINE.contains(&kind)) {
+        (true, _) => Severity::Warning,
+        (_, true) => Severity::Informational,
+        _ => Severity::Notice,
     }
-    let routine = ["used", "seen", "checked", "renewed"];
-    match parts().any(|part| routine.contains(&part)) {
-        true => Severity::Informational,
-        false => Severity::Notice,
-    }
+}
+
+/// Every kind that is not in between.
+pub fn kinds_that_stand_out() -> impl Iterator<Item = &'static str> {
+    WARNINGS.iter().chain(ROUTINE).copied()
 }
 
 /// The message of a fact, at most `largest` bytes long but for what its envelope needs.
@@ -137,8 +145,8 @@ mod tests {
     fn refusals_and_troubles_are_warnings() {
         for (kind, severity) in [
             ("sign-in.refused", Severity::Warning),
-            ("door.denied", Severity::Warning),
-            ("alert.raised", Severity::Warning),
+            ("alert.opened", Severity::Warning),
+            ("door.event", Severity::Informational),
             ("export.cut", Severity::Warning),
             ("letter.not-sent", Severity::Warning),
             ("user.deactivated", Severity::Notice),

@@ -25,7 +25,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use store::FactBody;
 
-pub use format::{Format, json_line};
+pub use format::{Format, json_line, kinds_that_stand_out};
 pub use run::Exporter;
 
 /// How many facts may be on their way without being settled: what is sent anew at most.
@@ -50,7 +50,7 @@ pub struct Export {
     pub host: String,
     /// How long a connection must live on before what it carried counts as delivered.
     pub settle: Duration,
-    /// The longest message, in bytes. The body of a fact that is longer stays behind, and its digest says so.
+    /// The longest message, in bytes, its header included. The body of a fact that is longer stays behind, and its digest says so.
     pub largest: usize,
 }
 
@@ -113,6 +113,17 @@ mod tests {
     use kernel::{Ctx, Timestamp};
     use serde_json::Value;
     use store::StoredFact;
+
+    pub(super) fn export() -> super::Export {
+        super::Export {
+            name: "siem".into(),
+            target: super::Target::File("facts.jsonl".into()),
+            format: super::Format::Json,
+            host: "id.example.org".into(),
+            settle: super::SETTLE,
+            largest: super::LARGEST,
+        }
+    }
 
     /// A fact about Ada, the seventh of the journal.
     pub(super) fn fact(kind: &str, body: Value) -> StoredFact {

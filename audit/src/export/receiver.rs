@@ -1,6 +1,7 @@
 //! The way to a receiver: a connection, or a file.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +15,10 @@ use tokio_rustls::client::TlsStream;
 use super::format::message;
 use super::{Export, Syslog, Target, syslog};
 
-/// How long a connection may take to be made, or one write to be taken.
+/// How long a connection may take to be made, or one piece of what is written to be taken: a receiver may be slow, and
+/// must not stand still.
 const PATIENCE: Duration = Duration::from_secs(10);
+const PIECE: usize = 16 * 1024;
 /// What was sent and is not acknowledged by the receiver's machine for so long cuts the connection. Less than any
 /// time to settle should be: or what is still on the way would count as delivered.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
@@ -46,30 +49,44 @@ impl Receiver {
     pub(super) async fn send(&mut self, export: &Export, facts: &[StoredFact]) -> io::Result<()> {
         let mut bytes = Vec::new();
         for fact in facts {
-            let message = message(fact, export.format, export.largest);
             match self {
-                Self::Connection { .. } => bytes.extend(syslog::frame(fact, &export.host, &message)),
+                Self::Connection { .. } => bytes.extend(syslog::frame(fact, export)),
                 Self::File { .. } => {
-                    bytes.extend_from_slice(message.as_bytes());
+                    bytes.extend_from_slice(message(fact, export.format, export.largest).as_bytes());
                     bytes.push(b'\n');
                 }
             }
+            if bytes.len() >= PIECE {
+                self.write(&bytes).await?;
+                bytes.clear();
+            }
         }
-        tokio::time::timeout(PATIENCE, self.write(&bytes)).await?
+        self.write(&bytes).await?;
+        self.flush().await
     }
 
     async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Connection { write, .. } => {
-                write.write_all(bytes).await?;
-                write.flush().await
+                for piece in bytes.chunks(PIECE) {
+                    tokio::time::timeout(PATIENCE, write.write_all(piece)).await??;
+                }
+                Ok(())
             }
             Self::File { file, path, inode } => {
                 // Whoever turns over logs has moved it away: what comes belongs into a new one.
                 if inode_at(path).await != Some(*inode) {
                     (*file, *inode) = append_to(path).await?;
                 }
-                file.write_all(bytes).await?;
+                file.write_all(bytes).await
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Connection { write, .. } => tokio::time::timeout(PATIENCE, write.flush()).await?,
+            Self::File { file, .. } => {
                 file.flush().await?;
                 file.sync_data().await
             }
@@ -133,11 +150,11 @@ async fn append_to(path: &Path) -> io::Result<(File, u64)> {
             file.write_all(b"\n").await?;
         }
     }
-    let inode = inode_at(path).await.ok_or_else(|| io::Error::other("the file was moved away"))?;
+    // Of what is open, not of what has that name by now.
+    let inode = file.metadata().await?.ino();
     Ok((file, inode))
 }
 
 async fn inode_at(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
     Some(tokio::fs::metadata(path).await.ok()?.ino())
 }

@@ -17,10 +17,10 @@ use super::{Export, ExportCut, ExportResumed, OVERLAP};
 const LOOK: Duration = Duration::from_millis(100);
 /// How often it writes down how far it has come.
 const NOTE: Duration = Duration::from_secs(1);
-/// How long another node waits after this one has died.
-const LEASE: Duration = Duration::from_secs(5);
+/// How long another node waits after this one has died. Longer than a slow receiver needs for what is sent at once.
+const LEASE: Duration = Duration::from_secs(30);
 /// Facts that are read and sent at once.
-const BATCH: i64 = 500;
+const BATCH: i64 = 100;
 /// After a failure it waits a second, then twice as long each time, and no longer than this.
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
@@ -72,7 +72,11 @@ impl Exporter {
             let name = &self.export.name;
             let rest = match stopped {
                 Stopped::Asked => break,
-                Stopped::NotOurs => LEASE / 2,
+                Stopped::NotOurs => {
+                    // What became of the receiver is another node's to say.
+                    self.is_cut = false;
+                    LEASE / 6
+                }
                 Stopped::Cut(error) => {
                     let reason = error.to_string();
                     if !self.is_cut {
@@ -80,8 +84,11 @@ impl Exporter {
                         self.is_cut = true;
                         self.say_cut(reason).await;
                     }
-                    self.rest = (self.rest * 2).min(LONGEST_REST);
-                    self.rest / 2
+                    // It may be that only this node does not reach it.
+                    self.give_up_lease().await;
+                    let rest = self.rest;
+                    self.rest = (rest * 2).min(LONGEST_REST);
+                    rest
                 }
                 Stopped::Store(error) => {
                     tracing::error!(export = name, %error, "the journal cannot be handed on");
@@ -93,9 +100,14 @@ impl Exporter {
                 changed = stop.changed() => if changed.is_err() || *stop.borrow() { break },
             }
         }
+        self.give_up_lease().await;
+    }
+
+    async fn give_up_lease(&mut self) {
         if self.held.0 && self.lease.release(&self.db).await.is_err() {
             tracing::debug!("another node may hand the journal on only when the lease has run out");
         }
+        self.held = (false, Instant::now());
     }
 
     async fn follow(&mut self, stop: &mut watch::Receiver<bool>) -> Stopped {
@@ -114,7 +126,8 @@ impl Exporter {
         }
         let mut noted = follower::cursor(&self.db, &self.cursor).await?;
         let mut receiver = Receiver::open(&self.export.target).await.map_err(Stopped::Cut)?;
-        self.reached(noted).await;
+        let (opened, begun) = (Instant::now(), noted);
+        let mut is_reached = false;
         let settle = if receiver.is_safe_at_once() { Duration::ZERO } else { self.export.settle };
         let mut sent = noted;
         let mut settled = noted;
@@ -123,10 +136,12 @@ impl Exporter {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // INVARIANT: nothing settles before it was looked whether the connection still lives.
             let asked = tokio::select! {
-                _ = look.tick() => false,
+                biased;
                 error = receiver.ended() => return Err(Stopped::Cut(error)),
                 changed = stop.changed() => changed.is_err() || *stop.borrow(),
+                _ = look.tick() => false,
             };
             while let Some((at, seq)) = on_the_way.front().copied() {
                 if at.elapsed() < settle {
@@ -134,6 +149,11 @@ impl Exporter {
                 }
                 settled = seq;
                 on_the_way.pop_front();
+            }
+            // A connection that was only just made may be one that is refused in the next moment.
+            if !is_reached && (settled > begun || opened.elapsed() >= settle) {
+                self.reached(begun).await;
+                is_reached = true;
             }
             if settled > noted && (asked || last_note.elapsed() >= NOTE) {
                 if !follower::advance(&self.db, &self.cursor, noted, settled).await? {

@@ -39,8 +39,8 @@ impl FactBody for Noted {
 }
 
 /// Short for a test, long enough for a receiver to write what it took.
-const SETTLE: Duration = Duration::from_secs(5);
-const PATIENCE: Duration = Duration::from_secs(120);
+const SETTLE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates")
@@ -154,29 +154,31 @@ async fn a_receiver_that_is_killed_under_load_misses_nothing(house: House) {
         }
         let load = tokio::spawn(async move { note(&db, noted + 1_000, burst - 1_000).await });
         // At its beginning, in the middle of it, and frozen.
-        let enough = if round == 1 { noted + burst / 3 } else { 0 };
-        until("some of a burst", async || ids(&rsyslog.received()).len() >= enough).await;
+        if round == 1 {
+            let enough = noted + burst / 3;
+            until("some of a burst", async || ids(&rsyslog.received()).len() >= enough).await;
+        }
         rsyslog.kill();
         load.await.unwrap();
         rsyslog.start();
     }
     arrives(&house.one, || rsyslog.received()).await;
     let received = ids(&rsyslog.received());
-    let of_kind = async |kind: &'static str| {
-        let text = sql!("SELECT COUNT(*) FROM fact WHERE kind = $1 AND subject = 'export:siem'");
-        house.one.one::<(i64,)>(text, (kind,)).await.unwrap().0
-    };
-    let (cut, resumed) = (of_kind(ExportCut::KIND).await, of_kind(ExportResumed::KIND).await);
-    assert!(cut >= 1 && resumed >= 1 && cut - resumed <= 1, "{cut} cuts, back {resumed} times");
     // Settled by and by, so that a cut tomorrow sends nothing of today.
     until("a cursor at the end", async || {
         let last: (i64,) = house.one.one(sql!("SELECT MAX(seq) FROM fact"), ()).await.unwrap();
         store::follower::cursor(&house.one, "export:siem").await.unwrap() == last.0
     })
     .await;
+    let of_kind = async |kind: &'static str| {
+        let text = sql!("SELECT COUNT(*) FROM fact WHERE kind = $1 AND subject = 'export:siem'");
+        house.one.one::<(i64,)>(text, (kind,)).await.unwrap().0
+    };
+    let (cut, resumed) = (of_kind(ExportCut::KIND).await, of_kind(ExportResumed::KIND).await);
+    assert!(cut >= 1 && resumed >= 1 && cut - resumed <= 1, "{cut} cuts, back {resumed} times");
     running.end().await;
     let again = ids(&rsyslog.received());
-    assert_eq!(received.keys().collect::<Vec<_>>(), again.keys().collect::<Vec<_>>());
+    assert!(received.keys().all(|id| again.contains_key(id)));
 }
 
 async fn what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_does_not(house: House) {
@@ -193,7 +195,8 @@ async fn what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_do
     note(&house.one, 50, 50).await;
     arrives(&house.one, || rsyslog.received()).await;
     running.kill();
-    house.advance(Duration::from_secs(10));
+    // The lease of whom was killed runs out.
+    house.advance(Duration::from_secs(60));
     let running = Running::start(&house, &ring, to());
     note(&house.one, 100, 1).await;
     arrives(&house.one, || rsyslog.received()).await;

@@ -51,9 +51,10 @@ impl ExportTo {
             (Some(address), ..) => drop(server_name(name, address)?),
             (None, Some(_), None) => {}
         }
-        // Below it, what is still on the way could count as delivered; above it, a cut sends hours anew.
-        if !(1..=3_600).contains(&self.settle().as_secs()) {
-            return Err(wrong(name, "settle_seconds", "expected 1 to 3600"));
+        // Below it, what is still on the way could count as delivered: a dead connection is noticed after 20 s. Above
+        // it, so much may be on the way at once that little more is sent.
+        if !(30..=300).contains(&self.settle().as_secs()) {
+            return Err(wrong(name, "settle_seconds", "expected 30 to 300"));
         }
         if !(2_048..=1_048_576).contains(&self.largest()) {
             return Err(wrong(name, "longest_message", "expected 2048 to 1048576"));
@@ -170,7 +171,7 @@ mod tests {
             ("[export.siem]\nsyslog = \"a b:1\"", "export.siem.syslog: its host"),
             ("[export.siem]\nfile = \"a\"\nauthority = \"b\"", "export.siem.authority: a file"),
             ("[export.siem]\nfile = \"a\"\nformat = \"xml\"", "unknown variant `xml`"),
-            ("[export.siem]\nfile = \"a\"\nsettle_seconds = 0", "export.siem.settle_seconds: expected 1"),
+            ("[export.siem]\nfile = \"a\"\nsettle_seconds = 29", "export.siem.settle_seconds: expected 30"),
             ("[export.siem]\nfile = \"a\"\nlongest_message = 100", "export.siem.longest_message"),
             ("[export.siem]\nfile = \"a\"\nport = 1", "unknown field `port`"),
             ("[export.\"Si em\"]\nfile = \"a\"", "a name has"),

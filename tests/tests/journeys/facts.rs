@@ -19,6 +19,9 @@ fn every_kind_of_fact_has_one_meaning() {
     }
     assert!(kinds.contains_key("user.deactivated") && kinds.contains_key("placement.proven"), "{kinds:?}");
     assert!(kinds.len() > 30, "{}: {kinds:?}", kinds.len());
+    for kind in audit::export::kinds_that_stand_out() {
+        assert!(kinds.contains_key(kind), "{kind:?} is no kind of fact");
+    }
     for (kind, files) in kinds {
         assert_eq!(files.len(), 1, "{kind:?} stands in {files:?}");
     }
