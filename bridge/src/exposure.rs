@@ -2,6 +2,7 @@
 //!
 //! What it is not: a receipt. It says how things are now, of everybody, and is signed by nobody.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kernel::id::{CredentialId, UserId};
@@ -10,7 +11,7 @@ use serde::Serialize;
 use store::{Db, StoreError, sql};
 
 use crate::alert;
-use crate::connector::{AckLevel, CONNECTORS, Descriptor, STAYS_UNLOCKED};
+use crate::connector::{AccessPointAddress, AckLevel, CONNECTORS, Descriptor, STAYS_UNLOCKED, Want};
 use crate::placement::{ABSENT, Points, card};
 
 /// What is exposed now.
@@ -86,78 +87,122 @@ struct Row {
     facility: i64,
     number: i64,
     wanted: String,
+    rights: String,
     points: String,
     attempts: i64,
     requested_at: Timestamp,
+    updated_at: Timestamp,
+    /// The wish is for the credential as it is now.
+    is_current: bool,
+    /// Somebody may carry it.
+    is_in_order: bool,
+    /// Since when something that takes away waits for this door system.
+    waits_since: Option<Timestamp>,
 }
 
 /// Looks at everything.
 pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
+    // Of a door system that is gone nothing is known but what was proven before it went.
     let rows: Vec<Row> = db
         .all(
             sql!(
                 "SELECT p.door_system, s.connector, p.credential_id, c.user_id, u.user_name, c.format, c.facility, \
-                 c.number, p.wanted, p.points, p.attempts, p.requested_at \
+                 c.number, p.wanted, p.rights, p.points, p.attempts, p.requested_at, c.updated_at, \
+                 p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
+                 d.created_at AS waits_since \
                  FROM placement p JOIN credential c ON c.id = p.credential_id JOIN users u ON u.id = c.user_id \
                  LEFT JOIN door_system s ON s.name = p.door_system \
-                 WHERE (p.wanted = 'absent' AND p.ack < 2) \
-                 OR ((p.wanted = 'present' OR p.credential_version < c.version) AND (c.state <> 'active' OR NOT u.active)) \
+                 LEFT JOIN delivery d ON d.sink = 'door:' || p.door_system AND d.subject = 'credential:' || c.id \
+                 AND d.reconcile AND d.priority > 0 AND d.due_at IS NOT NULL \
+                 WHERE (s.name IS NOT NULL OR p.ack < 2 OR p.wanted = 'present') AND (p.ack < 2 \
+                 OR d.created_at IS NOT NULL OR c.state <> 'active' OR NOT u.active) \
                  ORDER BY p.requested_at, p.door_system, p.credential_id"
             ),
             (),
         )
         .await?;
-    let exposed = |found: Vec<alert::Alert>| -> Vec<Exposed> {
-        let exposed =
-            |alert: alert::Alert| Exposed { subject: alert.subject, since: alert.opened_at.to_string() };
-        found.into_iter().map(exposed).collect()
-    };
     let systems: Vec<(String, String)> =
         db.all(sql!("SELECT name, connector FROM door_system ORDER BY name"), ()).await?;
+    let points: Vec<(String,)> = db.all(sql!("SELECT name FROM access_point"), ()).await?;
+    // Alerts of what is not configured any more say nothing of what can be opened.
+    let is_a_point = |id: &str| points.iter().any(|(name,)| name == id);
+    let is_at_a_system = |id: &str| {
+        systems.iter().any(|(name, _)| id.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')))
+    };
     let bypasses = systems.iter().flat_map(|(name, connector)| {
         let ways = described(connector).map_or(&[][..], |descriptor| descriptor.bypasses);
         ways.iter().map(|what| Bypass { door_system: name.clone(), what })
     });
     Ok(Exposures {
-        cards: rows.into_iter().map(ExposedCard::from).collect(),
-        open_doors: exposed(alert::open_of_kind(db, STAYS_UNLOCKED).await?),
-        orphans: exposed(alert::open_of_kind(db, alert::ORPHAN).await?),
+        cards: rows.into_iter().filter_map(Row::exposed).collect(),
+        open_doors: exposed(alert::open_of_kind(db, STAYS_UNLOCKED).await?, &is_a_point),
+        orphans: exposed(alert::open_of_kind(db, alert::ORPHAN).await?, &is_at_a_system),
         bypasses: bypasses.collect(),
     })
+}
+
+fn exposed(found: Vec<alert::Alert>, is_there: &dyn Fn(&str) -> bool) -> Vec<Exposed> {
+    let id = |alert: &alert::Alert| alert.subject.split_once(':').map(|(_, id)| id.to_owned());
+    let there = found.into_iter().filter(|alert| id(alert).is_some_and(|id| is_there(&id)));
+    there.map(|alert| Exposed { subject: alert.subject, since: alert.opened_at.to_string() }).collect()
 }
 
 fn described(connector: &str) -> Option<Descriptor> {
     CONNECTORS.iter().find(|kind| kind.name == connector).map(|kind| (kind.describe)())
 }
 
-impl From<Row> for ExposedCard {
-    fn from(row: Row) -> Self {
-        let descriptor = row.connector.as_deref().and_then(described);
-        let points: Points = serde_json::from_str(&row.points).unwrap_or_default();
-        let unproven = points
-            .into_iter()
-            .filter(|(_, proof)| row.wanted != ABSENT || proof.level() < AckLevel::ReadBack)
-            .map(|(point, _)| point.0);
+impl Row {
+    /// `None` when it could open nothing that it must not.
+    fn exposed(self) -> Option<ExposedCard> {
+        let points: Points = serde_json::from_str(&self.points).unwrap_or_default();
+        let wanted = match serde_json::from_str(&self.rights) {
+            Ok(Want::Present(rights)) if self.wanted != ABSENT => rights.access,
+            _ => BTreeMap::new(),
+        };
+        let must_be_off = !self.is_in_order || self.wanted == ABSENT || self.waits_since.is_some();
+        // What was proven for an older state of the credential, or before something else was asked for, is proven for
+        // what is asked now only where absence was.
+        let proves_absence = self.wanted == ABSENT && self.waits_since.is_none() && self.is_current;
+        let is_exposed = |point: &AccessPointAddress, level: AckLevel| match must_be_off {
+            true => !(proves_absence && level >= AckLevel::ReadBack),
+            // A right that is wanted no more stands among the points until it is read back as gone.
+            false => !wanted.contains_key(point) && level < AckLevel::ReadBack,
+        };
+        let unproven: Vec<String> = points
+            .iter()
+            .filter(|(point, proof)| is_exposed(point, proof.level()))
+            .map(|(point, _)| point.0.clone())
+            .collect();
+        if unproven.is_empty() && (!must_be_off || proves_absence && !points.is_empty()) {
+            return None;
+        }
+        let descriptor = self.connector.as_deref().and_then(described);
         let until = match &descriptor {
             Some(descriptor) => descriptor.worst_case.to_string(),
             None => "nobody knows: this door system is not configured any more".into(),
         };
-        let because = match (row.wanted.as_str(), row.attempts) {
-            (ABSENT, attempts) => format!("it is not proven to be off the list after {attempts} attempt(s)"),
-            _ => "the door system has not been told yet".into(),
+        let because = match proves_absence || !must_be_off {
+            true => format!("it is not proven to be off the list after {} attempt(s)", self.attempts),
+            false => "the door system has not done yet what it was told, or was not told".into(),
         };
-        let written = card(&row.format, row.facility, row.number);
-        Self {
-            credential: row.credential_id,
-            card: written.map_or_else(|_| format!("{} {}", row.format, row.number), |card| card.to_string()),
-            user: row.user_id,
-            user_name: row.user_name,
-            door_system: row.door_system,
-            access_points: unproven.collect(),
-            since: row.requested_at.to_string(),
+        let since = match (self.waits_since, self.is_current) {
+            (Some(since), _) => since,
+            (None, true) => self.requested_at,
+            (None, false) => self.updated_at,
+        };
+        let written = card(&self.format, self.facility, self.number);
+        Some(ExposedCard {
+            credential: self.credential_id,
+            card: written
+                .map_or_else(|_| format!("{} {}", self.format, self.number), |card| card.to_string()),
+            user: self.user_id,
+            user_name: self.user_name,
+            door_system: self.door_system,
+            access_points: unproven,
+            since: since.to_string(),
             until,
             because,
-        }
+        })
     }
 }
 
