@@ -175,7 +175,15 @@ impl<P: Part> Fleet<P> {
         let open: Vec<&P> = self.parts.iter().filter(is_open).collect();
         let slot = |part: &P| from.as_ref().and_then(|from| from.get(&part.name()));
         let read = join_all(open.iter().map(|part| part.list(slot(part)))).await;
-        let (pages, failed) = gathered(open, read)?;
+        let (pages, failed) = match gathered(open.iter().copied(), read) {
+            Ok(parted) => parted,
+            Err(error) if cursor.is_none() => return Err(error),
+            // Others were read to their end before: they stay read.
+            Err(_) => {
+                let unread = open.into_iter().flat_map(Part::points).collect();
+                return Ok(ListPage { unread, ..ListPage::default() });
+            }
+        };
         let mut page = ListPage::default();
         let mut next = BTreeMap::new();
         for (part, slots) in pages {

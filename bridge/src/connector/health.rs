@@ -14,19 +14,30 @@ impl Finding {
             Self::StaysLocked { .. } => "door-stays-locked",
             Self::HintsElsewhere { .. } => "door-hints-elsewhere",
             Self::Fault { .. } => "door-fault",
+            Self::AsksAnother => "door-asks-another",
         }
     }
 
     /// Every word that [`Finding::code`] gives.
-    pub const CODES: [&'static str; 5] =
-        ["door-clock", STAYS_UNLOCKED, "door-stays-locked", "door-hints-elsewhere", "door-fault"];
+    pub const CODES: [&'static str; 6] = [
+        "door-clock",
+        STAYS_UNLOCKED,
+        "door-stays-locked",
+        "door-hints-elsewhere",
+        "door-fault",
+        "door-asks-another",
+    ];
 
     /// The door that it is about, if it is about one.
     #[must_use]
     pub const fn access_point(&self) -> Option<&AccessPointAddress> {
         match self {
             Self::StaysUnlocked { access_point } | Self::StaysLocked { access_point } => Some(access_point),
-            Self::Clock { .. } | Self::NoClock | Self::HintsElsewhere { .. } | Self::Fault { .. } => None,
+            Self::Clock { .. }
+            | Self::NoClock
+            | Self::HintsElsewhere { .. }
+            | Self::Fault { .. }
+            | Self::AsksAnother => None,
         }
     }
 
@@ -105,6 +116,9 @@ pub enum Finding {
         /// Where they go.
         address: String,
     },
+    /// It asks a server of somebody else at each swipe: what its lists say counts only while it cannot.
+    #[error("it asks another server who may enter: no list of its own shuts a door while that one answers")]
+    AsksAnother,
     /// It reports a fault of its own.
     #[error("it reports fault {code}")]
     Fault {

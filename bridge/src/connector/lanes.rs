@@ -100,6 +100,17 @@ impl Lanes {
     }
 }
 
+impl Lanes {
+    /// A turn in a lane, if nobody has one.
+    pub(crate) fn turn_if_free(&self, lane: Lane) -> Option<SemaphorePermit<'_>> {
+        let lane = match lane {
+            Lane::Grants => &self.grants,
+            Lane::Revocations => &self.revocations,
+        };
+        lane.try_acquire().ok()
+    }
+}
+
 /// Which card is being put on a device's list right now, if any. The lane of grants carries one at a time.
 ///
 /// INVARIANT: a grant begins here before it first looks at the fence, and a revocation raises the fence before it

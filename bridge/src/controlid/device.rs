@@ -4,7 +4,8 @@
 //! of ours, one for each portal and hours, that a user is linked to. The card comes last when something is granted and
 //! goes first when it is taken away, so whatever stops us half way leaves a card that opens nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use jiff::civil::DateTime;
@@ -12,23 +13,24 @@ use jiff::tz::TimeZone;
 use kernel::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::config::DeviceConfig;
 use super::events::{self, Position};
 use super::number;
 use super::object::{
-    CardRow, Contingency, GroupRule, Object, Pin, PortalRule, Role, Rule, RuleName, RuleZone, Span, User,
-    UserGroup, UserRule, Which, Zone,
+    CardRow, Contingency, GroupRule, Object, Pin, PortalRule, Role, Rule, RuleZone, Span, User, UserGroup,
+    UserRule, Which, Zone,
 };
 use super::push::{self, Ear};
 use super::rights::{self, Rows};
-use super::transport::{Refused, SystemInformation, Turn, Wire, round, verb_limit};
+use super::transport::{Refused, SystemInformation, Turn, Wire, granting, in_flight, round, verb_limit};
 use crate::card::Card;
 use crate::connector::fleet::{Part, Slots, Told};
-use crate::connector::lanes::{Lane, Patience, Putting, Stands, Unanswered};
+use crate::connector::lanes::{Lane, Patience, Putting, Stands, Unanswered, UnderWay};
 use crate::connector::{
     Access, AccessPointAddress, ConnectorError, Deviation, Finding, Held, Listed, ReadBack, Reading, Refusal,
-    Rights, Unit, UnitHealth,
+    Rights, Unit, UnitHealth, Want,
 };
 
 /// How many cards a page of the list has at most.
@@ -44,7 +46,31 @@ pub(super) struct Device {
     wire: Wire,
     portals: BTreeMap<i64, AccessPointAddress>,
     putting: Putting<i64>,
+    /// Until when a grant that was cut off may still arrive, by card.
+    in_flight: Mutex<HashMap<i64, Instant>>,
     time_zone: TimeZone,
+}
+
+/// A grant, from its beginning to the moment when nothing of it is on the way any more.
+///
+/// INVARIANT: whatever ends it, a grant that may still arrive stands in [`Device::in_flight`] before `putting` says
+/// that it is over.
+struct OnTheWay<'a> {
+    device: &'a Device,
+    number: i64,
+    /// Everything that was sent was answered.
+    is_certain: bool,
+}
+
+impl Drop for OnTheWay<'_> {
+    fn drop(&mut self) {
+        let until = Instant::now() + in_flight(self.device.wire.patience());
+        let mut in_flight = self.device.in_flight();
+        match self.is_certain {
+            true => drop(in_flight.remove(&self.number)),
+            false => drop(in_flight.insert(self.number, until)),
+        }
+    }
 }
 
 /// Where a sweep of a device stands: after which row of which object.
@@ -75,6 +101,9 @@ impl From<Refused> for Failed {
 
 /// A grant that is being carried out in the lane of grants.
 struct Granting<'a> {
+    // Dropped in this order: what is on the way is noted, then that nothing is being put, then it is another's turn.
+    on_the_way: OnTheWay<'a>,
+    _under_way: UnderWay<'a, i64>,
     turn: Turn<'a>,
     number: i64,
     stands: Stands<'a>,
@@ -95,7 +124,20 @@ impl Device {
         time_zone: TimeZone,
     ) -> Self {
         let wire = Wire::new(device.id, device.url, login, password, patience);
-        Self { wire, portals: device.portals, putting: Putting::default(), time_zone }
+        let in_flight = Mutex::default();
+        Self { wire, portals: device.portals, putting: Putting::default(), in_flight, time_zone }
+    }
+
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<i64, Instant>> {
+        // Nothing but instants is ever written here.
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when a grant of this card may still arrive, if one may.
+    fn may_arrive_until(&self, number: i64) -> Option<Instant> {
+        let mut in_flight = self.in_flight();
+        in_flight.retain(|_, until| *until > Instant::now());
+        in_flight.get(&number).copied()
     }
 
     pub(super) const fn wire(&self) -> &Wire {
@@ -120,15 +162,25 @@ impl Device {
     async fn put(&self, number: i64, rights: &Rights, stands: Stands<'_>) -> Result<bool, Failed> {
         let turn = self.wire.turn(Lane::Grants).await?;
         let _under_way = self.putting.begin(number);
-        let mut granting = Granting { turn, number, stands, wrote: false };
+        let on_the_way = OnTheWay { device: self, number, is_certain: false };
+        let mut granting = Granting { on_the_way, _under_way, turn, number, stands, wrote: false };
+        let mut is_lost = false;
         let mut attempts = self.wire.patience().attempts;
         loop {
             attempts = attempts.saturating_sub(1);
             match granting.carry_out(self.wanted(rights).collect(), rights).await {
-                Ok(()) => return Ok(granting.wrote),
+                // What was lost before and arrives now finds the card there, or its like: it changes nothing.
+                Ok(()) => {
+                    granting.on_the_way.is_certain = true;
+                    return Ok(granting.wrote);
+                }
                 // What is created is not sent twice: it is looked for first.
-                Err(Failed::Unanswered(Unanswered::Silent(_))) if attempts > 0 => {}
-                Err(failed) => return Err(failed),
+                Err(Failed::Unanswered(Unanswered::Silent(_))) if attempts > 0 => is_lost = true,
+                Err(failed) => {
+                    is_lost |= matches!(failed, Failed::Unanswered(Unanswered::Silent(_)));
+                    granting.on_the_way.is_certain = !is_lost;
+                    return Err(failed);
+                }
             }
         }
     }
@@ -140,15 +192,25 @@ impl Device {
             let which = Which::Numbers("value", &[number]);
             let cards = turn.destroy::<CardRow>(&which, stands).await?;
             let contingency = turn.destroy::<Contingency>(&which, stands).await?;
-            // It opens nothing any more: that its holder stays behind is no reason to say otherwise.
-            if let Err(unanswered) = forget_holder(&turn, number, stands).await {
-                tracing::debug!(device = self.wire.device_id(), ?unanswered, "a card's holder stays behind");
-            }
             Ok(cards > 0 || contingency > 0)
         };
         match self.wire.bounded(round(self.wire.patience()), taking).await {
-            Ok(said) => Ok(said),
+            Ok(said) => {
+                self.tidy_up(number, stands).await;
+                Ok(said)
+            }
             Err(unanswered) => self.served(unanswered),
+        }
+    }
+
+    /// Deletes the user that held a card. Without the card it opens nothing, so it waits for nobody: while something is
+    /// granted, numbers of users may change hands, and it is left for the next time.
+    async fn tidy_up(&self, number: i64, stands: Stands<'_>) {
+        let Some(turn) = self.wire.turn_if_free() else { return };
+        let forgetting =
+            self.wire.bounded(self.wire.patience().request(), forget_holder(&turn, number, stands));
+        if let Err(unanswered) = forgetting.await {
+            tracing::debug!(device = self.wire.device_id(), ?unanswered, "a card's holder stays behind");
         }
     }
 
@@ -180,6 +242,10 @@ impl Device {
     }
 
     async fn read(&self, number: i64) -> Result<ReadBack, Unanswered> {
+        if self.may_arrive_until(number).is_some() {
+            let device = self.wire.device_id();
+            return Err(Unanswered::Silent(format!("{device}: a grant that was cut off may still arrive")));
+        }
         let turn = self.wire.turn(Lane::Revocations).await?;
         let which = Which::Numbers("value", &[number]);
         let cards: Vec<CardRow> = turn.load(&which, &|| true).await?;
@@ -192,7 +258,29 @@ impl Device {
         for held in self.seen_of(&turn, &cards).await? {
             seen = seen.merged(held);
         }
+        if cards.is_empty() && self.opens_without_card(&turn, number).await? {
+            seen.deviations.insert(Deviation::Pin);
+        }
         Ok(seen)
+    }
+
+    /// Whether the holder of a card that is gone could still type its way in.
+    async fn opens_without_card(&self, turn: &Turn<'_>, number: i64) -> Result<bool, Unanswered> {
+        let holders: Vec<User> =
+            turn.load(&Which::Texts("registration", &[holder(number)]), &|| true).await?;
+        let ids: Vec<i64> = holders.iter().map(|user| user.id).collect();
+        Ok(!turn.load_if_known::<Pin>(&Which::Numbers("user_id", &ids)).await?.is_empty())
+    }
+
+    /// Whether the device holds exactly these rights for a card, at its portals.
+    async fn shows(&self, number: i64, rights: &Rights) -> bool {
+        let Ok(seen) = self.wire.bounded(round(self.wire.patience()), self.read(number)).await else {
+            return false;
+        };
+        let here = |point: &AccessPointAddress| self.portals.values().any(|portal| portal == point);
+        let access = rights.access.iter().filter(|(point, _)| here(point));
+        let access = access.map(|(point, access)| (point.clone(), *access)).collect();
+        seen.meets(&Want::Present(Rights { access, ..rights.clone() }))
     }
 
     async fn sweep(&self, from: Slot) -> Result<Slots<Slot>, Unanswered> {
@@ -261,6 +349,9 @@ impl Device {
                 _ => {}
             }
         }
+        if turn.setting("general", "online").await?.as_deref() == Some("1") {
+            health.findings.push(Finding::AsksAnother);
+        }
         if let Some(address) = ear.and_then(Ear::address) {
             let monitor = push::monitor(&turn).await?;
             let elsewhere = || Finding::HintsElsewhere { address: monitor.to_string() };
@@ -294,10 +385,12 @@ impl Part for Device {
         if self.wanted(rights).next().is_none() {
             return self.revoke(number, stands).await;
         }
-        let limit = round(self.wire.patience());
+        let limit = granting(self.wire.patience());
         let put = tokio::time::timeout(limit, self.put(number, rights, stands));
         match put.await {
             Ok(Ok(wrote)) => Ok(wrote),
+            // Some refuse what they hold already, and say so of what they did.
+            Ok(Err(Failed::Refused(_))) if self.shows(number, rights).await => Ok(false),
             Ok(Err(Failed::Refused(Refused(why)))) => {
                 tracing::warn!(device = self.wire.device_id(), why, "a device did not store a card");
                 let unit = format!("device {}", self.wire.device_id());
@@ -313,7 +406,12 @@ impl Part for Device {
 
     async fn revoke(&self, number: i64, stands: Stands<'_>) -> Result<bool, ConnectorError> {
         let first = self.take_away(number, stands).await;
-        if !self.putting.waited_out(&number, round(self.wire.patience())).await {
+        let waited = self.putting.waited_out(&number, granting(self.wire.patience())).await;
+        let arrives = self.may_arrive_until(number);
+        if let Some(until) = arrives {
+            tokio::time::sleep_until(until).await;
+        }
+        if !waited && arrives.is_none() {
             return first;
         }
         let again = self.take_away(number, stands).await?;
@@ -357,7 +455,23 @@ async fn forget_users(turn: &Turn<'_>, ids: &[i64], stands: Stands<'_>) -> Resul
     turn.destroy::<CardRow>(&theirs, stands).await?;
     turn.destroy::<UserRule>(&theirs, stands).await?;
     turn.destroy::<UserGroup>(&theirs, stands).await?;
+    forget_other_ways(turn, &theirs, stands).await?;
     turn.destroy::<User>(&Which::Numbers("id", ids), stands).await.map(|_| ())
+}
+
+/// Deletes what some users type, and their right to administer, where the device knows such.
+async fn forget_other_ways(
+    turn: &Turn<'_>,
+    theirs: &Which<'_>,
+    stands: Stands<'_>,
+) -> Result<(), Unanswered> {
+    if !turn.load_if_known::<Pin>(theirs).await?.is_empty() {
+        turn.destroy::<Pin>(theirs, stands).await?;
+    }
+    if !turn.load_if_known::<Role>(theirs).await?.is_empty() {
+        turn.destroy::<Role>(theirs, stands).await?;
+    }
+    Ok(())
 }
 
 /// All rows about the users of some cards.
@@ -392,8 +506,21 @@ async fn rows_of(turn: &Turn<'_>, cards: &[CardRow]) -> Result<Rows, Unanswered>
 impl Granting<'_> {
     async fn carry_out(&mut self, wanted: Vec<(i64, Access)>, rights: &Rights) -> Result<(), Failed> {
         let mut rules = BTreeSet::new();
+        let mut always = None;
         for (portal, access) in wanted {
-            rules.insert(self.rule(portal, access).await?);
+            let (name, zone) = match access {
+                Access::Always => {
+                    let zone = match always {
+                        Some(zone) => zone,
+                        None => *always.insert(self.always().await?),
+                    };
+                    (format!("cardea portal {portal} always"), zone)
+                }
+                Access::TimeProfile(zone) => {
+                    (format!("cardea portal {portal} time zone {zone}"), zone.into())
+                }
+            };
+            rules.insert(self.rule(portal, name, zone).await?);
         }
         let user = self.user(rights).await?;
         self.link(user, &rules).await?;
@@ -416,17 +543,20 @@ impl Granting<'_> {
     }
 
     /// The rule that opens a portal in these hours and does nothing else, made or mended.
-    async fn rule(&mut self, portal: i64, access: Access) -> Result<i64, Failed> {
-        let (name, zone) = match access {
-            Access::Always => (format!("cardea portal {portal} always"), self.always().await?),
-            Access::TimeProfile(zone) => (format!("cardea portal {portal} time zone {zone}"), zone.into()),
-        };
-        let found: Vec<RuleName> = self.load(&Which::Texts("name", std::slice::from_ref(&name))).await?;
+    async fn rule(&mut self, portal: i64, name: String, zone: i64) -> Result<i64, Failed> {
+        let found: Vec<Rule> = self.load(&Which::Texts("name", std::slice::from_ref(&name))).await?;
         let rule = match found.iter().find(|rule| rule.name == name) {
-            Some(rule) => rule.id,
+            Some(rule) => {
+                if rule.kind != Rule::ALLOWS {
+                    let allows = json!({ "type": Rule::ALLOWS });
+                    self.turn.modify::<Rule>(&allows, &Which::Numbers("id", &[rule.id]), self.stands).await?;
+                    self.wrote = true;
+                }
+                rule.id
+            }
             None => {
                 let rule = json!({ "name": name, "type": Rule::ALLOWS, "priority": 0 });
-                self.create::<RuleName>(&[rule]).await?
+                self.create::<Rule>(&[rule]).await?
             }
         };
         let of_rule = Which::Numbers("access_rule_id", &[rule]);
@@ -501,6 +631,14 @@ impl Granting<'_> {
     /// of deleted users come again.
     async fn link(&mut self, user: i64, rules: &BTreeSet<i64>) -> Result<(), Failed> {
         let of_user = Which::Numbers("user_id", &[user]);
+        // What another holder left behind would open as this one does.
+        let cards: Vec<CardRow> = self.load(&of_user).await?;
+        let strange: Vec<i64> =
+            cards.iter().filter(|card| card.value != self.number).map(|card| card.id).collect();
+        if !strange.is_empty() {
+            self.destroy::<CardRow>(&Which::Numbers("id", &strange)).await?;
+        }
+        forget_other_ways(&self.turn, &of_user, self.stands).await?;
         if !self.load::<UserGroup>(&of_user).await?.is_empty() {
             self.destroy::<UserGroup>(&of_user).await?;
         }

@@ -92,7 +92,7 @@ fn normalised(
             .and_then(|at| time_zone.to_ambiguous_zoned(at).compatible().ok())
             .map(|at| at.timestamp().into()),
         access_point: portals.get(&portal).cloned(),
-        card: row.card_value.and_then(number::to_card),
+        card: number::to_card(row.card_value),
         vendor: format!("event {} ({words}) portal {portal}", row.event),
     }
 }
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn row(event: i64) -> Log {
-        Log { id: 17, time: 1_763_779_500, event, portal_id: Some(1), card_value: Some(123 << 32 | 45_678) }
+        Log { id: 17, time: 1_763_779_500, event, portal_id: Some(1), card_value: 123 << 32 | 45_678 }
     }
 
     fn normal(row: &Log) -> DoorEvent {
@@ -151,7 +151,7 @@ mod tests {
                 vendor: "event 7 (granted) portal 1".into(),
             }
         );
-        let bare = normal(&Log { portal_id: None, card_value: Some(0), ..row(11) });
+        let bare = normal(&Log { portal_id: None, card_value: 0, ..row(11) });
         assert_eq!((bare.access_point, bare.card, bare.kind), (None, None, EventKind::AccessGranted));
     }
 

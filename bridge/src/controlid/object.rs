@@ -28,7 +28,12 @@ macro_rules! objects {
 
 objects! {
     /// A card that opens as its user does.
-    CardRow = "cards" { id: i64, value: i64, user_id: i64 }
+    CardRow = "cards" {
+        id: i64,
+        #[serde(deserialize_with = "number_or_none")]
+        value: i64,
+        user_id: i64,
+    }
     /// A person to the device; to us, the holder of one card.
     User = "users" {
         id: i64,
@@ -41,7 +46,6 @@ objects! {
     UserRule = "user_access_rules" { user_id: i64, access_rule_id: i64 }
     UserGroup = "user_groups" { user_id: i64, group_id: i64 }
     GroupRule = "group_access_rules" { group_id: i64, access_rule_id: i64 }
-    RuleName = "access_rules" { id: i64, name: String }
     PortalRule = "portal_access_rules" { portal_id: i64, access_rule_id: i64 }
     RuleZone = "access_rule_time_zones" { access_rule_id: i64, time_zone_id: i64 }
     Zone = "time_zones" { id: i64, name: String }
@@ -51,7 +55,11 @@ objects! {
         sun: i64, mon: i64, tue: i64, wed: i64, thu: i64, fri: i64, sat: i64, hol1: i64, hol2: i64, hol3: i64,
     }
     /// A card that opens while a device that should ask its server cannot.
-    Contingency = "contingency_cards" { id: i64, value: i64 }
+    Contingency = "contingency_cards" {
+        id: i64,
+        #[serde(deserialize_with = "number_or_none")]
+        value: i64,
+    }
     /// A number that a user types instead of a card.
     Pin = "pins" { user_id: i64 }
     /// Who administers the device.
@@ -63,22 +71,34 @@ objects! {
         event: i64,
         #[serde(default)]
         portal_id: Option<i64>,
-        #[serde(default)]
-        card_value: Option<i64>,
+        #[serde(default, deserialize_with = "number_or_none")]
+        card_value: i64,
     }
+}
+
+/// A number of a card. What a device writes above 63 bits, or in another way, is no card that we can name: it must not
+/// keep us from reading the rows beside it.
+fn number_or_none<'de, D: serde::Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
+    let value = Value::deserialize(from)?;
+    let number = value.as_i64();
+    if number.is_none() && !value.is_null() {
+        tracing::warn!(%value, "a device knows a card that cannot be named");
+    }
+    Ok(number.unwrap_or(0))
 }
 
 /// A rule and what it does: allow, or block.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Rule {
     pub(super) id: i64,
+    pub(super) name: String,
     #[serde(rename = "type")]
     pub(super) kind: i64,
 }
 
 impl Object for Rule {
     const NAME: &'static str = "access_rules";
-    const FIELDS: &'static [&'static str] = &["id", "type"];
+    const FIELDS: &'static [&'static str] = &["id", "name", "type"];
 }
 
 impl Rule {
@@ -122,6 +142,19 @@ pub(super) enum Which<'a> {
 }
 
 impl Which<'_> {
+    /// Whether a row is one that is meant: old firmware is said to pass over conditions without a word.
+    pub(super) fn fits(&self, row: &Value) -> bool {
+        match self {
+            Self::Numbers(field, numbers) => {
+                row[*field].as_i64().is_some_and(|number| numbers.contains(&number))
+            }
+            Self::Texts(field, texts) => {
+                row[*field].as_str().is_some_and(|text| texts.iter().any(|known| known == text))
+            }
+            Self::From(field, number) => row[*field].as_i64().is_some_and(|found| found >= *number),
+        }
+    }
+
     /// As the device reads it, for an object.
     pub(super) fn of(&self, object: &str) -> Value {
         match self {

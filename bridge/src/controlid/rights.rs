@@ -164,7 +164,7 @@ mod tests {
             user_rules: vec![UserRule { user_id: 1, access_rule_id: 10 }],
             user_groups: vec![UserGroup { user_id: 1, group_id: 5 }],
             group_rules: vec![GroupRule { group_id: 5, access_rule_id: 20 }],
-            rules: vec![Rule { id: 10, kind: 1 }, Rule { id: 20, kind: 1 }],
+            rules: [10, 20].map(|id| Rule { id, name: String::new(), kind: 1 }).to_vec(),
             portal_rules: vec![PortalRule { portal_id: 1, access_rule_id: 10 }],
             rule_zones: vec![RuleZone { access_rule_id: 10, time_zone_id: 7 }],
             spans: vec![always(7)],

@@ -19,7 +19,8 @@ use crate::connector::lanes::{Lane, Lanes, Patience, Stands, Unanswered};
 pub(super) const PATIENCE: Patience = Patience { reply: Duration::from_secs(1), attempts: 2 };
 
 /// Requests of the revocation lane that may be under way at one device at once.
-const REVOCATIONS_AT_ONCE: usize = 4;
+/// More than ever look and take away at once: those that only look must keep no revocation waiting.
+const REVOCATIONS_AT_ONCE: usize = 16;
 
 /// No answer of a device is longer.
 const LONGEST_ANSWER: usize = 1024 * 1024;
@@ -27,15 +28,26 @@ const LONGEST_ANSWER: usize = 1024 * 1024;
 /// So much of what a device says about a refusal is kept.
 const REASON: usize = 200;
 
-/// The longest that a grant takes, or one round of a revocation, once it is its turn.
-pub(super) fn round(patience: Patience) -> Duration {
-    patience.request() * 3
+/// The longest that a grant takes once it is its turn: more than a dozen requests.
+pub(super) fn granting(patience: Patience) -> Duration {
+    patience.request() * 4
 }
 
-/// The longest that a verb takes. The longest of all is a revocation that has to undo a grant: two rounds with their
-/// turns, and between them the rest of the grant.
+/// The longest that one round of taking away or reading back takes, its turn included.
+pub(super) fn round(patience: Patience) -> Duration {
+    patience.request() * 2
+}
+
+/// How long a request that was given up may still be taken up: the system sends nothing again after the time for a reply,
+/// and a device that was slow to take it has much longer than it should need.
+pub(super) fn in_flight(patience: Patience) -> Duration {
+    patience.request() * 2
+}
+
+/// The longest that a verb takes. The longest of all is a revocation that has to undo a grant: two rounds, and between
+/// them the rest of the grant and what it may have left on the way.
 pub(super) fn verb_limit(patience: Patience) -> Duration {
-    round(patience) * 3 + patience.request() * 2
+    round(patience) * 2 + granting(patience) + in_flight(patience) + patience.request()
 }
 
 /// The way to one device.
@@ -112,9 +124,10 @@ impl Wire {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .pool_idle_timeout(Duration::from_secs(30))
-            .build()
-            .unwrap_or_default();
+            .pool_idle_timeout(Duration::from_secs(30));
+        #[cfg(target_os = "linux")]
+        let http = http.tcp_user_timeout(patience.reply);
+        let http = http.build().unwrap_or_default();
         let lanes = Lanes::new(patience.request(), REVOCATIONS_AT_ONCE);
         let sessions = [Mutex::new(None), Mutex::new(None)];
         Self { device_id, url, login, password, patience, http, lanes, sessions }
@@ -138,6 +151,12 @@ impl Wire {
     pub(super) async fn turn(&self, lane: Lane) -> Result<Turn<'_>, Unanswered> {
         let permit = self.lanes.turn(lane, self.device_id).await?;
         Ok(Turn { wire: self, lane, _permit: permit })
+    }
+
+    /// A turn in the lane of grants, if nobody has one.
+    pub(super) fn turn_if_free(&self) -> Option<Turn<'_>> {
+        let permit = self.lanes.turn_if_free(Lane::Grants)?;
+        Some(Turn { wire: self, lane: Lane::Grants, _permit: permit })
     }
 
     /// For what takes many requests: however slow each is, together they end in time.
@@ -172,7 +191,7 @@ impl Wire {
             if !stands() {
                 return Err(Unanswered::Withdrawn);
             }
-            match self.attempt(lane, command, body).await {
+            match self.attempt(lane, command, body, stands).await {
                 Ok(Attempt::Answer(bytes)) => return Ok(Ok(bytes)),
                 Ok(Attempt::Refused(refused)) => return Ok(Err(refused)),
                 // Once: a device that takes a session back at once is at odds with itself.
@@ -189,13 +208,23 @@ impl Wire {
         Err(Unanswered::Silent(detail))
     }
 
-    async fn attempt(&self, lane: Lane, command: &str, body: &Value) -> Result<Attempt, Unanswered> {
+    async fn attempt(
+        &self,
+        lane: Lane,
+        command: &str,
+        body: &Value,
+        stands: Stands<'_>,
+    ) -> Result<Attempt, Unanswered> {
         let mut session = self.sessions[lane as usize].lock().await;
         if session.is_none() {
             *session = Some(self.sign_in().await?);
         }
         let token = session.clone();
         drop(session);
+        // Signing in takes a while, in which it may have been overtaken.
+        if !stands() {
+            return Err(Unanswered::Withdrawn);
+        }
         let attempt = self.post(command, body, token.as_ref()).await?;
         if matches!(attempt, Attempt::NoSession) {
             let mut session = self.sessions[lane as usize].lock().await;
@@ -220,7 +249,10 @@ impl Wire {
             Attempt::Answer(bytes) => {
                 let said: SystemInformation = self.read("system_information", &bytes)?;
                 if said.device_id == self.device_id {
-                    self.have_denials_logged(&session).await?;
+                    if let Err(unanswered) = self.have_denials_logged(&session).await {
+                        // It is for proof alone: no revocation waits for it.
+                        tracing::debug!(device = self.device_id, ?unanswered, "denials may not be logged");
+                    }
                     return Ok(session);
                 }
                 Err(self.garbled("system_information", format!("another device's id, {}", said.device_id)))
@@ -341,7 +373,7 @@ impl Turn<'_> {
                 let command = "load_objects";
                 Err(self.wire.garbled(command, format!("more {} than can be asked about", T::NAME)))
             }
-            which => self.rows(&object::load::<T>(Some(which), None), stands).await,
+            which => self.rows(&object::load::<T>(Some(which), None), Some(which), stands).await,
         }
     }
 
@@ -352,7 +384,7 @@ impl Turn<'_> {
         }
         let (attempts, body) = (self.wire.patience.attempts, object::load::<T>(Some(which), None));
         match self.wire.ask(self.lane, "load_objects", &body, attempts, &|| true).await? {
-            Ok(bytes) => self.rows_in(&bytes),
+            Ok(bytes) => self.rows_of(self.wire.read("load_objects", &bytes)?, Some(which)),
             Err(Refused(_)) => Ok(Vec::new()),
         }
     }
@@ -377,28 +409,35 @@ impl Turn<'_> {
         id: impl Fn(&T) -> i64,
     ) -> Result<Vec<T>, Unanswered> {
         let which = from.map(|from| Which::From("id", from));
-        let rows: Vec<T> = self.rows(&object::load::<T>(which.as_ref(), Some(limit)), &|| true).await?;
-        // Old firmware is said to pass over a condition or a limit without a word.
+        let body = object::load::<T>(which.as_ref(), Some(limit));
+        let rows: Vec<T> = self.rows(&body, which.as_ref(), &|| true).await?;
+        // Old firmware is said to pass over an order or a limit, too.
         let rising = rows.windows(2).all(|pair| id(&pair[0]) < id(&pair[1]));
-        let after = rows.first().is_none_or(|first| from.is_none_or(|from| id(first) >= from));
-        match rising && after && rows.len() <= limit {
+        match rising && rows.len() <= limit {
             true => Ok(rows),
             false => Err(self.wire.garbled("load_objects", format!("other {} than were asked for", T::NAME))),
         }
     }
 
-    async fn rows<T: Object>(&self, body: &Value, stands: Stands<'_>) -> Result<Vec<T>, Unanswered> {
+    async fn rows<T: Object>(
+        &self,
+        body: &Value,
+        which: Option<&Which<'_>>,
+        stands: Stands<'_>,
+    ) -> Result<Vec<T>, Unanswered> {
         let answer: Value = self.ask("load_objects", body, stands).await?;
-        self.rows_of(answer)
+        self.rows_of(answer, which)
     }
 
-    fn rows_in<T: Object>(&self, bytes: &[u8]) -> Result<Vec<T>, Unanswered> {
-        self.rows_of(self.wire.read("load_objects", bytes)?)
-    }
-
-    fn rows_of<T: Object>(&self, mut answer: Value) -> Result<Vec<T>, Unanswered> {
+    /// INVARIANT: nothing is read, and above all nothing deleted, that was not asked about.
+    fn rows_of<T: Object>(&self, mut answer: Value, which: Option<&Which<'_>>) -> Result<Vec<T>, Unanswered> {
         let rows = answer.get_mut(T::NAME).map(Value::take).unwrap_or_default();
-        serde_json::from_value(rows).map_err(|error| self.wire.garbled("load_objects", error))
+        let rows: Vec<Value> =
+            serde_json::from_value(rows).map_err(|error| self.wire.garbled("load_objects", error))?;
+        if !rows.iter().all(|row| which.is_none_or(|which| which.fits(row))) {
+            return Err(self.wire.garbled("load_objects", format!("other {} than were asked for", T::NAME)));
+        }
+        serde_json::from_value(Value::Array(rows)).map_err(|error| self.wire.garbled("load_objects", error))
     }
 
     /// Makes rows, and gives the id of the first. Never sent twice: nobody knows whether the first one arrived.
@@ -437,7 +476,8 @@ impl Turn<'_> {
         self.wire.ask(self.lane, "modify_objects", &body, attempts, stands).await.map(|_| ())
     }
 
-    /// Deletes rows, and gives how many the device says there were.
+    /// Deletes rows, and gives how many the device says there were. Asked more than once only of what says itself
+    /// whose it is: the number of a deleted user may be another's by the second time.
     pub(super) async fn destroy<T: Object>(
         &self,
         which: &Which<'_>,
@@ -447,7 +487,14 @@ impl Turn<'_> {
         struct Changed {
             changes: i64,
         }
-        let Changed { changes } = self.ask("destroy_objects", &object::destroy::<T>(which), stands).await?;
-        Ok(changes)
+        let command = "destroy_objects";
+        let attempts = match which {
+            Which::Numbers("value", _) | Which::Texts(..) => self.wire.patience.attempts,
+            _ => 1,
+        };
+        match self.wire.ask(self.lane, command, &object::destroy::<T>(which), attempts, stands).await? {
+            Ok(bytes) => Ok(self.wire.read::<Changed>(command, &bytes)?.changes),
+            Err(Refused(why)) => Err(self.wire.garbled(command, format!("a refusal: {why}"))),
+        }
     }
 }
