@@ -169,9 +169,9 @@ impl Device {
         loop {
             attempts = attempts.saturating_sub(1);
             match granting.carry_out(self.wanted(rights).collect(), rights).await {
-                // What was lost before and arrives now finds the card there, or its like: it changes nothing.
+                // What was lost before finds the card there and changes nothing, as long as the card is there.
                 Ok(()) => {
-                    granting.on_the_way.is_certain = true;
+                    granting.on_the_way.is_certain = !is_lost;
                     return Ok(granting.wrote);
                 }
                 // What is created is not sent twice: it is looked for first.
@@ -242,10 +242,7 @@ impl Device {
     }
 
     async fn read(&self, number: i64) -> Result<ReadBack, Unanswered> {
-        if self.may_arrive_until(number).is_some() {
-            let device = self.wire.device_id();
-            return Err(Unanswered::Silent(format!("{device}: a grant that was cut off may still arrive")));
-        }
+        let may_arrive = self.may_arrive_until(number).is_some();
         let turn = self.wire.turn(Lane::Revocations).await?;
         let which = Which::Numbers("value", &[number]);
         let cards: Vec<CardRow> = turn.load(&which, &|| true).await?;
@@ -260,6 +257,10 @@ impl Device {
         }
         if cards.is_empty() && self.opens_without_card(&turn, number).await? {
             seen.deviations.insert(Deviation::Pin);
+        }
+        if may_arrive && seen.is_absent() {
+            let device = self.wire.device_id();
+            return Err(Unanswered::Silent(format!("{device}: a grant that was cut off may still arrive")));
         }
         Ok(seen)
     }
