@@ -18,6 +18,7 @@ mod health;
 mod inventory;
 pub(crate) mod lanes;
 mod registry;
+pub(crate) mod reminder;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};

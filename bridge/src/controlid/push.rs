@@ -6,10 +6,8 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
@@ -20,15 +18,12 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::transport::{Turn, Wire};
 use crate::connector::lanes::{Lane, Unanswered};
+use crate::connector::reminder::{RETRIED, Reminder};
 
-/// How often devices are asked whether they still notify us.
-const REMINDED: Duration = Duration::from_secs(300);
-/// How soon a device that did not take our address is told again.
-const RETRIED: Duration = Duration::from_secs(30);
 /// How long one notification may take, all in all.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The largest that is read: notifications of several rows have some kilobytes.
@@ -43,8 +38,7 @@ const PATH: &str = "cardea/notifications";
 pub(super) struct Ear {
     bind: SocketAddrV4,
     listener: OnceCell<TcpListener>,
-    /// When devices are next asked; `None` is at once. It outlives the wait for one hint.
-    reminder: Mutex<Option<Instant>>,
+    reminder: Reminder,
 }
 
 /// Where a device sends its notifications.
@@ -81,7 +75,7 @@ pub(super) async fn monitor(turn: &Turn<'_>) -> Result<Monitor, Unanswered> {
 
 impl Ear {
     pub(super) fn new(bind: SocketAddrV4) -> Self {
-        Self { bind, listener: OnceCell::new(), reminder: Mutex::new(None) }
+        Self { bind, listener: OnceCell::new(), reminder: Reminder::default() }
     }
 
     /// Where devices shall send to; `None` before the port is open.
@@ -106,33 +100,16 @@ impl Ear {
         let known: Vec<i64> = wires.iter().map(|wire| wire.device_id()).collect();
         tokio::select! {
             () = hear(listener, &known) => (),
-            () = self.remind(wires) => (),
+            () = self.reminder.remind(wires, |wire| self.tell(wire)) => (),
         }
     }
 
-    /// Never ends.
-    async fn remind(&self, wires: &[&Wire]) {
-        loop {
-            let due = *self.reminder();
-            if let Some(due) = due {
-                sleep_until(due).await;
-            }
-            // Noted beforehand: who waits for hints may give up at any time and come back soon.
-            *self.reminder() = Some(Instant::now() + RETRIED);
-            let told = join_all(wires.iter().map(|wire| self.tell(wire))).await;
-            if told.iter().all(Result::is_ok) {
-                *self.reminder() = Some(Instant::now() + REMINDED);
-            }
-        }
+    /// Whether the device notifies us now.
+    async fn tell(&self, wire: &Wire) -> bool {
+        self.have_notified(wire).await.is_ok()
     }
 
-    fn reminder(&self) -> MutexGuard<'_, Option<Instant>> {
-        // Nothing but an instant is ever written here.
-        self.reminder.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has the device notify us.
-    async fn tell(&self, wire: &Wire) -> Result<(), Unanswered> {
+    async fn have_notified(&self, wire: &Wire) -> Result<(), Unanswered> {
         let Some(address) = self.address() else { return Ok(()) };
         let turn = wire.turn(Lane::Grants).await?;
         if monitor(&turn).await?.is(address) {

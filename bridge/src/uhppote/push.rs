@@ -5,35 +5,28 @@
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use tokio::net::UdpSocket;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 
 use super::message::{GetListener, Listener, SetListener, pushed_event};
 use super::transport::Wire;
 use crate::connector::lanes::Lane;
-
-/// How often controllers are asked whether they still push to us.
-const REMINDED: Duration = Duration::from_secs(300);
-/// How soon a controller that did not take our address is told again.
-const RETRIED: Duration = Duration::from_secs(30);
+use crate::connector::reminder::{RETRIED, Reminder};
 
 /// Where we listen, once somebody wants to.
 #[derive(Debug)]
 pub(super) struct Ear {
     bind: SocketAddrV4,
     socket: OnceCell<UdpSocket>,
-    /// When controllers are next asked; `None` is at once. It outlives the wait for one hint.
-    reminder: Mutex<Option<Instant>>,
+    reminder: Reminder,
 }
 
 impl Ear {
     pub(super) fn new(bind: SocketAddrV4) -> Self {
-        Self { bind, socket: OnceCell::new(), reminder: Mutex::new(None) }
+        Self { bind, socket: OnceCell::new(), reminder: Reminder::default() }
     }
 
     /// Where controllers shall push to; `None` before the port is open.
@@ -57,29 +50,8 @@ impl Ear {
         };
         tokio::select! {
             () = hear(socket, wires) => (),
-            () = self.remind(wires) => (),
+            () = self.reminder.remind(wires, |wire| self.tell(wire)) => (),
         }
-    }
-
-    /// Never ends.
-    async fn remind(&self, wires: &[&Wire]) {
-        loop {
-            let due = *self.reminder();
-            if let Some(due) = due {
-                sleep_until(due).await;
-            }
-            // Noted beforehand: who waits for hints may give up at any time and come back soon.
-            *self.reminder() = Some(Instant::now() + RETRIED);
-            let told = join_all(wires.iter().map(|wire| self.tell(wire))).await;
-            if told.iter().all(|taken| *taken) {
-                *self.reminder() = Some(Instant::now() + REMINDED);
-            }
-        }
-    }
-
-    fn reminder(&self) -> MutexGuard<'_, Option<Instant>> {
-        // Nothing but an instant is ever written here.
-        self.reminder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the controller pushes to us now.
