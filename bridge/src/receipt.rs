@@ -313,7 +313,7 @@ impl Receipts {
         let bypasses = systems.into_iter().flat_map(|system| {
             let bypasses = self.systems.descriptor(system).map_or(&[][..], |descriptor| descriptor.bypasses);
             bypasses.iter().map(move |bypass| Exposure {
-                what: format!("{bypass} that was set at a door of {system}: it opens past every list, and cannot be read"),
+                what: format!("{bypass} at {system}: it opens past every list, and cannot be read"),
                 until: "until it is cleared at the device".into(),
             })
         });

@@ -6,6 +6,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use kernel::{Clock as _, Ctx, SystemClock, Token};
+use server::stage::{DEVICE, at_device, device};
+use sim::controlid::Device;
 use sim::hr::Hr;
 use sim::uhppote::{Controller, ControllerOptions};
 use tempfile::TempDir;
@@ -38,8 +40,11 @@ pub struct Served {
     pub folder: TempDir,
     /// Where the provider is found.
     pub issuer: String,
-    /// The door controller.
+    /// The door controller of the headquarters (UHPPOTE).
     pub controller: Controller,
+    /// The access controller of the substation (Control iD).
+    pub device: Device,
+    device_password: String,
     /// HR's bearer token.
     pub hr_token: String,
     /// The app's secret.
@@ -62,6 +67,7 @@ impl Served {
         house.write("hr.token", &house.hr_token);
         house.write("grid-console.secret", &house.app_secret);
         house.write("switchgear-control.secret", Token::generate(&Ctx::system(), "app").expose());
+        house.write("substation.password", &house.device_password);
         house.write("grid.toml", &house.declaration());
         house.must(&["apply", "--yes", &house.path("grid.toml")]).await;
         house
@@ -74,12 +80,16 @@ impl Served {
     pub async fn empty(binary: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("cardea-").tempdir().expect("a folder");
         let now: sim::Now = Arc::new(|| SystemClock.now().to_jiff().expect("now is a time"));
-        let controller = Controller::start(SERIAL, ControllerOptions::new(now)).await.expect("a controller");
         let ctx = Ctx::system();
+        let controller = Controller::start(SERIAL, ControllerOptions::new(now.clone())).await;
+        let device_password = Token::generate(&ctx, "door").expose().clone();
+        let device = device(device_password.clone(), now).await;
         Self {
             folder,
             issuer: format!("http://localhost:{}", free_port()),
-            controller,
+            controller: controller.expect("a controller"),
+            device: device.expect("a device"),
+            device_password,
             hr_token: Token::generate(&ctx, "hr").expose().clone(),
             app_secret: Token::generate(&ctx, "app").expose().clone(),
             binary: binary.into(),
@@ -99,6 +109,16 @@ impl Served {
             .replace("{serial}", &SERIAL.to_string())
             .replace("{controller}", &self.controller.address().to_string())
             .replace("listen = \"{push}\"\n", "")
+            .replace("{device_id}", &DEVICE.to_string())
+            .replace("{device}", self.device.base_url().as_str())
+            .replace("listen = \"{notices}\"\n", "")
+    }
+
+    /// Whether either door system has a card, by the controller's number, on its list.
+    #[must_use]
+    pub fn holds(&self, card: u32) -> bool {
+        let at_headquarters = self.controller.cards().iter().any(|held| held.number == card);
+        at_headquarters || self.device.holds(at_device(card))
     }
 
     /// A path in the folder, as an argument.

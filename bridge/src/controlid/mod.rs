@@ -95,7 +95,7 @@ fn describe(patience: Patience, push: bool) -> Descriptor {
             "Validity is whole days in the device's local time: an end within a day is a deletion by us at that hour, which needs the device to be reachable then.",
             "A device that is set to ask a server of its own (online mode) falls back to its lists: they are what is written here.",
         ],
-        bypasses: &["a face, finger or code that was enrolled at the device"],
+        bypasses: &["a face, finger or code that was enrolled by hand"],
         verb_limit: verb_limit(patience),
     }
 }

@@ -563,9 +563,13 @@ mod tests {
             .replace("{control.backchannel}", "https://control.example/backchannel")
             .replace("{serial}", "405419896")
             .replace("{controller}", "127.0.0.1:60000")
-            .replace("{push}", "127.0.0.1:60001");
+            .replace("{push}", "127.0.0.1:60001")
+            .replace("{device_id}", "14227560204340541")
+            .replace("{device}", "http://127.0.0.1:60002")
+            .replace("{notices}", "127.0.0.1:60003");
         let folder = folder();
-        for secret in ["hr.token", "grid-console.secret", "switchgear-control.secret"] {
+        for secret in ["hr.token", "grid-console.secret", "switchgear-control.secret", "substation.password"]
+        {
             std::fs::write(folder.path().join(secret), SECRET).unwrap();
         }
         let items = Declaration::parse(&text).unwrap().items(folder.path()).unwrap();

@@ -18,9 +18,10 @@ use sim::relying_party::{Ended, EndedBy};
 use super::Room;
 use super::hub::{Happening, Update};
 use super::picture::{CardPicture, PersonPicture, Picture, Placed, ReceiptPicture, SignedIn, readable};
-use super::play::{DOORS, Done, Play, PlayError};
+use super::play::{Done, Play, PlayError};
 use super::telling::{Who, put};
 use super::texts::{self, Levels, Texts};
+use crate::stage::DOORS;
 
 use ::web as kit;
 
@@ -298,7 +299,9 @@ fn person_view<'a>(person: &'a PersonPicture, t: &'static Texts) -> PersonView<'
         sessions: provider.into_iter().chain(person.apps.iter().map(|one| session_view(one, t))).collect(),
         cards: person.cards.iter().map(|card| card_view(card, t)).collect(),
         receipt: person.receipt.as_ref().map(|receipt| receipt_in_words(receipt, t)),
-        doors: doors.map(|(door, _)| (door, put(&t.person.swipe, &[("door", &readable(door))]))).collect(),
+        doors: doors
+            .map(|door| (door.name, put(&t.person.swipe, &[("door", &readable(door.name))])))
+            .collect(),
     }
 }
 

@@ -9,7 +9,7 @@ use sim::hr::{HrError, Person};
 use store::StoreError;
 use tokio::sync::watch;
 
-use crate::stage::{CONTROL_ROOM, DEPARTMENT, DOMAIN, Stage, TRANSFORMER_HALL};
+use crate::stage::{DEPARTMENT, DOMAIN, DOORS, Stage};
 
 /// Who is hired, one after the other.
 const PEOPLE: [(&str, &str, &str); 8] = [
@@ -22,10 +22,6 @@ const PEOPLE: [(&str, &str, &str); 8] = [
     ("Ingrid", "Moe", "Grid operator"),
     ("Noor", "Bakker", "Shift supervisor"),
 ];
-
-/// The doors that there are, as the declaration names them, and as the controller numbers them.
-pub(super) const DOORS: [(&str, u8); 2] =
-    [("control-room-door", CONTROL_ROOM), ("transformer-hall-door", TRANSFORMER_HALL)];
 
 /// Why nothing was done, in words for whoever asked.
 #[derive(Debug, thiserror::Error)]
@@ -119,10 +115,10 @@ impl Play {
     /// See [`PlayError`].
     pub async fn swipe(&self, id: UserId, door: &str) -> Result<bool, PlayError> {
         let name = self.known(id).await?;
-        let &(door, number) = DOORS.iter().find(|(name, _)| *name == door).ok_or(PlayError::Unknown)?;
+        let door = *DOORS.iter().find(|known| known.name == door).ok_or(PlayError::Unknown)?;
         let card = self.card(id).await?.ok_or(PlayError::NoCard)?;
-        let granted = self.stage.controller.swipe(card, number).granted;
-        self.done.send_replace(Some(Done::Swiped { name, door, granted }));
+        let granted = self.stage.swipe(card, door).await;
+        self.done.send_replace(Some(Done::Swiped { name, door: door.name, granted }));
         Ok(granted)
     }
 

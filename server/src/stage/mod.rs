@@ -1,5 +1,5 @@
 //! A stage: the whole house in a fresh folder on a free port, and everything it speaks to, simulated behind
-//! real sockets: HR, two apps, a door controller, a mail server if wanted. The demo plays on it, and so do the
+//! real sockets: HR, two apps, two door systems, a mail server if wanted. The demo plays on it, and so do the
 //! journeys in `tests/`.
 
 use std::path::PathBuf;
@@ -11,6 +11,7 @@ use store::Origin;
 use base64::Engine as _;
 use kernel::{Actor, Ctx, Token};
 use sim::browser::Browser;
+use sim::controlid::{Device, DeviceOptions, card_value};
 use sim::hr::Hr;
 use sim::mail::MailServer;
 use sim::relying_party::{Registration, RelyingParty, RelyingPartyOptions};
@@ -23,14 +24,41 @@ use crate::house::{House, OpenError, Running, listen};
 
 /// The controller's serial number.
 const SERIAL: u32 = 405_419_896;
+/// The number of the device at the substation.
+pub const DEVICE: i64 = 14_227_560_204_340_541;
 /// The door that the story is about: door 1 of the controller.
 pub const CONTROL_ROOM: u8 = 1;
 /// A door that nobody in the story may open: door 2.
 pub const TRANSFORMER_HALL: u8 = 2;
+/// The gate that belongs to the same work, of another maker: portal 1 of the device.
+pub const SUBSTATION: i64 = 1;
+/// Every door, as the declaration names it.
+pub const DOORS: [Door; 3] = [
+    Door { name: "control-room-door", reader: Reader::Controller(CONTROL_ROOM) },
+    Door { name: "transformer-hall-door", reader: Reader::Controller(TRANSFORMER_HALL) },
+    Door { name: "substation-gate", reader: Reader::Device(SUBSTATION) },
+];
 /// The department whose people work in the control room.
 pub const DEPARTMENT: &str = "Grid Operations";
 /// The mail domain of the company.
 pub const DOMAIN: &str = "grid.example";
+
+/// A door of the stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
+    /// As the declaration names it.
+    pub name: &'static str,
+    reader: Reader,
+}
+
+/// Where the card is shown.
+#[derive(Clone, Copy, Debug)]
+enum Reader {
+    /// A door of the UHPPOTE controller.
+    Controller(u8),
+    /// A portal of the Control iD device.
+    Device(i64),
+}
 
 /// Why a stage could not be set, or what happened on it.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +125,10 @@ pub struct Stage {
     pub mail: Option<MailServer>,
     /// HR's bearer token.
     pub hr_token: String,
-    /// The door controller.
+    /// The door controller of the headquarters (UHPPOTE).
     pub controller: Controller,
+    /// The access controller of the substation (Control iD).
+    pub device: Device,
     /// The folder with configuration, keys and database.
     pub folder: TempDir,
     /// The configuration file.
@@ -115,6 +145,8 @@ impl Stage {
         let issuer = format!("http://localhost:{}", listener.local_addr()?.port());
         let now = clock(ctx);
         let controller = Controller::start(SERIAL, ControllerOptions::new(now.clone())).await?;
+        let password = write_secret(ctx, &folder, "door", "substation.password")?;
+        let device = device(password, now.clone()).await?;
         let app = RelyingParty::start(RelyingPartyOptions::new("Grid Console", now.clone())).await?;
         let control = RelyingParty::start(RelyingPartyOptions::new("Switchgear Control", now)).await?;
         let mail = if options.mail { Some(MailServer::start().await?) } else { None };
@@ -123,7 +155,7 @@ impl Stage {
         let hr_token = secret("hr", "hr.token")?;
         let app_secret = secret("app", "grid-console.secret")?;
         let control_secret = secret("app", "switchgear-control.secret")?;
-        let declaration = declaration(&app, &control, &controller, push_port()?);
+        let declaration = declaration(&app, &control, &controller, &device, push_port()?);
         std::fs::write(folder.path().join("grid.toml"), &declaration)?;
         let house = House::open(Config::read(&config)?, ctx.clone()).await?;
         apply::apply(&house.db, &house.sealing, &declaration, folder.path()).await?;
@@ -142,6 +174,7 @@ impl Stage {
             mail,
             hr_token,
             controller,
+            device,
             folder,
             config,
             binary,
@@ -178,6 +211,14 @@ impl Stage {
         self.controller.cards().first().map(|card| card.number)
     }
 
+    /// Shows a card, by the controller's number, at a door: whether it opens.
+    pub async fn swipe(&self, card: u32, door: Door) -> bool {
+        match door.reader {
+            Reader::Controller(number) => self.controller.swipe(card, number).granted,
+            Reader::Device(portal) => self.device.swipe(portal, at_device(card)).await.opened,
+        }
+    }
+
     /// Runs the program `cardea` with this stage's configuration, and answers exit code and output.
     pub async fn cardea(&self, arguments: &[&str]) -> Result<(Option<i32>, String), StageError> {
         let program = self.binary.clone().map_or_else(std::env::current_exe, Ok)?;
@@ -199,6 +240,28 @@ impl Stage {
 pub fn clock(ctx: &Ctx) -> sim::Now {
     let ctx = ctx.clone();
     std::sync::Arc::new(move || ctx.now().to_jiff().unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+}
+
+/// A card of the controller as the device numbers it.
+#[must_use]
+pub fn at_device(card: u32) -> i64 {
+    // The facility of a 26-bit card has 8 bits.
+    card_value(u16::try_from(card / 100_000).unwrap_or(u16::MAX), card % 100_000)
+}
+
+/// The access controller of the substation, with the password that we know it by.
+///
+/// # Errors
+/// If there is no port.
+pub async fn device(password: String, now: sim::Now) -> Result<Device, std::io::Error> {
+    let offset = jiff::tz::Offset::UTC;
+    Device::start(DeviceOptions {
+        login: "cardea".into(),
+        password,
+        offset,
+        ..DeviceOptions::new(DEVICE, now)
+    })
+    .await
 }
 
 fn registration(issuer: &str, client_id: &str, secret: &str) -> Registration {
@@ -256,6 +319,7 @@ fn declaration(
     app: &RelyingParty,
     control: &RelyingParty,
     controller: &Controller,
+    device: &Device,
     push_port: u16,
 ) -> String {
     include_str!("grid.toml")
@@ -266,6 +330,9 @@ fn declaration(
         .replace("{serial}", &controller.serial().to_string())
         .replace("{controller}", &controller.address().to_string())
         .replace("{push}", &format!("127.0.0.1:{push_port}"))
+        .replace("{device_id}", &DEVICE.to_string())
+        .replace("{device}", device.base_url().as_str())
+        .replace("{notices}", "127.0.0.1:0")
 }
 
 /// What a compact JWS says, unverified.

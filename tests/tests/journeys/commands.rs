@@ -18,6 +18,7 @@ async fn the_scripted_demo_proves_every_step() {
         "hires Mira Holt",
         "is on the controller's list for the control room only",
         "the controller was asked afterwards what it holds, and showed the card",
+        "the substation's device, of another maker, holds the same card",
         "a letter to mira.holt@grid.example",
         "follows the link in the letter and sets a password",
         "Grid Console (low): signed in with the password alone",
@@ -27,6 +28,7 @@ async fn the_scripted_demo_proves_every_step() {
         "Switchgear Control (critical): asks for the passkey, and for nothing else",
         "Switchgear Control (critical): signed in (acr \"phrh\"",
         "swipe at the control room is granted",
+        "swipe at the substation is granted",
         "stays shut",
         "ends the employment",
         "introspection says the token is inactive",
@@ -36,7 +38,8 @@ async fn the_scripted_demo_proves_every_step() {
         "login_required",
         "tries the password again: refused",
         "the next swipe at the control room is denied",
-        "the denial came back as an event",
+        "the next swipe at the substation is denied",
+        "both denials came back as events",
         "cardea receipt verify: good",
         "cardea audit verify",
         "Every step was proven",
@@ -47,7 +50,9 @@ async fn the_scripted_demo_proves_every_step() {
     // The doors and the back channel are looked at beside the tokens, so these have no order among them.
     for step in [
         "does not hold card",
-        "was asked afterwards, and shows no such card",
+        "the controller was asked afterwards, and shows no such card",
+        "the substation's device does not hold the card any more",
+        "the substation's device was asked afterwards, and shows no such card",
         "Grid Console: a valid logout token came, its session is gone",
         "Switchgear Control: a valid logout token came, its session is gone",
     ] {

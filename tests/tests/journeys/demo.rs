@@ -25,7 +25,7 @@ async fn the_story_is_proven_from_outside_and_ends_with_0() {
         "shows no such card",
         "observed denial",
         "with one character changed: refused",
-        "Every step was proven by the apps or the door itself.",
+        "Every step was proven by the apps or the doors themselves.",
     ] {
         place(what);
     }
@@ -49,15 +49,20 @@ async fn a_visitor_hires_swipes_ends_and_reads_the_receipt() {
         ("swipe", "Nobody has a card yet: type hire."),
         ("receipt", "Nobody is hired yet: type hire."),
         ("hire", "Then sign in:"),
-        ("swipe", "The door opens."),
+        ("swipe", "The control room's door opens."),
+        ("swipe", "The substation's gate opens."),
         ("end", "The employment has ended."),
     ] {
         hand.write_all(format!("{word}\n").as_bytes()).await.unwrap();
         until_said(&mut said, answer).await;
     }
-    // The door is told within moments; a person would try twice as well.
+    // The doors are told within moments; a person would try twice as well.
     tokio::time::sleep(Duration::from_secs(1)).await;
-    for (word, answer) in [("swipe", "The door stays shut."), ("receipt", "\"status\": \"revoked\"")] {
+    for (word, answer) in [
+        ("swipe", "The control room's door stays shut."),
+        ("swipe", "The substation's gate stays shut."),
+        ("receipt", "\"status\": \"revoked\""),
+    ] {
         hand.write_all(format!("{word}\n").as_bytes()).await.unwrap();
         until_said(&mut said, answer).await;
     }

@@ -149,14 +149,14 @@ impl Walker<'_> {
     async fn lose_everything(&mut self) {
         self.browser.click(END).await;
         self.browser.shows("article .card.revoked").await;
-        until("a red line through the card and both apps", async || {
-            (self.browser.ask::<usize>(RED_LINES).await == 3).then_some(())
+        until("a red line through the card at both door systems and both apps", async || {
+            (self.browser.ask::<usize>(RED_LINES).await == 4).then_some(())
         })
         .await;
         let said = self.browser.text().await;
         assert_eq!(said.matches("by logout token").count(), 2, "both apps heard it by themselves: {said}");
         // The last that changes by itself: from here on no button moves before it is pressed.
-        self.browser.says("1 of 1 proven").await;
+        self.browser.says("2 of 2 proven").await;
         self.browser.step("the red line").await;
     }
 

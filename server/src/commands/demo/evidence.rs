@@ -1,20 +1,53 @@
-//! What the story's receipt must say, held against what the door controller itself has recorded.
+//! What the story's receipt must say, held against what the doors themselves have recorded.
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use sim::controlid;
 use sim::uhppote::{Event, reason};
 
 use super::timeline::prove;
 use crate::commands::Outcome;
-use crate::stage::CONTROL_ROOM;
+use crate::stage::{CONTROL_ROOM, SUBSTATION};
 
 /// How long the event of a denial may take to be read.
 const READ_WITHIN: SignedDuration = SignedDuration::from_secs(5);
-/// The controller counts whole seconds.
+/// Doors count whole seconds.
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
-/// The receipt is about this employee's end, names the session, the card and the door, and has a time for each rung.
-pub(super) fn check(receipt: &Value, user: &str, events: &[Event], card: u32) -> Outcome {
+/// A door of the story, and when its own log says that it did not know the card.
+#[derive(Clone, Debug)]
+pub(super) struct Witness {
+    access_point: &'static str,
+    denials: Vec<Timestamp>,
+}
+
+impl Witness {
+    /// The control room, by the log of the UHPPOTE controller.
+    pub(super) fn controller(events: &[Event], card: u32) -> Self {
+        let is_denial = |event: &&Event| !event.granted && event.reason == reason::UNKNOWN;
+        let here = events.iter().filter(|event| event.card == card && event.door == CONTROL_ROOM);
+        let at = |event: &Event| event.at.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|at| at.timestamp());
+        Self { access_point: "control-room-door", denials: here.filter(is_denial).filter_map(at).collect() }
+    }
+
+    /// The substation, by the access log of the Control iD device.
+    pub(super) fn device(access_logs: &[Value], card: i64) -> Self {
+        let is_denial = |log: &&Value| {
+            log["event"] == controlid::event::NOT_IDENTIFIED
+                && log["portal_id"] == SUBSTATION
+                && log["card_value"] == card
+        };
+        let at = |log: &Value| Timestamp::from_second(log["time"].as_i64()?).ok();
+        Self {
+            access_point: "substation-gate",
+            denials: access_logs.iter().filter(is_denial).filter_map(at).collect(),
+        }
+    }
+}
+
+/// The receipt is about this employee's end, names the session and the card, and for each door of the story, and for no
+/// other, has a time for each rung.
+pub(super) fn check(receipt: &Value, user: &str, witnesses: &[Witness]) -> Outcome {
     prove(receipt["complete"] == true, "the receipt is complete")?;
     prove(receipt["user"] == user, "the receipt is about the employee")?;
     let (kind, ended) = (&receipt["cause"]["kind"], &receipt["ended_at_commit"]);
@@ -22,20 +55,24 @@ pub(super) fn check(receipt: &Value, user: &str, events: &[Event], card: u32) ->
     prove(ended["sessions"].as_i64() >= Some(1), format_args!("it names the session that ended: {ended}"))?;
     prove(ended["grants"].as_i64() >= Some(1), format_args!("it names the grant that ended: {ended}"))?;
     let doors = receipt["doors"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let [door] = doors else {
-        return prove(false, format_args!("it names one door, not {}", doors.len()));
-    };
-    prove(
-        door["access_point"] == "control-room-door",
-        format_args!("it names the control room's door: {door}"),
-    )?;
+    let count = doors.len();
+    prove(count == witnesses.len(), format_args!("it names {} doors, not {count}", witnesses.len()))?;
     let credentials = ended["credentials"].as_array().map(Vec::as_slice).unwrap_or_default();
-    prove(credentials.contains(&door["credential"]), format_args!("it names the card that ended: {ended}"))?;
-    check_times(door, events, card)
+    for witness in witnesses {
+        let name = witness.access_point;
+        let door = doors.iter().find(|door| door["access_point"] == name).unwrap_or(&Value::Null);
+        prove(door.is_object(), format_args!("it names {name}"))?;
+        prove(
+            credentials.contains(&door["credential"]),
+            format_args!("{name}: the card that ended: {ended}"),
+        )?;
+        check_times(door, witness)?;
+    }
+    Ok(())
 }
 
-/// A0 to A2 and A4 have their times, in order, and the controller's own log has the denial of A4.
-fn check_times(door: &Value, events: &[Event], card: u32) -> Outcome {
+/// A0 to A2 and A4 have their times, in order, and the door's own log has the denial of A4.
+fn check_times(door: &Value, witness: &Witness) -> Outcome {
     let rungs = ["requested_at", "sent_at", "accepted_at", "read_back_at", "denial_observed_at"];
     let mut times = Vec::new();
     for rung in rungs {
@@ -45,16 +82,10 @@ fn check_times(door: &Value, events: &[Event], card: u32) -> Outcome {
     }
     prove(times.is_sorted(), format_args!("its times rise: {door}"))?;
     let [.., absent, observed] = times[..] else { return prove(false, "five times") };
-    let is_it = |event: &Event| {
-        let is_denial = !event.granted && event.reason == reason::UNKNOWN;
-        let at = event.at.to_zoned(jiff::tz::TimeZone::UTC).map(|at| at.timestamp());
-        let in_time =
-            at.is_ok_and(|at| at + SECOND >= absent && at <= observed && observed - READ_WITHIN <= at);
-        is_denial && event.card == card && event.door == CONTROL_ROOM && in_time
-    };
+    let is_it = |at: &Timestamp| *at + SECOND >= absent && *at <= observed && observed - READ_WITHIN <= *at;
     prove(
-        events.iter().any(is_it),
-        format_args!("the controller's own log has the denial that was observed at {observed}: {events:?}"),
+        witness.denials.iter().any(is_it),
+        format_args!("the door's own log has the denial that was observed at {observed}: {witness:?}"),
     )
 }
 
@@ -76,16 +107,20 @@ mod tests {
 
     use super::*;
 
+    fn line(access_point: &str) -> Value {
+        json!({
+            "access_point": access_point, "credential": "c",
+            "requested_at": "2026-11-27T08:00:00.100Z", "sent_at": "2026-11-27T08:00:00.101Z",
+            "accepted_at": "2026-11-27T08:00:00.102Z", "read_back_at": "2026-11-27T08:00:00.103Z",
+            "denial_observed_at": "2026-11-27T08:00:00.900Z",
+        })
+    }
+
     fn good() -> Value {
         json!({
             "complete": true, "user": "u", "cause": {"kind": "user.deactivated"},
             "ended_at_commit": {"sessions": 1, "grants": 1, "credentials": ["c"]},
-            "doors": [{
-                "access_point": "control-room-door", "credential": "c",
-                "requested_at": "2026-11-27T08:00:00.100Z", "sent_at": "2026-11-27T08:00:00.101Z",
-                "accepted_at": "2026-11-27T08:00:00.102Z", "read_back_at": "2026-11-27T08:00:00.103Z",
-                "denial_observed_at": "2026-11-27T08:00:00.900Z",
-            }],
+            "doors": [line("control-room-door"), line("substation-gate")],
         })
     }
 
@@ -103,11 +138,20 @@ mod tests {
         }
     }
 
+    /// The access log of 2026-11-27T08:00:00Z.
+    fn log() -> Value {
+        json!({"id": 5, "time": 1_795_766_400, "event": 3, "portal_id": 1, "card_value": 9})
+    }
+
+    fn holds(receipt: &Value, events: &[Event], logs: &[Value]) -> bool {
+        check(receipt, "u", &[Witness::controller(events, 7), Witness::device(logs, 9)]).is_ok()
+    }
+
     /// The story must be able to fail at each thing that it says it has proven.
     #[test]
     fn each_thing_that_is_missing_is_a_failure() {
-        let holds = |receipt: &Value, events: &[Event]| check(receipt, "u", events, 7).is_ok();
-        assert!(holds(&good(), &[denial(0)]));
+        let (events, logs) = ([denial(0)], [log()]);
+        assert!(holds(&good(), &events, &logs));
         for (pointer, wrong) in [
             ("/complete", json!(false)),
             ("/user", json!("v")),
@@ -116,18 +160,21 @@ mod tests {
             ("/ended_at_commit/grants", json!(0)),
             ("/ended_at_commit/credentials", json!([])),
             ("/doors", json!([])),
+            ("/doors", json!([line("control-room-door")])),
             ("/doors/0/access_point", json!("transformer-hall-door")),
+            ("/doors/1/access_point", json!("control-room-door")),
+            ("/doors/1/credential", json!("d")),
             ("/doors/0/requested_at", json!(null)),
             ("/doors/0/sent_at", json!(null)),
             ("/doors/0/accepted_at", json!(null)),
-            ("/doors/0/read_back_at", json!(null)),
-            ("/doors/0/denial_observed_at", json!(null)),
+            ("/doors/1/read_back_at", json!(null)),
+            ("/doors/1/denial_observed_at", json!(null)),
             ("/doors/0/denial_observed_at", json!("2026-11-27T08:00:00.050Z")),
-            ("/doors/0/denial_observed_at", json!("2026-11-27T09:00:00Z")),
+            ("/doors/1/denial_observed_at", json!("2026-11-27T09:00:00Z")),
         ] {
             let mut receipt = good();
             *receipt.pointer_mut(pointer).unwrap() = wrong.clone();
-            assert!(!holds(&receipt, &[denial(0)]), "{pointer} {wrong}");
+            assert!(!holds(&receipt, &events, &logs), "{pointer} {wrong}");
         }
         for events in [
             vec![],
@@ -137,7 +184,12 @@ mod tests {
             vec![Event { door: 2, ..denial(0) }],
             vec![Event { reason: reason::NO_RIGHT, ..denial(0) }],
         ] {
-            assert!(!holds(&good(), &events), "{events:?}");
+            assert!(!holds(&good(), &events, &logs), "{events:?}");
+        }
+        for (field, wrong) in [("event", 7), ("event", 6), ("portal_id", 2), ("card_value", 8), ("time", 0)] {
+            let mut log = log();
+            log[field] = json!(wrong);
+            assert!(!holds(&good(), &events, &[log]), "{field} {wrong}");
         }
     }
 }

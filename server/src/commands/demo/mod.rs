@@ -1,6 +1,6 @@
 //! `cardea demo`: the real server, and simulators that speak to it over real sockets.
 //!
-//! The example is an energy company, an essential entity under NIS2: a control room behind a door, an app called Grid
+//! The example is an energy company, an essential entity under NIS2: a control room behind a door and a substation behind another maker's, an app called Grid
 //! Console that asks for little, one called Switchgear Control that asks for a passkey, an HR system that speaks SCIM
 //! in Entra ID's shapes, and a mail server.
 
@@ -21,12 +21,12 @@ use crate::logging;
 use crate::stage::{Stage, StageOptions};
 
 /// What everybody who sees the demo must know of it.
-const ABOUT: &str = "The example is an energy company, an essential entity under NIS2. The door connector is\n\
-                     contract-tested, not device-tested: no vendor's device has been behind it yet.";
+const ABOUT: &str = "The example is an energy company, an essential entity under NIS2. The door connectors\n\
+                     are contract-tested, not device-tested: no vendor's device has been behind them yet.";
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// Play the story without a person: prints a timeline, and ends with 0 only if the app and the door
+    /// Play the story without a person: prints a timeline, and ends with 0 only if the apps and the doors
     /// themselves confirmed every step.
     #[arg(long)]
     script: bool,

@@ -8,13 +8,13 @@ use super::timeline::until;
 use crate::commands::serve::asked_to_stop;
 use crate::commands::{Failure, Outcome, say};
 use crate::live::{Live, Play};
-use crate::stage::Stage;
+use crate::stage::{Stage, at_device};
 
 const WORDS: &str =
     "\x20 hire       HR hires the next person; policy gives a card; a letter brings an invitation
-  swipe      show the card of whom you hired last at the control room's door
+  swipe      show the card of whom you hired last at both of their doors
   end        HR ends that employment
-  cards      what the door controller's list holds
+  cards      what the lists of both door systems hold
   receipt    the signed receipt of what was closed
   audit      verify the journal
   quit       stop";
@@ -29,7 +29,7 @@ pub(super) async fn attend(stage: &Arc<Stage>, live_port: u16) -> Outcome {
 }
 
 fn welcome(stage: &Stage, live: &Live) {
-    say("Cardea runs: the real server, and simulators of HR, mail, two apps and a door controller.");
+    say("Cardea runs: the real server, and simulators of HR, mail, two apps and two door systems.");
     say(super::ABOUT);
     say("");
     say("Begin here, in a browser:");
@@ -86,7 +86,8 @@ impl Terminal<'_> {
             "swipe" => self.swipe().await,
             "end" => self.end().await,
             "cards" => {
-                say(format_args!("{:#?}", self.stage.controller.cards()));
+                say(format_args!("headquarters (UHPPOTE): {:#?}", self.stage.controller.cards()));
+                say(format_args!("substation (Control iD): {:#?}", self.stage.device.cards()));
                 Ok(())
             }
             "receipt" => self.cardea(&["receipt", "show", &self.play.last()?.to_string()]).await,
@@ -105,7 +106,10 @@ impl Terminal<'_> {
         let card = until("a card on the controller", || {
             self.stage.controller.cards().iter().map(|held| held.number).find(is_new)
         });
-        say(format_args!("{} is hired; the door holds card {}.", person.display_name(), card.await?));
+        let card = card.await?;
+        until("the card at the substation", || self.stage.device.holds(at_device(card)).then_some(()))
+            .await?;
+        say(format_args!("{} is hired; both door systems hold card {card}.", person.display_name()));
         if let Some(mail) = &self.stage.mail {
             let letter = until("a letter", || mail.letters_to(&person.email).into_iter().next()).await?;
             let link = letter.links().into_iter().next().map(String::from).unwrap_or_default();
@@ -118,8 +122,12 @@ impl Terminal<'_> {
 
     async fn swipe(&self) -> Outcome {
         let last = self.play.last().map_err(|_| Failure::new("Nobody has a card yet: type hire."))?;
-        let opens = self.play.swipe(last, "control-room-door").await?;
-        say(if opens { "The door opens." } else { "The door stays shut." });
+        for (door, name) in
+            [("control-room-door", "control room's door"), ("substation-gate", "substation's gate")]
+        {
+            let does = if self.play.swipe(last, door).await? { "opens" } else { "stays shut" };
+            say(format_args!("The {name} {does}."));
+        }
         Ok(())
     }
 

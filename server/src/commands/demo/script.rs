@@ -1,18 +1,21 @@
 //! The story without a person. Every step is confirmed from outside: by HR's HTTP answers, by the mail server, by the
-//! apps, by the door controller itself. The database is not asked.
+//! apps, by the doors themselves. The database is not asked.
 
 use std::time::Instant;
 
 use serde_json::Value;
+use sim::controlid::Seen;
 use sim::hr::Person;
 use sim::relying_party::Session;
 
 use super::employee;
-use super::evidence;
+use super::evidence::{self, Witness};
 use super::timeline::{Timeline, prove, until};
 use crate::commands::{Failure, Outcome, say};
 use crate::live::Play;
-use crate::stage::{CONTROL_ROOM, DEPARTMENT, Stage, TRANSFORMER_HALL, payload};
+use crate::stage::{
+    CONTROL_ROOM, DEPARTMENT, SUBSTATION, Stage, TRANSFORMER_HALL, at_device, clock, payload,
+};
 
 /// The rights that the declaration gives the department: door 1, always.
 const CONTROL_ROOM_ONLY: [u8; 4] = [1, 0, 0, 0];
@@ -23,9 +26,7 @@ const READ: u8 = 0x5a;
 
 pub(super) async fn play(stage: &Stage) -> Outcome {
     say(format_args!("Cardea runs at {} on an empty database.", stage.house.issuer.as_str()));
-    say(
-        "It is the real server; HR, mail, two apps and the door controller are simulators behind real sockets.",
-    );
+    say("It is the real server; HR, mail, two apps and two door systems are simulators behind real sockets.");
     say(super::ABOUT);
     say("");
     let timeline = Timeline::begin();
@@ -34,27 +35,29 @@ pub(super) async fn play(stage: &Stage) -> Outcome {
     let mut employee = employee::begin(stage, &timeline, &person).await?;
     employee::add_factors(stage, &timeline, &mut employee).await?;
     let session = employee::work(stage, &timeline, &mut employee).await?;
-    walk(stage, &timeline, card)?;
+    walk(stage, &timeline, card).await?;
     let ended = leave(stage, &timeline, &id).await?;
     // The apps are asked at once: what died at the commit waits for no door, and no door waits for an app.
-    let (app, told, door) = tokio::join!(
+    let (app, told, door, gate) = tokio::join!(
         biased;
         look_again(stage, &timeline, &session),
         employee::told(stage, &timeline, &id, ended),
-        door_forgets(stage, &timeline, card)
+        door_forgets(stage, &timeline, card),
+        gate_forgets(stage, &timeline, card)
     );
     app?;
     told?;
     door?;
+    gate?;
     employee::locked_out(stage, &timeline, &mut employee).await?;
     receipt(stage, &timeline, &id, card).await?;
     journal(stage, &timeline).await?;
     say("");
-    say("Every step was proven by the apps or the door itself.");
+    say("Every step was proven by the apps or the doors themselves.");
     Ok(())
 }
 
-/// HR hires; a card comes to the door.
+/// HR hires; a card comes to the doors.
 async fn join(stage: &Stage, timeline: &Timeline, person: &Person) -> Result<(String, u32), Failure> {
     stage.hr.test_connection().await?;
     let id = stage.hr.hire(person).await?;
@@ -68,6 +71,9 @@ async fn join(stage: &Stage, timeline: &Timeline, person: &Person) -> Result<(St
     );
     until("our own reading back of the card", || was_read_after(stage, PUT, card).then_some(())).await?;
     timeline.step("door", "the controller was asked afterwards what it holds, and showed the card");
+    let opens = || stage.device.opens(SUBSTATION, at_device(card), clock(&stage.ctx)());
+    until("the card at the substation", || opens().then_some(())).await?;
+    timeline.step("gate", "the substation's device, of another maker, holds the same card");
     Ok((id, card))
 }
 
@@ -84,10 +90,13 @@ fn was_read_after(stage: &Stage, operation: u8, card: u32) -> bool {
     done.is_some_and(|done| about[done..].contains(&READ))
 }
 
-/// The employee walks through the door, and not through the other.
-fn walk(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome {
+/// The employee walks through the doors, and not through the other.
+async fn walk(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome {
     prove(stage.controller.swipe(card, CONTROL_ROOM).granted, "the swipe at the control room is granted")?;
     timeline.step("door", "the employee's swipe at the control room is granted");
+    let opened = stage.device.swipe(SUBSTATION, at_device(card)).await.opened;
+    prove(opened, "the swipe at the substation's gate is granted")?;
+    timeline.step("gate", "the employee's swipe at the substation is granted");
     prove(!stage.controller.swipe(card, TRANSFORMER_HALL).granted, "the transformer hall stays shut")?;
     timeline.step("door", "the transformer hall, which no policy opens, stays shut");
     Ok(())
@@ -112,6 +121,22 @@ async fn door_forgets(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome 
     Ok(())
 }
 
+/// The other maker's device loses it, too, and is read: what was asked of it last is not whom to delete.
+async fn gate_forgets(stage: &Stage, timeline: &Timeline, card: u32) -> Outcome {
+    let card = at_device(card);
+    until("the card absent from the substation", || (!stage.device.holds(card)).then_some(())).await?;
+    timeline.step("gate", "the substation's device does not hold the card any more");
+    let was_read = || {
+        let asked = stage.device.requests();
+        let gone = asked.iter().rposition(|seen| seen.path == "/destroy_objects.fcgi")?;
+        let reads = |seen: &Seen| seen.path == "/load_objects.fcgi" && seen.body["object"] == "cards";
+        asked[gone..].iter().any(reads).then_some(())
+    };
+    until("our own reading back at the substation", was_read).await?;
+    timeline.step("gate", "the substation's device was asked afterwards, and shows no such card");
+    Ok(())
+}
+
 /// The tokens are dead.
 async fn look_again(stage: &Stage, timeline: &Timeline, session: &Session) -> Outcome {
     let introspected = stage.app.introspect(&session.access_token).await?;
@@ -131,12 +156,19 @@ async fn look_again(stage: &Stage, timeline: &Timeline, session: &Session) -> Ou
 async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Outcome {
     prove(!stage.controller.swipe(card, CONTROL_ROOM).granted, "the next swipe is denied")?;
     timeline.step("door", "the next swipe at the control room is denied");
+    let opened = stage.device.swipe(SUBSTATION, at_device(card)).await.opened;
+    prove(!opened, "the next swipe at the substation is denied")?;
+    timeline.step("gate", "the next swipe at the substation is denied");
     let (signed, receipt) = complete_receipt(stage, id, card).await?;
-    evidence::check(&receipt, id, &stage.controller.events(), card)?;
+    let witnesses = [
+        Witness::controller(&stage.controller.events(), card),
+        Witness::device(&stage.device.rows("access_logs"), at_device(card)),
+    ];
+    evidence::check(&receipt, id, &witnesses)?;
     let level = |field: &str| receipt["doors"][0][field].as_str().unwrap_or_default().to_owned();
     timeline.step(
         "receipt",
-        format_args!("the denial came back as an event: {} {}", level("level"), level("level_words")),
+        format_args!("both denials came back as events: {} {}", level("level"), level("level_words")),
     );
     let (file, keys) = (stage.folder.path().join("receipt.jws"), stage.folder.path().join("evidence.jwks"));
     let url = stage.house.issuer.url("/jwks/evidence");
@@ -155,23 +187,30 @@ async fn receipt(stage: &Stage, timeline: &Timeline, id: &str, card: u32) -> Out
     Ok(())
 }
 
-/// The edition that names the observed denial. A denial counts once the absence is watched, so the card is
+/// The edition that names the observed denials. A denial counts once the absence is watched, so the card is
 /// shown again and again, as its holder would.
 async fn complete_receipt(stage: &Stage, id: &str, card: u32) -> Result<(String, Value), Failure> {
     let began = std::time::Instant::now();
     loop {
         let (code, said) = stage.cardea(&["receipt", "show", id, "--signed"]).await?;
-        if let Some(receipt) =
-            payload(said.trim()).filter(|receipt| code == Some(0) && receipt["doors"][0]["level"] == "A4")
+        if let Some(receipt) = payload(said.trim()).filter(|receipt| code == Some(0) && is_observed(receipt))
         {
             prove(receipt["complete"] == true, "the receipt is complete")?;
             prove(receipt["user"] == id, "the receipt is about the employee")?;
             return Ok((said.trim().to_owned(), receipt));
         }
         prove(!stage.controller.swipe(card, CONTROL_ROOM).granted, "every further swipe is denied")?;
+        let opened = stage.device.swipe(SUBSTATION, at_device(card)).await.opened;
+        prove(!opened, "every further swipe is denied at the substation")?;
         prove(began.elapsed().as_secs() < 15, format_args!("a receipt at level A4, not: {said}"))?;
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+}
+
+/// Every door was seen to refuse the card.
+fn is_observed(receipt: &Value) -> bool {
+    let doors = receipt["doors"].as_array().map(Vec::as_slice).unwrap_or_default();
+    !doors.is_empty() && doors.iter().all(|door| door["level"] == "A4")
 }
 
 fn show(receipt: &Value) {
