@@ -2,6 +2,7 @@
 //!
 //! - [`Scene`]: the house in this process among simulators, with a clock that can be moved.
 //! - [`Served`]: the binary in a process of its own, which can be killed and has a log.
+//! - [`Node`]: one process that serves a house, alone or beside others behind [`Nginx`].
 //! - [`Relay`]: a way to a server that can be cut.
 //! - [`PostOffice`]: a mail server, which can be closed and opened again.
 //! - [`Apache`]: a web server that signs people in by its module.
@@ -14,6 +15,8 @@
 mod apache;
 mod app;
 mod chromium;
+mod nginx;
+mod node;
 mod port;
 mod post_office;
 mod relay;
@@ -24,10 +27,12 @@ mod until;
 pub use apache::Apache;
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
 pub use chromium::{Chromium, VirtualAuthenticator};
+pub use nginx::Nginx;
+pub use node::Node;
 pub use parts::{self, skip};
 pub use port::free_port;
 pub use post_office::PostOffice;
 pub use relay::Relay;
 pub use scene::{MovableClock, NO_ENGINES, Scene};
-pub use served::{Served, Spoken};
+pub use served::{REDIRECT_URI, Served, Spoken};
 pub use until::{PATIENCE, until, within};

@@ -7,21 +7,27 @@ use std::sync::Arc;
 
 use kernel::{Clock as _, Ctx, SystemClock, Token};
 use server::stage::{DEVICE, at_device, device};
+use sim::browser::Browser;
 use sim::controlid::Device;
 use sim::hr::Hr;
 use sim::uhppote::{Controller, ControllerOptions};
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
 use crate::app::App;
+use crate::node::Node;
 use crate::port::free_port;
-use crate::until::until;
 
 /// What the house declares in the demo, with gaps.
 const DECLARATION: &str = include_str!("../../server/src/stage/grid.toml");
 const SERIAL: u32 = 405_419_896;
 /// Where nobody listens: the app is played by hand.
-const REDIRECT_URI: &str = "http://localhost:9/callback";
+pub const REDIRECT_URI: &str = "http://localhost:9/callback";
+
+/// The machine's clock as the simulators want it.
+fn now() -> sim::Now {
+    Arc::new(|| SystemClock.now().to_jiff().expect("now is a time"))
+}
 
 /// What a command said, and how it ended.
 #[derive(Clone, Debug)]
@@ -49,8 +55,9 @@ pub struct Served {
     pub hr_token: String,
     /// The app's secret.
     pub app_secret: String,
+    /// The process that serves it, where one is enough.
+    pub node: Node,
     binary: PathBuf,
-    process: Option<Child>,
 }
 
 impl Served {
@@ -59,10 +66,24 @@ impl Served {
     /// # Panics
     /// If that fails: the test cannot go on.
     pub async fn prepare(binary: &Path) -> Self {
+        Self::prepare_on(binary, None).await
+    }
+
+    /// The same on PostgreSQL and Redis, given by their URLs.
+    ///
+    /// # Panics
+    /// As [`Served::prepare`].
+    pub async fn prepare_on(binary: &Path, servers: Option<(&str, &str)>) -> Self {
         let house = Self::empty(binary).await;
         house.must(&["init", &house.path(""), "--issuer", &house.issuer]).await;
         let config = fs::read_to_string(house.config()).expect("init wrote it");
-        let config = config.replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
+        let mut config = config.replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
+        if let Some((postgres, redis)) = servers {
+            house.write("postgres.url", postgres);
+            house.write("redis.url", redis);
+            config.push_str("\n[database.postgres]\nurl_file = \"postgres.url\"\n");
+            config.push_str("\n[ephemeral.redis]\nurl_file = \"redis.url\"\n");
+        }
         fs::write(house.config(), config).expect("the folder is ours");
         house.write("hr.token", &house.hr_token);
         house.write("grid-console.secret", &house.app_secret);
@@ -79,21 +100,21 @@ impl Served {
     /// As [`Served::prepare`].
     pub async fn empty(binary: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("cardea-").tempdir().expect("a folder");
-        let now: sim::Now = Arc::new(|| SystemClock.now().to_jiff().expect("now is a time"));
         let ctx = Ctx::system();
-        let controller = Controller::start(SERIAL, ControllerOptions::new(now.clone())).await;
+        let controller = Controller::start(SERIAL, ControllerOptions::new(now())).await;
         let device_password = Token::generate(&ctx, "door").expose().clone();
-        let device = device(device_password.clone(), now).await;
+        let device = device(device_password.clone(), now()).await;
+        let issuer = format!("http://localhost:{}", free_port());
         Self {
+            node: Node::new(binary, folder.path().join("cardea.toml"), issuer.clone()),
             folder,
-            issuer: format!("http://localhost:{}", free_port()),
+            issuer,
             controller: controller.expect("a controller"),
             device: device.expect("a device"),
             device_password,
             hr_token: Token::generate(&ctx, "hr").expose().clone(),
             app_secret: Token::generate(&ctx, "app").expose().clone(),
             binary: binary.into(),
-            process: None,
         }
     }
 
@@ -156,6 +177,12 @@ impl Served {
         App::new(&self.issuer, REDIRECT_URI, &self.app_secret)
     }
 
+    /// A browser of its own.
+    #[must_use]
+    pub fn browser(&self) -> Browser {
+        Browser::new(now())
+    }
+
     /// Runs a command with this configuration.
     ///
     /// # Panics
@@ -183,69 +210,69 @@ impl Served {
         command
     }
 
-    /// Serves until killed or told to stop; returns when it is ready. The log grows in `log.json`, what it says besides
-    /// in `said.txt`.
+    /// Another process that serves the same house, on a port of its own. Its folder, keys and declaration are these.
     ///
     /// # Panics
-    /// If it does not become ready.
+    /// If its configuration cannot be written.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Node {
+        let address = format!("127.0.0.1:{}", free_port());
+        let config = fs::read_to_string(self.config()).expect("init wrote it");
+        let listens = format!("listen = [\"{}\"]", self.issuer.replace("http://localhost", "127.0.0.1"));
+        assert!(config.contains(&listens), "{listens} in {config}");
+        let config = config.replace(&listens, &format!("listen = [\"{address}\"]"));
+        let file = format!("{name}.toml");
+        self.write(&file, &config);
+        Node::new(&self.binary, self.folder.path().join(file), format!("http://{address}"))
+    }
+
+    /// See [`Node::serve`].
+    ///
+    /// # Panics
+    /// As there.
     pub async fn serve(&mut self) {
-        self.start();
-        let ready = format!("{}/health/ready", self.issuer);
-        until("a server that is ready", async || {
-            reqwest::get(&ready).await.ok().filter(|answer| answer.status().is_success()).map(drop)
-        })
-        .await;
+        self.node.serve().await;
     }
 
-    /// Begins to serve, ready or not.
+    /// See [`Node::start`].
     ///
     /// # Panics
-    /// If the binary does not run.
+    /// As there.
     pub fn start(&mut self) {
-        let file = |name| {
-            let file = fs::OpenOptions::new().create(true).append(true).open(self.folder.path().join(name));
-            file.expect("the folder is ours")
-        };
-        let mut command = self.command();
-        command.arg("serve").stdin(Stdio::null()).stdout(file("said.txt")).stderr(file("log.json"));
-        self.process = Some(command.spawn().expect("the binary runs"));
+        self.node.start();
     }
 
-    /// Ends the process at once, as a power cut would (SIGKILL).
+    /// See [`Node::kill`].
     ///
     /// # Panics
-    /// If none runs.
+    /// As there.
     pub async fn kill(&mut self) {
-        self.process.take().expect("it is served").kill().await.expect("it runs");
+        self.node.kill().await;
     }
 
-    /// Asks the process to end (SIGTERM) and gives its exit code.
+    /// See [`Node::stop`].
     ///
     /// # Panics
-    /// If none runs.
+    /// As there.
     pub async fn stop(&mut self) -> Option<i32> {
-        let mut process = self.process.take().expect("it is served");
-        let id = process.id().expect("it runs").to_string();
-        let told = Command::new("kill").args(["-TERM", &id]).status().await.expect("kill is everywhere");
-        assert!(told.success(), "kill -TERM {id}");
-        process.wait().await.expect("it was started here").code()
+        self.node.stop().await
     }
 
-    /// All that was said to whoever looks at the process.
+    /// See [`Node::said`].
     ///
     /// # Panics
-    /// If nothing was served.
+    /// As there.
     #[must_use]
     pub fn said(&self) -> String {
-        fs::read_to_string(self.folder.path().join("said.txt")).expect("it was served")
+        self.node.said()
     }
 
-    /// All that was logged.
+    /// See [`Node::log`].
     ///
     /// # Panics
-    /// If nothing was served.
+    /// As there.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log.json")).expect("it was served")
+        self.node.log()
     }
 }

@@ -38,6 +38,8 @@ pub const NO_NODE_CLIENTS: &str = "no Node.js clients: CARDEA_NODE_CLIENTS is no
 pub const NO_CHROMIUM: &str = "no Chromium: CARDEA_CHROMEDRIVER is not set (tests/run sets it)";
 /// Why a test without [`apache`] is skipped.
 pub const NO_APACHE: &str = "no Apache with mod_auth_openidc: CARDEA_APACHE is not set (tests/run sets it)";
+/// Why a test without [`nginx`] is skipped.
+pub const NO_NGINX: &str = "no nginx: CARDEA_NGINX is not set (tests/run sets it)";
 /// Why a test without [`binary`] is skipped.
 pub const NO_BINARY: &str = "no binary: CARDEA_BIN is not set (tests/run sets it)";
 
@@ -63,6 +65,12 @@ pub fn chromedriver() -> Option<PathBuf> {
 #[must_use]
 pub fn apache() -> Option<PathBuf> {
     from_environment("CARDEA_APACHE").map(PathBuf::from)
+}
+
+/// The program `nginx` (`CARDEA_NGINX`).
+#[must_use]
+pub fn nginx() -> Option<PathBuf> {
+    from_environment("CARDEA_NGINX").map(PathBuf::from)
 }
 
 /// The built binary `cardea` (`CARDEA_BIN`).

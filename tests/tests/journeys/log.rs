@@ -1,7 +1,6 @@
 //! The log of a whole journey, at `debug`, holds nothing with which somebody could get in.
 
-use kernel::{Clock as _, Ctx, SystemClock};
-use sim::browser::Browser;
+use kernel::Ctx;
 use world::{Served, VERIFIER, parts, skip};
 
 use crate::steps::{Employee, PASSWORD, card_gone, hire_at, set_password};
@@ -20,7 +19,7 @@ async fn the_log_of_a_life_holds_no_secret() {
     let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
     let link = house.must(&["invite", &user_name]).await;
     secrets.push(("the invitation", link.trim().rsplit(['/', '=', '#']).next().unwrap().to_owned()));
-    let mut browser = Browser::new(std::sync::Arc::new(|| SystemClock.now().to_jiff().unwrap()));
+    let mut browser = house.browser();
     set_password(&mut browser, &link).await;
 
     let app = house.app();

@@ -49,6 +49,7 @@ mod log;
 mod lost_card;
 mod mail;
 mod newcomer;
+mod nodes;
 mod routes;
 mod steps;
 mod stopping;

@@ -40,7 +40,7 @@ async fn an_employment_that_ends_while_we_stop_closes_its_door_before_we_are_gon
     let (first, rest) = ending(&house, &id);
     let mut hr = TcpStream::connect(house.issuer.trim_start_matches("http://")).await.unwrap();
     hr.write_all(first.as_bytes()).await.unwrap();
-    let log = house.folder.path().join("log.json");
+    let log = house.node.log_file();
     let (code, answer) = tokio::join!(house.stop(), async {
         logged(&log, "stopping: requests under way may end").await;
         hr.write_all(rest.as_bytes()).await.unwrap();

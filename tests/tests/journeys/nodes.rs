@@ -1,0 +1,139 @@
+//! Two processes on one PostgreSQL and one Redis, behind nginx.
+
+use std::time::{Duration, Instant};
+
+use server::stage::{CONTROL_ROOM, SUBSTATION, at_device, payload};
+use sim::controlid;
+use sim::uhppote::Misbehaviour;
+use world::{App, Nginx, Node, Served, VERIFIER, parts, skip, until};
+
+use crate::steps::{Employee, PASSWORD, hire_at, person, set_password};
+
+/// How long another node may believe in what one has revoked.
+const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+
+/// The app that asks a node itself, past nginx.
+fn app_at(house: &Served, node: &Node) -> App {
+    App::new(&node.address, world::REDIRECT_URI, &house.app_secret)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_on_two_nodes_ends_well_when_one_of_them_is_killed_in_its_middle() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let Some(nginx) = parts::nginx() else { skip!("{}", parts::NO_NGINX) };
+    let (Some(postgres), Some(redis)) = (parts::postgres(), parts::redis()) else {
+        skip!("{}", world::NO_ENGINES)
+    };
+    let house = Served::prepare_on(&binary, Some((postgres.url(), redis.url()))).await;
+    let (mut first, mut second) = (house.node("first"), house.node("second"));
+    tokio::join!(first.serve(), second.serve());
+    let proxy = Nginx::start(&nginx, &house.issuer, &[&first, &second]).await;
+
+    // The first half: each request goes to whichever node is next.
+    let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
+    until("the card at the substation", async || house.device.holds(at_device(card)).then_some(())).await;
+    let link = house.must(&["invite", &user_name]).await;
+    let mut browser = house.browser();
+    set_password(&mut browser, link.lines().find(|line| line.starts_with("http")).unwrap()).await;
+    let app = house.app();
+    let code = app.code(&mut browser, &user_name, PASSWORD).await.unwrap();
+    let tokens = app.exchange(&code, VERIFIER).await.unwrap();
+    assert_eq!(tokens.status, 200, "{tokens:?}");
+    let (access, refresh) = (tokens.body["access_token"].as_str(), tokens.body["refresh_token"].as_str());
+    let (access, refresh) = (access.unwrap().to_owned(), refresh.unwrap().to_owned());
+    for node in [&first, &second] {
+        assert_eq!(app_at(&house, node).introspect(&access).await.unwrap().body["active"], true);
+        assert!(proxy.given_to(node) > 3, "both have served the story");
+    }
+
+    // The middle: HR's word is under way to doors that do not hear, and the node that took it is gone.
+    house.controller.misbehave(Misbehaviour::Silent);
+    house.device.misbehave(controlid::Misbehaviour::Silent);
+    let at_first = sim::hr::Hr::new(&format!("{}/scim/v2", first.address), house.hr_token.clone()).unwrap();
+    at_first.end_employment(&id).await.unwrap();
+    let said = Instant::now();
+    first.kill().await;
+    let other = app_at(&house, &second);
+    until("the token dead at the other node", async || {
+        (other.introspect(&access).await.unwrap().body["active"] == false).then_some(())
+    })
+    .await;
+    assert!(said.elapsed() < KNOWN_WITHIN, "known to the other node after {:?}", said.elapsed());
+    assert!(house.holds(card), "no door has heard yet");
+
+    // The second half: by the same address, on the node that is left.
+    house.controller.behave();
+    house.device.behave();
+    assert_eq!(app.userinfo(&access).await.unwrap().status, 401);
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
+    assert_eq!(app.post("/token", &form).await.unwrap().refusal(), (400, "invalid_grant"));
+    let form = browser.get(&app.authorization(&[])).await.unwrap().form_with("password").unwrap();
+    let refused = browser.submit(&form, &[("username", &user_name), ("password", PASSWORD)]).await.unwrap();
+    assert!(refused.text().contains("do not match"), "{}", refused.text());
+    until("the card absent from both door systems", async || (!house.holds(card)).then_some(())).await;
+    assert!(!house.controller.swipe(card, CONTROL_ROOM).granted);
+    assert!(!house.device.swipe(SUBSTATION, at_device(card)).await.opened);
+    let receipt = until("a complete receipt", async || {
+        let said = house.cardea(&["receipt", "show", &id, "--signed"]).await;
+        payload(said.out.trim()).filter(|receipt| receipt["complete"] == true)
+    })
+    .await;
+    let systems: Vec<_> =
+        receipt["doors"].as_array().unwrap().iter().map(|door| door["door_system"].as_str()).collect();
+    assert_eq!(systems, [Some("headquarters"), Some("substation")], "a line for each: {receipt}");
+    assert!(house.must(&["audit", "verify"]).await.contains("0 findings"));
+
+    // Whoever comes back finds everything as it is, and is given requests again.
+    let before = proxy.given_to(&first);
+    first.serve().await;
+    let back = app_at(&house, &first);
+    assert_eq!(back.introspect(&access).await.unwrap().body["active"], false);
+    until("requests for the node that is back", async || {
+        assert!(reqwest::get(&house.issuer).await.unwrap().status().is_success());
+        (proxy.given_to(&first) > before).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_node_revokes_the_other_knows_within_a_second() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let (Some(postgres), Some(redis)) = (parts::postgres(), parts::redis()) else {
+        skip!("{}", world::NO_ENGINES)
+    };
+    let house = Served::prepare_on(&binary, Some((postgres.url(), redis.url()))).await;
+    let (mut first, mut second) = (house.node("first"), house.node("second"));
+    tokio::join!(first.serve(), second.serve());
+    let hr = sim::hr::Hr::new(&format!("{}/scim/v2", first.address), house.hr_token.clone()).unwrap();
+    let id = hr.hire(&person("Mira")).await.unwrap();
+    let (at_first, at_second) = (app_at(&house, &first), app_at(&house, &second));
+    let user_name = person("Mira").user_name;
+    let link = house.must(&["invite", &user_name]).await;
+    let link =
+        link.lines().find(|line| line.starts_with("http")).unwrap().replace(&house.issuer, &first.address);
+    let mut browser = house.browser();
+    set_password(&mut browser, &link).await;
+    let tokens = async |app: &App, browser: &mut sim::browser::Browser| {
+        let code = app.code(browser, &user_name, PASSWORD).await.unwrap();
+        let tokens = app.exchange(&code, VERIFIER).await.unwrap();
+        tokens.body["access_token"].as_str().unwrap().to_owned()
+    };
+    // A token, by its app; an account, by HR. Each is told to one node and asked of the other.
+    let access = tokens(&at_first, &mut browser).await;
+    assert_eq!(at_second.introspect(&access).await.unwrap().body["active"], true);
+    assert_eq!(at_second.post("/revoke", &[("token", &access)]).await.unwrap().status, 200);
+    dead_within_a_second(&at_first, &access).await;
+    let access = tokens(&at_first, &mut browser).await;
+    assert_eq!(at_second.introspect(&access).await.unwrap().body["active"], true);
+    hr.end_employment(&id).await.unwrap();
+    dead_within_a_second(&at_second, &access).await;
+}
+
+async fn dead_within_a_second(app: &App, access: &str) {
+    let said = Instant::now();
+    until("a dead token", async || {
+        (app.introspect(access).await.unwrap().body["active"] == false).then_some(())
+    })
+    .await;
+    assert!(said.elapsed() < KNOWN_WITHIN, "{:?}", said.elapsed());
+}
