@@ -2,13 +2,28 @@
 
 use kernel::Timestamp;
 use kernel::id::{CredentialId, UserId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::FactBody;
+use store::{FactBody, FactKind};
 
 use crate::connector::{AckLevel, DoorEvent};
 
+/// Every kind of fact that the bridge records.
+pub const FACTS: &[FactKind] = &[
+    FactKind::of::<PlacementProven>(),
+    FactKind::of::<DoorEventSeen>(),
+    FactKind::of::<DoorEventsLost>(),
+    FactKind::of::<DeviationFound>(),
+    FactKind::of::<AlertOpened>(),
+    FactKind::of::<AlertClosed>(),
+    FactKind::of::<ReceiptIssued>(),
+];
+
+/// What alerts are about.
+const OF_ALERTS: &[&str] = &["access_point", "card", "door_system", "door_unit", "placement", "user"];
+
 /// How far a wish is proven at one door system.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PlacementProven {
     /// Which credential.
     pub credential: CredentialId,
@@ -32,10 +47,11 @@ pub struct PlacementProven {
 
 impl FactBody for PlacementProven {
     const KIND: &'static str = "placement.proven";
+    const ABOUT: &'static [&'static str] = &["credential", "user", "door_system"];
 }
 
 /// Something happened at a door.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DoorEventSeen {
     /// Which door system reported it.
     pub door_system: String,
@@ -49,10 +65,11 @@ pub struct DoorEventSeen {
 
 impl FactBody for DoorEventSeen {
     const KIND: &'static str = "door.event";
+    const ABOUT: &'static [&'static str] = &["access_point", "door_system", "credential", "user"];
 }
 
 /// Events were lost between two that were read.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DoorEventsLost {
     /// Which door system.
     pub door_system: String,
@@ -66,10 +83,11 @@ pub struct DoorEventsLost {
 
 impl FactBody for DoorEventsLost {
     const KIND: &'static str = "door.events-lost";
+    const ABOUT: &'static [&'static str] = &["door_system"];
 }
 
 /// A sweep found what should not be there, or missed what should.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DeviationFound {
     /// Which door system.
     pub door_system: String,
@@ -84,10 +102,11 @@ pub struct DeviationFound {
 
 impl FactBody for DeviationFound {
     const KIND: &'static str = "door.deviation-found";
+    const ABOUT: &'static [&'static str] = &["door_system", "credential", "user"];
 }
 
 /// Somebody must look at something.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AlertOpened {
     /// What is wrong, e.g. `revocation-waits`.
     pub alert: String,
@@ -97,10 +116,11 @@ pub struct AlertOpened {
 
 impl FactBody for AlertOpened {
     const KIND: &'static str = "alert.opened";
+    const ABOUT: &'static [&'static str] = OF_ALERTS;
 }
 
 /// It is right again.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AlertClosed {
     /// What was wrong.
     pub alert: String,
@@ -110,10 +130,11 @@ pub struct AlertClosed {
 
 impl FactBody for AlertClosed {
     const KIND: &'static str = "alert.closed";
+    const ABOUT: &'static [&'static str] = OF_ALERTS;
 }
 
 /// A receipt was signed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptIssued {
     /// Its id.
     pub receipt: String,
@@ -134,4 +155,5 @@ pub struct ReceiptIssued {
 
 impl FactBody for ReceiptIssued {
     const KIND: &'static str = "receipt.issued";
+    const ABOUT: &'static [&'static str] = &["user", "receipt"];
 }

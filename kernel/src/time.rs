@@ -3,14 +3,18 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An instant in UTC, in whole milliseconds since 1970-01-01T00:00:00Z.
 ///
 /// Stored as BIGINT on both databases and serialised as a number; [`fmt::Display`] gives RFC 3339.
 /// Values outside the years -9999..=9999 cannot be displayed as a date and are shown as `@<millis>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default, JsonSchema,
+)]
 #[serde(transparent)]
+#[schemars(extend("format" = "unix-milliseconds"))]
 pub struct Timestamp(i64);
 
 impl Timestamp {

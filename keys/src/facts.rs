@@ -1,10 +1,18 @@
 //! What this crate records.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::FactBody;
+use store::{FactBody, FactKind};
+
+/// Every kind of fact that this crate records.
+pub const FACTS: &[FactKind] = &[
+    FactKind::of::<SigningKeyCreated>(),
+    FactKind::of::<SigningKeyRetired>(),
+    FactKind::of::<ValuesResealed>(),
+];
 
 /// A signing key was made; it is published from now on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SigningKeyCreated {
     /// The key's id: the RFC 7638 thumbprint of its public half.
     pub kid: String,
@@ -18,10 +26,11 @@ pub struct SigningKeyCreated {
 
 impl FactBody for SigningKeyCreated {
     const KIND: &'static str = "signing_key.created";
+    const ABOUT: &'static [&'static str] = &["signing_key"];
 }
 
 /// A signing key's private half was destroyed. Of a `token` key the public half is no longer published.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SigningKeyRetired {
     /// The key's id.
     pub kid: String,
@@ -33,10 +42,11 @@ pub struct SigningKeyRetired {
 
 impl FactBody for SigningKeyRetired {
     const KIND: &'static str = "signing_key.retired";
+    const ABOUT: &'static [&'static str] = &["signing_key"];
 }
 
 /// Sealed values were sealed anew with the current sealing key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ValuesResealed {
     /// Whose values.
     pub table: String,
@@ -48,4 +58,5 @@ pub struct ValuesResealed {
 
 impl FactBody for ValuesResealed {
     const KIND: &'static str = "sealing_key.values-resealed";
+    const ABOUT: &'static [&'static str] = &["sealing_key"];
 }

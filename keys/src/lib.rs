@@ -40,7 +40,7 @@ mod seal;
 
 pub use error::KeysError;
 pub use evidence::{Evidence, VerifyError, verify_evidence};
-pub use facts::{SigningKeyCreated, SigningKeyRetired, ValuesResealed};
+pub use facts::{FACTS, SigningKeyCreated, SigningKeyRetired, ValuesResealed};
 pub use jwt::{Expect, JwtError};
 pub use key_file::KeyFileError;
 pub use pair::Alg;

@@ -3,7 +3,8 @@
 //! A fact is an *envelope* (pseudonymous ids and a salted digest of the body), which is chained for ever,
 //! and a *body*, which can be erased with its salt when its time is over without breaking the chain.
 //!
-//! To add a kind: a struct with [`FactBody`] in the room that records it.
+//! To add a kind: a struct with [`FactBody`] in the room that records it, and its line in that room's `FACTS`
+//! ([`FactKind`](crate::FactKind)).
 
 use std::cmp::Reverse;
 
@@ -27,6 +28,8 @@ pub trait FactBody: Serialize + DeserializeOwned {
     const VERSION: u32 = 1;
     /// Whether something must be taken away from somebody: its deliveries overtake all others.
     const REVOKES: bool = false;
+    /// Which kinds of things such a fact is about, as its subject or beside it; `*` is anything. For the catalogue.
+    const ABOUT: &'static [&'static str] = &[];
 }
 
 /// A fact to be recorded.

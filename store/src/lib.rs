@@ -3,7 +3,7 @@
 //! - [`Db`] and [`Tx`]: SQLite or PostgreSQL behind one SQL text (`sql!`, `$1` parameters, tuples in,
 //!   `derive(FromRow)` out). On SQLite commits are shared: see `writer/`.
 //! - [`Fact`]: every change records one in its own transaction, `tx.record(fact)`. The journal is the
-//!   audit source, the outbox and the feed; nothing is logged twice.
+//!   audit source, the outbox and the feed; nothing is logged twice. [`FactKind`] describes what is recorded.
 //! - [`delivery`]: a fact on its way to one sink, with lease and fence; [`lane`] runs a sink.
 //! - [`follower`]: readers of the journal in the order of `seq`.
 //! - [`Ephemeral`]: counters and short-lived values, in memory or on Redis.
@@ -16,6 +16,7 @@
 //! from: leave a transaction by [`Tx::commit`], [`Tx::refuse`] or [`Tx::end`], not by dropping it, when
 //! what was read in it decides the answer.
 
+mod catalogue;
 mod db;
 pub mod delivery;
 mod ephemeral;
@@ -31,6 +32,7 @@ mod start;
 mod tx;
 mod writer;
 
+pub use catalogue::{FACTS, FactKind};
 pub use db::{Db, Row};
 pub use delivery::{Address, Delivery, Priority, Sinks};
 pub use ephemeral::{Ephemeral, EphemeralError};

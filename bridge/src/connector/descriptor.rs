@@ -1,8 +1,10 @@
 //! What a connector says of itself. Console and audit export print it as it stands.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use crate::card::CardFormat;
@@ -135,8 +137,26 @@ impl Serialize for AckLevel {
 
 impl<'de> serde::Deserialize<'de> for AckLevel {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let code = std::borrow::Cow::<str>::deserialize(from)?;
+        let code = Cow::<str>::deserialize(from)?;
         Self::from_code(&code).ok_or_else(|| serde::de::Error::custom("expected A0, A1, A2, A3 or A4"))
+    }
+}
+
+/// The codes that it is serialised as.
+impl JsonSchema for AckLevel {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "AckLevel".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let mut schema = Schema::default();
+        schema.insert("type".into(), "string".into());
+        schema.insert("enum".into(), Self::ALL.map(Self::code).to_vec().into());
+        schema
     }
 }
 

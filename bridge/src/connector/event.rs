@@ -3,13 +3,14 @@
 use std::fmt;
 
 use kernel::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AccessPointAddress;
 use crate::card::Card;
 
 /// One thing that happened at a door system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DoorEvent {
     /// Unique within the door system for ever, also across a restart of the vendor's own numbering. A
     /// doubled event has the same id.
@@ -29,7 +30,7 @@ pub struct DoorEvent {
 }
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The door was unlocked. Without a card: by a push button, a supervisor's passcode or a command.
@@ -51,7 +52,7 @@ pub enum EventKind {
 }
 
 /// Why a door stayed shut (ONVIF Access Control, `tns1:AccessControl/Denied/…` and its reasons).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeniedReason {
     /// The door knows no such credential.
@@ -96,7 +97,7 @@ impl fmt::Display for DeniedReason {
 }
 
 /// What is wrong at a door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Alarm {
     /// It stands open too long.

@@ -6,12 +6,13 @@ use std::fmt;
 
 use jiff::civil::Date;
 use kernel::id::CredentialId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::card::Card;
 
 /// An access point as its door system's configuration names it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct AccessPointAddress(pub String);
 

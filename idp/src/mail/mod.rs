@@ -35,7 +35,7 @@ use store::{
 use web::mail::{Letter, MailAddress, MailError, MessageId, Post};
 use web::{Issuer, Locale};
 
-pub use facts::{InvitationAsked, LetterNotSent, LetterSent, RecoveryAsked};
+pub use facts::{FACTS, InvitationAsked, LetterNotSent, LetterSent, RecoveryAsked};
 pub(crate) use occasion::Occasion;
 pub(crate) use words::{Given, Words};
 

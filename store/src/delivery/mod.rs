@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use kernel::Timestamp;
 use kernel::id::{DeliveryId, FactId};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, Priority, Sinks};
@@ -71,7 +72,7 @@ pub enum Settlement {
 }
 
 /// A message was given up: it is kept, and can be retried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryDied {
     /// The sink that it did not reach.
     pub sink: String,
@@ -80,13 +81,15 @@ pub struct DeliveryDied {
 }
 impl FactBody for DeliveryDied {
     const KIND: &'static str = "delivery.died";
+    const ABOUT: &'static [&'static str] = &["delivery", "*"];
 }
 
 /// A dead message was given another life.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeliveryRetried {}
 impl FactBody for DeliveryRetried {
     const KIND: &'static str = "delivery.retried";
+    const ABOUT: &'static [&'static str] = &["delivery"];
 }
 
 /// How much of an error is kept, in characters.

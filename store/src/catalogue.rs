@@ -1,0 +1,156 @@
+//! What is recorded, described by the types themselves: the kinds of facts, each with the JSON Schema of its body.
+//!
+//! Each room lists the kinds that it records in its `FACTS`; the server puts the lists together. What a fact and its
+//! fields mean is what the documentation of its struct says: nothing is written twice, and nothing by hand.
+//!
+//! What it is not: a check on what is recorded. That the type makes.
+//!
+//! To add a kind: `derive(JsonSchema)` on its body, and its line in the room's `FACTS`; a test finds a forgotten one.
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::delivery::{DeliveryDied, DeliveryRetried};
+use crate::{FactBody, StoredFact};
+
+/// Every kind of fact that this crate records.
+pub const FACTS: &[FactKind] = &[FactKind::of::<DeliveryDied>(), FactKind::of::<DeliveryRetried>()];
+
+/// One kind of fact.
+#[derive(Clone, Copy, Debug)]
+pub struct FactKind {
+    /// `noun.what-happened`.
+    pub kind: &'static str,
+    /// The version of its body now.
+    pub version: u32,
+    /// Whether something is taken away from somebody by it.
+    pub revokes: bool,
+    /// Which kinds of things it is about; `*` is anything.
+    pub about: &'static [&'static str],
+    schema: fn() -> Schema,
+    reads: fn(&StoredFact) -> bool,
+}
+
+impl FactKind {
+    /// The kind that has this body.
+    #[must_use]
+    pub const fn of<B: FactBody + JsonSchema>() -> Self {
+        Self {
+            kind: B::KIND,
+            version: B::VERSION,
+            revokes: B::REVOKES,
+            about: B::ABOUT,
+            schema: schema_of::<B>,
+            reads: reads_as::<B>,
+        }
+    }
+
+    /// The JSON Schema (draft 2020-12) of its body as the journal holds it, complete in itself. Every body that was
+    /// ever recorded in this version is valid by it, so what older ones lack is not required.
+    #[must_use]
+    pub fn schema(&self) -> Value {
+        let mut schema = (self.schema)().to_value();
+        if let Some(object) = schema.as_object_mut() {
+            object.insert("title".into(), self.kind.into());
+            let fields = object.entry("properties").or_insert_with(|| Map::new().into());
+            if let Some(fields) = fields.as_object_mut() {
+                let version = json!({ "description": "The version of this body.", "const": self.version });
+                fields.insert("v".into(), version);
+            }
+            let required = object.entry("required").or_insert_with(|| Vec::<Value>::new().into());
+            if let Some(required) = required.as_array_mut() {
+                required.push("v".into());
+            }
+        }
+        in_plain_words(&mut schema);
+        schema
+    }
+
+    /// What it means, in words.
+    #[must_use]
+    pub fn meaning(&self) -> String {
+        self.schema()["description"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Whether a fact is of this kind, and its body reads in this version.
+    #[must_use]
+    pub fn reads(&self, fact: &StoredFact) -> bool {
+        (self.reads)(fact)
+    }
+}
+
+fn schema_of<B: JsonSchema>() -> Schema {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<B>()
+}
+
+fn reads_as<B: FactBody>(fact: &StoredFact) -> bool {
+    fact.read::<B>().is_some()
+}
+
+/// Descriptions without the line breaks and the links of the sources that they come from.
+fn in_plain_words(schema: &mut Value) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                *text = line.replace("[`", "`").replace("`]", "`");
+            }
+            object.values_mut().for_each(in_plain_words);
+        }
+        Value::Array(values) => values.iter_mut().for_each(in_plain_words),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+
+    /// A door was opened
+    /// by [`Someone`].
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Opened {
+        /// Which
+        /// door.
+        description: String,
+        times: u32,
+        #[serde(default)]
+        later: bool,
+        hand: Option<Hand>,
+    }
+
+    /// A hand.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Hand {
+        left: bool,
+    }
+
+    impl FactBody for Opened {
+        const KIND: &'static str = "test.opened";
+        const VERSION: u32 = 3;
+    }
+
+    #[test]
+    fn a_schema_is_made_from_the_type_and_says_what_its_documentation_says() {
+        let kind = FactKind::of::<Opened>();
+        let schema = kind.schema();
+        assert_eq!((&schema["title"], &schema["type"]), (&json!("test.opened"), &json!("object")));
+        assert_eq!(kind.meaning(), "A door was opened by `Someone`.");
+        assert_eq!(
+            schema["properties"]["description"],
+            json!({ "type": "string", "description": "Which door." }),
+            "a field of that name is no description"
+        );
+        assert_eq!(schema["properties"]["v"]["const"], 3);
+        assert_eq!(
+            schema["required"],
+            json!(["description", "times", "v"]),
+            "what older bodies lack is not required"
+        );
+        assert!(!schema.to_string().contains("$ref"), "complete in itself: {schema}");
+    }
+}
