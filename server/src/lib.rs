@@ -2,7 +2,7 @@
 //!
 //! - [`config`]: the configuration file. [`apply`]: what lives in the database, declared in a file.
 //! - [`house`]: everything opened, run, and stopped in order. [`http`]: the route table, served.
-//! - [`commands`]: one file a command. `stage`: the house among simulators, for the demo and for tests; `live`: a page
+//! - [`commands`]: one file a command. [`catalogue`]: every kind of fact. `stage`: the house among simulators, for the demo and for tests; `live`: a page
 //!   that shows it.
 //!
 //! What it is not: it decides nothing. Whatever it does beyond wiring belongs into a room.
@@ -10,6 +10,7 @@
 //! To add a command: a file in `commands/`, a variant in [`commands::Command`].
 
 pub mod apply;
+pub mod catalogue;
 pub mod commands;
 pub mod config;
 mod evidence;

@@ -13,6 +13,7 @@ use keys::{KeyRing, RotationPolicy, SealingKeys};
 use store::{Db, StoredFact};
 
 use super::{Failure, Outcome, UNAVAILABLE, UNREADABLE, USAGE, open_existing, read, say, say_progress};
+use crate::catalogue;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -29,6 +30,12 @@ pub(super) enum Audit {
     /// conditions hold. What was found is what the journal says; `cardea audit verify` tells whether it was changed.
     #[command(after_help = EXAMPLES)]
     Search(Search),
+    /// Show every kind of fact: what it means, what it is about, and the fields of its body.
+    Kinds {
+        /// The JSON Schemas of all bodies, as one array.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -148,30 +155,42 @@ fn line(fact: &StoredFact) -> String {
 }
 
 impl Audit {
-    pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
-        let db = open_existing(&config, ctx).await?;
-        let keys = match self {
-            Self::Verify { keys } => keys,
-            Self::Search(search) => return search.run(&db).await,
-        };
-        let jwks = match keys {
-            Some(file) => read(&file)?,
-            None => {
-                let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))
-                    .map_err(|error| Failure::from(error).code(UNREADABLE))?;
-                let ring = KeyRing::read(db.clone(), sealing, RotationPolicy::default())
-                    .await
-                    .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
-                ring.evidence_jwks().bytes.to_vec()
-            }
-        };
-        let report = audit::verify(&db, &jwks, None, |progress| {
-            say_progress(format_args!("verified {} of {} facts", progress.seq, progress.until));
-        })
-        .await
-        .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
-        conclude(&report)
+    pub(super) async fn run(self, config: impl FnOnce() -> Result<Config, Failure>, ctx: Ctx) -> Outcome {
+        match self {
+            Self::Kinds { json } => show_kinds(json),
+            Self::Search(search) => search.run(&open_existing(&config()?, ctx).await?).await,
+            Self::Verify { keys } => verify(config()?, ctx, keys).await,
+        }
     }
+}
+
+fn show_kinds(as_json: bool) -> Outcome {
+    match as_json {
+        true => say(serde_json::to_string_pretty(&catalogue::schemas())?),
+        false => say(catalogue::document().trim_end()),
+    }
+    Ok(())
+}
+
+async fn verify(config: Config, ctx: Ctx, keys: Option<PathBuf>) -> Outcome {
+    let db = open_existing(&config, ctx).await?;
+    let jwks = match keys {
+        Some(file) => read(&file)?,
+        None => {
+            let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))
+                .map_err(|error| Failure::from(error).code(UNREADABLE))?;
+            let ring = KeyRing::read(db.clone(), sealing, RotationPolicy::default())
+                .await
+                .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+            ring.evidence_jwks().bytes.to_vec()
+        }
+    };
+    let report = audit::verify(&db, &jwks, None, |progress| {
+        say_progress(format_args!("verified {} of {} facts", progress.seq, progress.until));
+    })
+    .await
+    .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+    conclude(&report)
 }
 
 fn conclude(report: &audit::Report) -> Outcome {

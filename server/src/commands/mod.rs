@@ -174,7 +174,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Deliveries(deliveries) => deliveries.run(quiet(config()?), ctx).await,
         Command::Keys(keys) => keys.run(quiet(config()?), ctx).await,
         Command::Exposure(exposure) => exposure.run(quiet(config()?), ctx).await,
-        Command::Audit(audit) => audit.run(quiet(config()?), ctx).await,
+        Command::Audit(audit) => audit.run(|| Ok(quiet(config()?)), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(ctx).await,

@@ -22,17 +22,24 @@ fn every_kind_of_fact_has_one_meaning() {
     for kind in audit::export::kinds_that_stand_out() {
         assert!(kinds.contains_key(kind), "{kind:?} is no kind of fact");
     }
-    for (kind, files) in kinds {
+    for (kind, files) in &kinds {
         assert_eq!(files.len(), 1, "{kind:?} stands in {files:?}");
     }
+    let listed: Vec<&str> = server::catalogue::kinds().iter().map(|kind| kind.kind).collect();
+    let found: Vec<&str> = kinds.keys().map(String::as_str).collect();
+    assert_eq!(
+        listed, found,
+        "the room's FACTS has a line for each kind that the room records, and no other"
+    );
 }
 
 #[test]
 fn a_kind_is_read_off_its_line() {
     for (line, kind) in [
         ("    const KIND: &'static str = \"alert.opened\";", Some("alert.opened")),
-        ("    UserDeleted = \"user.deleted\" revokes true {", Some("user.deleted")),
-        ("    UserActivated = \"user.activated\" {}", Some("user.activated")),
+        ("    UserDeleted = \"user.deleted\" about [\"user\"] revokes true {", Some("user.deleted")),
+        ("    UserActivated = \"user.activated\" about [\"user\"] {}", Some("user.activated")),
+        ("    ConfigurationChanged = \"configuration.changed\" about [", Some("configuration.changed")),
         ("                const KIND: &'static str = $kind;", None),
         ("    let name = \"user.name\";", None),
     ] {
@@ -40,13 +47,13 @@ fn a_kind_is_read_off_its_line() {
     }
 }
 
-/// `const KIND: &'static str = "…";`, or a line of the macro `facts!`: `Name = "…" … {`.
+/// `const KIND: &'static str = "…";`, or a line of the macro `facts!`: `Name = "…" about [… {`.
 fn kind_in(line: &str) -> Option<&str> {
     let (before, after) = line.trim().split_once(" = \"")?;
     let (kind, rest) = after.split_once('"')?;
     let in_macro = before.starts_with(char::is_uppercase)
         && before.chars().all(char::is_alphanumeric)
-        && rest.trim_end().ends_with(['{', '}']);
+        && rest.trim_end().ends_with(['{', '}', '[']);
     (before == "const KIND: &'static str" || in_macro).then_some(kind)
 }
 

@@ -1,7 +1,9 @@
 //! Journeys through the whole server, seen from outside: by HR, an app, a browser, a door, an auditor.
 //!
 //! A journey is an `async fn(&Scene)`. [`journeys!`] makes a test of it on each pair of engines: SQLite and memory,
-//! PostgreSQL and Redis, set with [`StageOptions`](server::stage::StageOptions) if they say `on`. What needs the binary in a process of its own takes a [`world::Served`].
+//! PostgreSQL and Redis, set with [`StageOptions`](server::stage::StageOptions) if they say `on`; whatever it has
+//! recorded is then held against the catalogue of facts. What needs the binary in a process of its own takes a
+//! [`world::Served`].
 
 #![expect(clippy::unwrap_used, reason = "a journey that cannot go on ends here")]
 
@@ -14,6 +16,7 @@ macro_rules! journeys {
             async fn $journey() {
                 let scene = world::Scene::light($options).await;
                 super::$journey(&scene).await;
+                crate::catalogue::has_every_fact_of(&scene.stage.house.db).await;
                 scene.end().await;
             })+
         }
@@ -23,6 +26,7 @@ macro_rules! journeys {
             async fn $journey() {
                 let Some(scene) = world::Scene::heavy($options).await else { world::skip!("{}", world::NO_ENGINES) };
                 super::$journey(&scene).await;
+                crate::catalogue::has_every_fact_of(&scene.stage.house.db).await;
                 scene.end().await;
             })+
         }
@@ -34,6 +38,7 @@ macro_rules! journeys {
 
 mod apache;
 mod bad_input;
+mod catalogue;
 mod clients;
 mod commands;
 mod crash;
