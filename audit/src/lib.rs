@@ -10,12 +10,13 @@
 //! checkpoint over it, is found only with a checkpoint that is kept elsewhere; each one is therefore also
 //! written to the log. Erasing a body together with its salt is allowed and leaves the chain whole.
 //!
-//! [`export`] hands every fact on to others; [`search`] finds some again.
+//! [`export`] hands every fact on to others; [`search`] finds some again; [`mod@erase`] erases bodies whose time is over.
 //!
-//! What it is not: it interprets no body, and records nothing but what became of handing on.
+//! What it is not: it interprets no body, and records nothing but what became of handing on and of erasing.
 
 mod chain;
 mod checkpoint;
+pub mod erase;
 mod error;
 pub mod export;
 mod finding;
@@ -27,9 +28,19 @@ mod walk;
 
 pub use chain::Link;
 pub use checkpoint::{Checkpoint, checkpoint};
+pub use erase::{Retention, erase};
 pub use error::AuditError;
 pub use finding::{Finding, Report, What};
 pub use follow::{CheckpointPolicy, Follower, follow};
 pub use search::{Search, search};
 pub use sequence::sequence;
 pub use verify::{Progress, verify};
+
+use store::FactKind;
+
+/// Every kind of fact that this room records.
+pub const FACTS: &[FactKind] = &[
+    FactKind::of::<export::ExportCut>(),
+    FactKind::of::<export::ExportResumed>(),
+    FactKind::of::<erase::BodiesErased>(),
+];

@@ -14,7 +14,7 @@ use directory::credential;
 use directory::facts::{Ended, UserActivated, UserDeactivated, UserDeleted};
 use kernel::id::{CredentialId, ReceiptId, UserId};
 use kernel::{Subject, Timestamp, sha256};
-use keys::{Evidence, KeyRing};
+use keys::{Evidence, KeyRing, verify_evidence};
 use serde::{Deserialize, Serialize};
 use store::{
     Address, Db, Delivery, Fact, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError,
@@ -201,7 +201,12 @@ impl Receipts {
         Self { db, keys, systems, issuer }
     }
 
-    async fn put_together(&self, user: UserId, cause: &StoredFact) -> Result<Receipt, BridgeError> {
+    async fn put_together(
+        &self,
+        user: UserId,
+        cause: &StoredFact,
+        before: Option<&Edition>,
+    ) -> Result<Receipt, BridgeError> {
         let states: HashMap<CredentialId, i64> = credential::of_user(&self.db, user)
             .await?
             .into_iter()
@@ -228,11 +233,32 @@ impl Receipts {
                 at: cause.at.to_string(),
                 actor: cause.actor.clone(),
             },
-            ended_at_commit: ended(cause)?,
+            ended_at_commit: self.ended(cause, before)?,
             exposure: self.exposure(cause, &doors).await?,
             complete: doors.iter().all(|door| door.level >= AckLevel::ReadBack),
             doors,
         })
+    }
+
+    /// What died with the account: as the fact says, or as was signed before the fact's body was erased.
+    ///
+    /// # Errors
+    /// [`BridgeError::Inconsistent`] when neither says it: nothing is signed in its place.
+    fn ended(&self, cause: &StoredFact, before: Option<&Edition>) -> Result<Ended, BridgeError> {
+        let deactivated = cause.read::<UserDeactivated>().map(|body| body.ended);
+        let said = deactivated.or_else(|| cause.read::<UserDeleted>().map(|body| body.ended));
+        said.or_else(|| self.ended_as_signed(before?)).ok_or_else(|| {
+            BridgeError::Inconsistent(format!(
+                "the fact {} that ended this access was erased or cannot be read: no receipt can say what it ended",
+                cause.id
+            ))
+        })
+    }
+
+    fn ended_as_signed(&self, edition: &Edition) -> Option<Ended> {
+        let jwks = self.keys.evidence_jwks();
+        let signed = verify_evidence(Evidence::Receipt, &edition.document, &jwks.bytes).ok()?;
+        serde_json::from_value::<Receipt>(signed).ok().map(|receipt| receipt.ended_at_commit)
     }
 
     /// The proof at each door. `version` is the credential's now.
@@ -334,7 +360,7 @@ impl Receipts {
     /// [`StoreError::Taken`] when another node has signed one meanwhile.
     async fn issue(&self, delivery: &Delivery, user: UserId, cause: &StoredFact) -> Result<(), BridgeError> {
         let before = latest_for(&self.db, &cause.id.to_string()).await?;
-        let mut receipt = self.put_together(user, cause).await?;
+        let mut receipt = self.put_together(user, cause, before.as_ref()).await?;
         if before.as_ref().and_then(read).is_some_and(|before| says_the_same(&before, &receipt)) {
             let mut tx = self.db.write(Origin::system()).await?;
             let completed = delivery.complete(&mut tx).await;
@@ -384,20 +410,6 @@ async fn cause_of(db: &Db, user: &Subject) -> Result<Option<StoredFact>, StoreEr
         )
         .await?;
     Ok(last.filter(|fact| fact.kind != UserActivated::KIND))
-}
-
-/// What died with the account.
-///
-/// # Errors
-/// [`BridgeError::Inconsistent`] when the fact does not say it (any more): nothing is signed in its place.
-fn ended(cause: &StoredFact) -> Result<Ended, BridgeError> {
-    let deactivated = cause.read::<UserDeactivated>().map(|body| body.ended);
-    deactivated.or_else(|| cause.read::<UserDeleted>().map(|body| body.ended)).ok_or_else(|| {
-        BridgeError::Inconsistent(format!(
-            "the fact {} that ended this access was erased or cannot be read: no receipt can say what it ended",
-            cause.id
-        ))
-    })
 }
 
 /// What an edition says. Its signature is ours: it is read, not verified.

@@ -145,6 +145,12 @@ impl StoredFact {
         serde_json::from_value(json).ok()
     }
 
+    /// Whether its body was erased, as it is when its time is over: together with its salt.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.salt.is_none() && self.body.is_none()
+    }
+
     /// Whether the body that is here is the one that was digested. An erased body cannot be checked.
     #[must_use]
     pub fn body_matches_digest(&self) -> bool {

@@ -118,6 +118,8 @@ pub(crate) async fn open_sqlite(
         .synchronous(SqliteSynchronous::Full)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .foreign_keys(true)
+        // What is erased is gone from the file, too.
+        .pragma("secure_delete", "ON")
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENT_CACHE);
     let mut conn = SqliteConnection::connect_with(&options).await.map_err(unreachable)?;

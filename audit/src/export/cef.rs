@@ -35,6 +35,7 @@ pub(super) fn event(fact: &StoredFact, body: Option<&str>) -> String {
         ("actor", Some(&fact.actor)),
         ("request", fact.request_id.as_deref()),
         ("digest", Some(&fact.digest)),
+        ("body", fact.is_erased().then_some("erased")),
     ]
     .into_iter()
     .enumerate()

@@ -89,6 +89,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<&'a str>,
     digest: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    erased: bool,
     /// Null when it was erased, or is too long for the receiver.
     body: Option<&'a RawValue>,
 }
@@ -105,6 +107,7 @@ fn json(fact: &StoredFact, body: Option<&str>) -> String {
         actor: &fact.actor,
         request: fact.request_id.as_deref(),
         digest: &fact.digest,
+        erased: fact.is_erased(),
         body,
     };
     serde_json::to_string(&line).expect("texts and numbers are always JSON").replace(['\n', '\r'], " ")
@@ -134,11 +137,13 @@ mod tests {
         for format in [Format::Json, Format::Cef] {
             let line = message(&long, format, 8_192);
             assert!(line.len() < 1_000 && line.contains(&long.id.to_string()), "{line}");
-            assert!(line.contains(&long.digest), "{line}");
+            assert!(line.contains(&long.digest) && !line.contains("erased"), "{line}");
         }
         let erased = StoredFact { body: None, salt: None, ..long };
         let read: Value = serde_json::from_str(&message(&erased, Format::Json, 8_192)).unwrap();
-        assert_eq!(read["body"], Value::Null);
+        assert_eq!((&read["body"], &read["erased"]), (&Value::Null, &json!(true)));
+        let event = message(&erased, Format::Cef, 8_192);
+        assert!(event.ends_with(" cs5Label=body cs5=erased"), "{event}");
     }
 
     #[test]

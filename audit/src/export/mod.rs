@@ -5,8 +5,8 @@
 //! [`Export::settle`] afterwards, and after any cut everything that is younger is sent anew, under the same id: whoever
 //! counts distinct ids counts each fact once. How much may come twice is bounded ([`OVERLAP`]).
 //!
-//! What it is not: it filters nothing and drops nothing. A receiver that is slow, full or gone holds up its own exporter
-//! and nothing else.
+//! What it is not: it filters nothing and drops nothing. A receiver that is slow, full or gone holds up its own exporter,
+//! for some weeks the erasing of bodies that it has not been sent ([`erase`](mod@crate::erase)), and nothing else.
 //!
 //! To add a receiver: a variant of [`Target`], and how it is written to in `receiver.rs`. To add a format: a variant of
 //! [`Format`] and its function in `format.rs`.
@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
+use schemars::JsonSchema;
 use store::FactBody;
 
 pub use format::{Format, json_line, kinds_that_stand_out};
@@ -83,8 +84,13 @@ impl std::fmt::Debug for Syslog {
     }
 }
 
+/// The name of an exporter's cursor in the journal.
+pub(crate) fn cursor_of(name: &str) -> String {
+    format!("export:{name}")
+}
+
 /// An exporter cannot reach its receiver, or was cut off. Nothing is lost: it goes on where it was, when it can.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 pub struct ExportCut {
     /// Why, in words.
     pub reason: String,
@@ -94,10 +100,11 @@ pub struct ExportCut {
 
 impl FactBody for ExportCut {
     const KIND: &'static str = "export.cut";
+    const ABOUT: &'static [&'static str] = &["export"];
 }
 
 /// An exporter reaches its receiver again.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 pub struct ExportResumed {
     /// After which place in the journal everything is sent (again).
     pub after: i64,
@@ -105,6 +112,7 @@ pub struct ExportResumed {
 
 impl FactBody for ExportResumed {
     const KIND: &'static str = "export.resumed";
+    const ABOUT: &'static [&'static str] = &["export"];
 }
 
 #[cfg(test)]

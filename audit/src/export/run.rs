@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::receiver::Receiver;
-use super::{Export, ExportCut, ExportResumed, OVERLAP};
+use super::{Export, ExportCut, ExportResumed, OVERLAP, cursor_of};
 
 /// How often it looks for facts.
 const LOOK: Duration = Duration::from_millis(100);
@@ -59,7 +59,7 @@ impl Exporter {
     /// One for each node; one of all nodes sends at a time.
     #[must_use]
     pub fn new(db: Db, node: NodeId, export: Export) -> Self {
-        let cursor = format!("export:{}", export.name);
+        let cursor = cursor_of(&export.name);
         let lease = Lease::new(cursor.clone(), node, LEASE);
         let held = (false, Instant::now());
         Self { db, export, cursor, lease, held, is_cut: false, rest: Duration::from_secs(1) }

@@ -22,6 +22,7 @@ on_every_engine! {
     every_end_has_a_receipt_of_its_own,
     every_card_and_every_door_is_named,
     what_is_not_known_any_more_is_never_signed_as_nothing,
+    what_was_signed_once_is_said_again_when_the_body_of_the_fact_is_erased,
     a_receipt_says_what_was_tested_although_the_door_system_cannot_be_opened,
     the_journal_holds_the_digest_of_each_edition,
 }
@@ -241,6 +242,20 @@ async fn what_is_not_known_any_more_is_never_signed_as_nothing(world: World) {
         open.iter().map(|alert| alert.subject.clone()).collect::<Vec<_>>(),
         [user.subject().to_string()]
     );
+}
+
+/// A door that was out of reach for longer than bodies are kept.
+async fn what_was_signed_once_is_said_again_when_the_body_of_the_fact_is_erased(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.set_active(user, false).await;
+    world.node.drain_receipts().await;
+    assert!(!world.receipt(user).await.unwrap().complete);
+    let erase = sql!("UPDATE fact SET body = NULL, salt = NULL WHERE kind = 'user.deactivated'");
+    world.db().change(store::Origin::system(), erase, (), vec![]).await.unwrap();
+    world.settle().await;
+    let receipt = world.receipt(user).await.unwrap();
+    assert!(receipt.complete && receipt.ended_at_commit.credentials == [card.id], "{receipt:?}");
+    assert!(bridge::alert::open_of_kind(world.db(), bridge::alert::NO_RECEIPT).await.unwrap().is_empty());
 }
 
 async fn a_receipt_says_what_was_tested_although_the_door_system_cannot_be_opened(world: World) {

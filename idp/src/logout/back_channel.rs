@@ -17,7 +17,7 @@ use directory::session::{LOGOUT_SINK, ended_of};
 use keys::{KeyRing, KeysError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use store::{Db, Delivery, Settled, SinkError, StoredFact};
+use store::{Db, Delivery, FactBody as _, Settled, SinkError, StoredFact};
 use url::form_urlencoded;
 use web::Issuer;
 use web::outbound::{Answer, Outbound};
@@ -111,7 +111,11 @@ impl<P: Post> BackChannel<P> {
         fact: &StoredFact,
         sub: &str,
     ) -> Result<Vec<Option<String>>, SinkError> {
-        if let Some(SessionEnded { session, .. }) = fact.read() {
+        if fact.kind == SessionEnded::KIND {
+            // Of a dead letter that is given another life late. To end all sessions instead would end living ones.
+            let gone =
+                || SinkError::Dead("which session ended is not known any more: the body was erased".into());
+            let SessionEnded { session, .. } = fact.read().ok_or_else(gone)?;
             return Ok(vec![Some(session)]);
         }
         if !client.backchannel_logout_session_required {

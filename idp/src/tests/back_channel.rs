@@ -22,6 +22,7 @@ on_both_engines! {
     who_was_not_there_or_does_not_listen_is_not_told,
     an_application_that_fails_is_told_again_with_the_same_id_and_in_order,
     an_application_that_refuses_is_a_dead_letter_with_its_reason,
+    what_ended_is_not_guessed_when_the_body_of_the_fact_is_erased,
     an_application_that_refuses_one_session_is_told_of_the_others,
     a_session_that_was_told_of_before_is_not_told_of_again,
     npm_jose_believes_a_logout_token_and_no_changed_one,
@@ -239,6 +240,18 @@ async fn an_application_that_refuses_is_a_dead_letter_with_its_reason(world: Wor
     assert!(ears.hear(&world).await.is_empty(), "it is not tried again by itself");
     assert!(delivery::retry(&world.db, Origin::system(), dead[0].id).await.unwrap());
     assert_eq!(ears.hear(&world).await.len(), 1, "it is when somebody says so");
+}
+
+async fn what_ended_is_not_guessed_when_the_body_of_the_fact_is_erased(world: World) {
+    let ears = Ears::default();
+    let (browser, _) = at_both(&world).await;
+    sign_out(&browser).await;
+    let erase = store::sql!("UPDATE fact SET body = NULL, salt = NULL WHERE kind = 'session.ended'");
+    assert_eq!(world.db.change(Origin::system(), erase, (), Vec::new()).await.unwrap(), 1);
+    assert!(ears.hear(&world).await.is_empty(), "no application ends every session of the account");
+    let dead = delivery::dead(&world.db, 9).await.unwrap();
+    assert_eq!(dead.len(), 2);
+    assert!(dead[0].last_error.as_deref().unwrap().contains("erased"), "{dead:?}");
 }
 
 async fn an_application_that_refuses_one_session_is_told_of_the_others(world: World) {

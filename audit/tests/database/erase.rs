@@ -1,0 +1,197 @@
+//! Bodies whose time is over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use audit::erase::{BodiesErased, PAGE};
+use audit::{Retention, Search, What, erase, search, sequence};
+use kernel::Subject;
+use serde::{Deserialize, Serialize};
+use store::{Address, Db, Fact, FactBody, Origin, StoredFact, follower, sql};
+
+use crate::house::{House, on_both_engines};
+use crate::journal::{found, record, record_one, verified};
+
+on_both_engines! {
+    bodies_go_with_their_salts_when_their_time_is_over_and_the_chain_stays_whole
+    an_envelope_that_is_changed_is_found_also_where_the_body_is_erased
+    each_kind_is_kept_as_long_as_it_is_configured
+    what_an_exporter_has_not_handed_on_stays_for_a_while
+    what_has_no_place_in_the_order_stays
+    a_message_on_its_way_keeps_the_body_and_one_that_was_given_up_does_not
+    erasing_goes_page_by_page_and_no_further_than_its_bound
+    of_two_who_erase_at_once_each_body_is_erased_and_told_once_beside_what_is_recorded
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Serialize, Deserialize)]
+struct Seen {
+    card: String,
+}
+
+impl FactBody for Seen {
+    const KIND: &'static str = "door.seen";
+}
+
+async fn see(db: &Db, fact: impl FnOnce(Fact) -> Fact) {
+    let mut tx = db.write(Origin::system()).await.unwrap();
+    let seen = Fact::new(Subject::new("door", "north"), &Seen { card: "h10301:1:1".into() });
+    tx.record(fact(seen));
+    tx.commit().await.unwrap();
+}
+
+fn keeping(usual: Duration) -> Retention {
+    Retention::new(Some(usual), BTreeMap::new())
+}
+
+/// What the journal says of what was erased, the earliest first.
+async fn told(house: &House) -> Vec<BodiesErased> {
+    let text = sql!(
+        "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
+         WHERE kind = 'journal.bodies-erased'"
+    );
+    let facts: Vec<StoredFact> = house.one.all(text, ()).await.unwrap();
+    let mut told: Vec<BodiesErased> = facts.iter().map(|fact| fact.read().unwrap()).collect();
+    told.sort_by_key(|told| told.from);
+    told
+}
+
+async fn bodies(house: &House) -> i64 {
+    house
+        .count(sql!("SELECT COUNT(*) FROM fact WHERE body IS NOT NULL AND kind <> 'journal.bodies-erased'"))
+        .await
+}
+
+async fn bodies_go_with_their_salts_when_their_time_is_over_and_the_chain_stays_whole(house: House) {
+    let begun = house.one.ctx().now();
+    record(&house, 5).await;
+    sequence(&house.one).await.unwrap();
+    house.advance(80 * DAY);
+    record(&house, 2).await;
+    sequence(&house.one).await.unwrap();
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 0, "nothing is so old");
+    house.advance(11 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 5);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 0, "each once");
+    let salted = house.count(sql!("SELECT COUNT(*) FROM fact WHERE salt IS NOT NULL")).await;
+    assert_eq!((bodies(&house).await, salted), (2, 2 + 1), "with the body its salt");
+    let until = begun.plus(Duration::from_millis(4));
+    let expect = BodiesErased { kind: "test.happened".into(), from: begun, until, bodies: 5 };
+    assert_eq!(told(&house).await, [expect]);
+    sequence(&house.one).await.unwrap();
+    let report = verified(&house.one).await;
+    assert!(report.is_good(), "{:?}", report.findings);
+    assert_eq!((report.facts, report.erased), (8, 5));
+    let oldest = Search { until: Some(until), limit: 1, ..Search::default() };
+    let oldest = search(&house.one, &oldest).await.unwrap().remove(0);
+    assert!(oldest.is_erased() && oldest.body_matches_digest());
+    let line = audit::export::json_line(&oldest);
+    assert!(line.ends_with(r#""erased":true,"body":null}"#), "{line}");
+}
+
+async fn an_envelope_that_is_changed_is_found_also_where_the_body_is_erased(house: House) {
+    record(&house, 6).await;
+    sequence(&house.one).await.unwrap();
+    house.advance(91 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 6);
+    house.tamper(sql!("UPDATE fact SET subject = 'user:x' WHERE seq = 3"), ()).await;
+    house.tamper(sql!("UPDATE fact SET digest = 'x' WHERE seq = 5"), ()).await;
+    let report = verified(&house.one).await;
+    assert_eq!(found(&report), [(3, What::EnvelopeChanged), (5, What::EnvelopeChanged)]);
+}
+
+async fn each_kind_is_kept_as_long_as_it_is_configured(house: House) {
+    record(&house, 3).await;
+    see(&house.one, |fact| fact).await;
+    sequence(&house.one).await.unwrap();
+    let of = |of: &[(&str, Option<Duration>)]| {
+        let of = of.iter().map(|(name, kept)| ((*name).to_owned(), *kept)).collect();
+        Retention::new(Some(90 * DAY), of)
+    };
+    house.advance(41 * DAY);
+    let doors_short = of(&[("door.", Some(40 * DAY))]);
+    assert_eq!(erase(&house.one, &doors_short, &[]).await.unwrap(), 1);
+    assert_eq!(told(&house).await[0].kind, "door.seen");
+    house.advance(50 * DAY);
+    let for_ever = of(&[("test.happened", None)]);
+    assert_eq!(erase(&house.one, &for_ever, &[]).await.unwrap(), 0);
+    // Whatever was decided before, what is decided now holds for all that is there.
+    assert_eq!(erase(&house.one, &of(&[]), &[]).await.unwrap(), 3);
+}
+
+async fn what_an_exporter_has_not_handed_on_stays_for_a_while(house: House) {
+    record(&house, 6).await;
+    sequence(&house.one).await.unwrap();
+    let siem = ["siem".to_owned()];
+    house.advance(91 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &siem).await.unwrap(), 0, "it has handed on nothing");
+    assert!(follower::advance(&house.one, "export:siem", 0, 4).await.unwrap());
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &siem).await.unwrap(), 4);
+    let gone = [siem[0].clone(), "never-ran".to_owned()];
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &gone).await.unwrap(), 0);
+    let left = follower::read(&house.one, 4, 10).await.unwrap();
+    assert!(!left.is_empty() && left.iter().all(|fact| !fact.is_erased()), "it comes to it whole");
+    house.advance(30 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &gone).await.unwrap(), 2, "not for ever");
+    let left = follower::read(&house.one, 4, 2).await.unwrap();
+    assert!(left.len() == 2 && left.iter().all(StoredFact::is_erased), "then it is told so");
+}
+
+async fn what_has_no_place_in_the_order_stays(house: House) {
+    record(&house, 3).await;
+    house.advance(1_000 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 0);
+    sequence(&house.one).await.unwrap();
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 3);
+}
+
+async fn a_message_on_its_way_keeps_the_body_and_one_that_was_given_up_does_not(house: House) {
+    let db = &house.one;
+    let message = Address::message("mail", Subject::new("user", "ada"));
+    let look = Address::reconcile("doors", Subject::new("user", "ada"));
+    see(db, |fact| fact.to(look)).await;
+    house.advance(Duration::from_millis(1));
+    see(db, |fact| fact.to(message)).await;
+    sequence(db).await.unwrap();
+    house.advance(91 * DAY);
+    assert_eq!(erase(db, &keeping(90 * DAY), &[]).await.unwrap(), 1, "who reconciles reads no body");
+    assert_eq!(erase(db, &keeping(90 * DAY), &[]).await.unwrap(), 0);
+    house.tamper(sql!("UPDATE delivery SET dead_at = 1 WHERE NOT reconcile"), ()).await;
+    assert_eq!(erase(db, &keeping(90 * DAY), &[]).await.unwrap(), 1);
+}
+
+async fn erasing_goes_page_by_page_and_no_further_than_its_bound(house: House) {
+    let page = u64::from(PAGE);
+    let all = usize::try_from(4 * page + 70).unwrap();
+    record(&house, all).await;
+    sequence(&house.one).await.unwrap();
+    house.advance(91 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 4 * page);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &[]).await.unwrap(), 70);
+    let told = told(&house).await;
+    assert_eq!(told.iter().map(|told| told.bodies).collect::<Vec<_>>(), [page, page, page, page, 70]);
+    assert!(told.windows(2).all(|two| two[0].until < two[1].from), "one behind the other: {told:?}");
+    assert_eq!(bodies(&house).await, 0);
+}
+
+async fn of_two_who_erase_at_once_each_body_is_erased_and_told_once_beside_what_is_recorded(house: House) {
+    record(&house, 1_200).await;
+    sequence(&house.one).await.unwrap();
+    house.advance(91 * DAY);
+    let kept = keeping(90 * DAY);
+    let recording = async {
+        for number in 0..40 {
+            record_one(&house.two, number).await;
+        }
+    };
+    let (one, two, ()) =
+        tokio::join!(erase(&house.one, &kept, &[]), erase(&house.two, &kept, &[]), recording);
+    assert_eq!(one.unwrap() + two.unwrap(), 1_200);
+    assert_eq!(told(&house).await.iter().map(|told| told.bodies).sum::<u64>(), 1_200);
+    assert_eq!(bodies(&house).await, 40, "what is new stays");
+    sequence(&house.one).await.unwrap();
+    let report = verified(&house.one).await;
+    assert!(report.is_good(), "{:?}", report.findings);
+    assert_eq!(report.erased, 1_200);
+}
