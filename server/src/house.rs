@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
+use audit::Retention;
 use audit::export::{Export, Exporter};
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher, Threads};
@@ -104,6 +105,7 @@ pub struct House {
     pub outbound: Outbound,
     mailer: Option<Arc<Mailer>>,
     exports: Arc<[Export]>,
+    retention: Retention,
     tls: Option<rustls::ServerConfig>,
 }
 
@@ -187,6 +189,7 @@ impl House {
         let hasher = hasher(&config.passwords);
         let outbound = Outbound::new(&issuer, config.outbound()?);
         let exports = config.exports()?.into();
+        let retention = config.retention()?;
         let mailer = config.smtp()?.map(|smtp| Mailer::new(&smtp)).transpose()?.map(Arc::new);
         Ok(Self {
             config: Arc::new(config),
@@ -201,6 +204,7 @@ impl House {
             outbound,
             mailer,
             exports,
+            retention,
             tls,
         })
     }
@@ -275,6 +279,7 @@ impl House {
             let (db, lease) = (sessions.clone(), lease.clone());
             async move { sweep_sessions(&db, &lease).await.map_err(|error| error.to_string()) }
         }));
+        self.start_erasing(work, stop, node);
         let people = db();
         work.spawn(every(Duration::from_secs(60), "mail addresses", stop.clone(), move || {
             let db = people.clone();
@@ -283,6 +288,21 @@ impl House {
         work.spawn(every(Duration::from_secs(60), "signing keys", stop.clone(), move || {
             let keys = keys.clone();
             async move { keys.maintain().await.map_err(|error| error.to_string()) }
+        }));
+    }
+
+    /// Bodies of facts whose time is over, on one node.
+    fn start_erasing(&self, work: &mut JoinSet<()>, stop: &watch::Receiver<bool>, node: NodeId) {
+        let (db, retention) = (self.db.clone(), self.retention.clone());
+        let exports: Arc<[String]> = self.exports.iter().map(|export| export.name.clone()).collect();
+        let lease = Lease::new("erasing", node, Duration::from_secs(120));
+        work.spawn(every(Duration::from_secs(60), "bodies whose time is over", stop.clone(), move || {
+            let (db, lease, retention, exports) =
+                (db.clone(), lease.clone(), retention.clone(), exports.clone());
+            async move {
+                let erased = erase_bodies(&db, &lease, &retention, &exports).await;
+                erased.map_err(|error| error.to_string())
+            }
         }));
     }
 
@@ -329,6 +349,22 @@ pub fn listen(address: &str) -> Result<TcpListener, OpenError> {
 async fn sweep_sessions(db: &Db, lease: &Lease) -> Result<(), StoreError> {
     if lease.hold(db).await? {
         directory::session::sweep(db, 500).await?;
+    }
+    Ok(())
+}
+
+/// As with sessions.
+async fn erase_bodies(
+    db: &Db,
+    lease: &Lease,
+    retention: &Retention,
+    exports: &[String],
+) -> Result<(), StoreError> {
+    if lease.hold(db).await? {
+        let erased = audit::erase(db, retention, exports).await?;
+        if erased > 0 {
+            tracing::info!(bodies = erased, "bodies of facts were erased: their time was over");
+        }
     }
     Ok(())
 }
@@ -465,6 +501,26 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn work_that_ends_by_itself_ends_the_house_with_an_error() {
         broken(async {}).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_house_erases_bodies_whose_time_is_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (house, listeners) = house(folder.path()).await;
+        let db = house.db.clone();
+        // Its first keys were made long ago.
+        let aged = store::sql!("UPDATE fact SET at = 0");
+        let aged = db.change(store::Origin::system(), aged, (), Vec::new()).await.unwrap();
+        audit::sequence(&db).await.unwrap();
+        let running = house.run(listeners).await.unwrap();
+        let left = store::sql!("SELECT COUNT(*) FROM fact WHERE at = 0 AND body IS NOT NULL");
+        let erased = async {
+            while db.one::<(i64,)>(left.clone(), ()).await.unwrap().0 > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        assert!(aged > 0 && tokio::time::timeout(PATIENCE, erased).await.is_ok());
+        running.stop().await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 //! doors) is not here: `cardea apply` writes that.
 
 mod export;
+mod journal;
 mod mail;
 mod parts;
 
@@ -20,6 +21,7 @@ use web::{BadIssuer, Issuer, Networks, NotANetwork};
 use crate::logging;
 
 pub use export::ExportTo;
+pub use journal::Journal;
 pub use mail::{Mail, MailTls};
 pub use parts::{
     Database, Ephemeral, Http, Log, LogFormat, Outbound, Passwords, Postgres, Redis, Sealing, Site, Tls,
@@ -54,6 +56,9 @@ pub struct Config {
     /// Receivers of the whole journal, by name.
     #[serde(default)]
     pub export: BTreeMap<String, ExportTo>,
+    /// How long the journal keeps what.
+    #[serde(default)]
+    pub journal: Journal,
     /// The key that seals secrets at rest.
     #[serde(default)]
     pub sealing: Sealing,
@@ -117,6 +122,14 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// `[journal]`.
+    #[error("journal.{key}: {reason}")]
+    Journal {
+        /// Which key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A file that holds a secret cannot be read.
     #[error("{key}: cannot read {}: {reason}", path.display())]
     Secret {
@@ -161,6 +174,7 @@ impl Config {
         self.outbound()?;
         self.mail.as_ref().map(Mail::check).transpose()?;
         self.export.iter().try_for_each(|(name, to)| to.check(name))?;
+        self.retention()?;
         let wrong = |text: &str| Err(ConfigError::Contradiction(text.into()));
         if self.database.sqlite.is_some() && self.database.postgres.is_some() {
             return wrong("database: choose sqlite or postgres, not both");

@@ -218,6 +218,16 @@ async fn help_and_version_are_no_mistake_and_all_else_is_one() {
 }
 
 #[tokio::test]
+async fn the_catalogue_of_facts_is_shown_without_a_configuration() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let house = Served::empty(&binary).await;
+    assert_eq!(house.must(&["audit", "kinds"]).await, server::catalogue::document());
+    let schemas: serde_json::Value =
+        serde_json::from_str(&house.must(&["audit", "kinds", "--json"]).await).unwrap();
+    assert_eq!(schemas, serde_json::Value::from(server::catalogue::schemas()));
+}
+
+#[tokio::test]
 async fn looking_makes_nothing_where_a_path_is_mistyped() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let house = Served::prepare(&binary).await;
