@@ -12,7 +12,8 @@ use store::{Db, StoreError, sql};
 
 use crate::alert;
 use crate::connector::{AccessPointAddress, AckLevel, CONNECTORS, Descriptor, STAYS_UNLOCKED, Want};
-use crate::placement::{ABSENT, Points, card};
+use crate::placement::{ABSENT, Points, written};
+use crate::task::{self, Task};
 
 /// What is exposed now.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -56,6 +57,9 @@ pub struct ExposedCard {
     pub until: String,
     /// Why, in words.
     pub because: String,
+    /// What somebody was asked to do about it, and has done or accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
 }
 
 /// Something that is open, or stands on a list, and should not.
@@ -133,12 +137,24 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
         let ways = described(connector).map_or(&[][..], |descriptor| descriptor.bypasses);
         ways.iter().map(|what| Bypass { door_system: name.clone(), what })
     });
+    let mut cards: Vec<ExposedCard> = rows.into_iter().filter_map(Row::exposed).collect();
+    name_tasks(db, &mut cards).await?;
     Ok(Exposures {
-        cards: rows.into_iter().filter_map(Row::exposed).collect(),
+        cards,
         open_doors: exposed(alert::open_of_kind(db, STAYS_UNLOCKED).await?, &is_a_point),
         orphans: exposed(alert::open_of_kind(db, alert::ORPHAN).await?, &is_at_a_system),
         bypasses: bypasses.collect(),
     })
+}
+
+async fn name_tasks(db: &Db, cards: &mut [ExposedCard]) -> Result<(), StoreError> {
+    let tasks = task::list(db, false, i64::MAX).await?.into_iter();
+    let mut tasks: BTreeMap<(CredentialId, String), Task> =
+        tasks.map(|task| ((task.credential, task.door_system.clone()), task)).collect();
+    for card in cards {
+        card.task = tasks.remove(&(card.credential, card.door_system.clone()));
+    }
+    Ok(())
 }
 
 fn exposed(found: Vec<alert::Alert>, is_there: &dyn Fn(&str) -> bool) -> Vec<Exposed> {
@@ -147,8 +163,17 @@ fn exposed(found: Vec<alert::Alert>, is_there: &dyn Fn(&str) -> bool) -> Vec<Exp
     there.map(|alert| Exposed { subject: alert.subject, since: alert.opened_at.to_string() }).collect()
 }
 
-fn described(connector: &str) -> Option<Descriptor> {
+/// What a kind of connector says of itself.
+pub(crate) fn described(connector: &str) -> Option<Descriptor> {
     CONNECTORS.iter().find(|kind| kind.name == connector).map(|kind| (kind.describe)())
+}
+
+/// Until when a card may open what it must not, in words.
+pub(crate) fn at_worst(descriptor: Option<&Descriptor>) -> String {
+    match descriptor {
+        Some(descriptor) => descriptor.worst_case.to_string(),
+        None => "nobody knows: this door system is not configured any more".into(),
+    }
 }
 
 impl Row {
@@ -176,11 +201,7 @@ impl Row {
         if unproven.is_empty() && (!must_be_off || proves_absence && !points.is_empty()) {
             return None;
         }
-        let descriptor = self.connector.as_deref().and_then(described);
-        let until = match &descriptor {
-            Some(descriptor) => descriptor.worst_case.to_string(),
-            None => "nobody knows: this door system is not configured any more".into(),
-        };
+        let until = at_worst(self.connector.as_deref().and_then(described).as_ref());
         let because = match proves_absence || !must_be_off {
             true => format!("it is not proven to be off the list after {} attempt(s)", self.attempts),
             false => "the door system has not done yet what it was told, or was not told".into(),
@@ -190,11 +211,9 @@ impl Row {
             (None, true) => self.requested_at,
             (None, false) => self.updated_at,
         };
-        let written = card(&self.format, self.facility, self.number);
         Some(ExposedCard {
             credential: self.credential_id,
-            card: written
-                .map_or_else(|_| format!("{} {}", self.format, self.number), |card| card.to_string()),
+            card: written(&self.format, self.facility, self.number),
             user: self.user_id,
             user_name: self.user_name,
             door_system: self.door_system,
@@ -202,6 +221,7 @@ impl Row {
             since: since.to_string(),
             until,
             because,
+            task: None,
         })
     }
 }
@@ -213,7 +233,11 @@ impl fmt::Display for ExposedCard {
             true => door_system.clone(),
             false => format!("{} ({door_system})", self.access_points.join(", ")),
         };
-        write!(f, "{card} of {user_name} at {at}: must not since {since}, {because}; at worst {until}")
+        write!(f, "{card} of {user_name} at {at}: must not since {since}, {because}; at worst {until}")?;
+        match &self.task {
+            Some(task) => write!(f, "; task {}: {}", task.id, task.what()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use store::{FactBody, FactKind};
 
 use crate::connector::{AckLevel, DoorEvent};
+use crate::task::OpenDoor;
 
 /// Every kind of fact that the bridge records.
 pub const FACTS: &[FactKind] = &[
@@ -156,4 +157,107 @@ pub struct ReceiptIssued {
 impl FactBody for ReceiptIssued {
     const KIND: &'static str = "receipt.issued";
     const ABOUT: &'static [&'static str] = &["user", "receipt"];
+}
+
+/// Somebody must see to a card whose revocation is not proven at a door system.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskOpened {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where it is not proven.
+    pub door_system: String,
+    /// The card as people write it.
+    pub card: String,
+    /// What it may open still.
+    pub doors: Vec<OpenDoor>,
+    /// When the revocation was requested.
+    pub since: Timestamp,
+    /// Until when it may, at worst, in words.
+    pub until: String,
+    /// What was proposed to do meanwhile, in words.
+    pub proposed: Vec<String>,
+}
+
+impl FactBody for TaskOpened {
+    const KIND: &'static str = "task.opened";
+}
+
+/// Nothing is left to do about a task.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskClosed {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where.
+    pub door_system: String,
+    /// `proven`: what must not open was read not to; `wanted-again`: it may open what it opened before.
+    pub by: String,
+    /// Since when the task was open.
+    pub opened_at: Timestamp,
+}
+
+impl FactBody for TaskClosed {
+    const KIND: &'static str = "task.closed";
+}
+
+/// Somebody has accepted by name that a card may open what it must not, for a time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RiskAccepted {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where.
+    pub door_system: String,
+    /// Who accepted it.
+    pub who: String,
+    /// Why.
+    pub because: String,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+impl FactBody for RiskAccepted {
+    const KIND: &'static str = "task.risk-accepted";
+}
+
+/// Somebody has carried out a compensation.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskCompensated {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where.
+    pub door_system: String,
+    /// Who did it.
+    pub who: String,
+    /// What was done.
+    pub what: String,
+}
+
+impl FactBody for TaskCompensated {
+    const KIND: &'static str = "task.compensated";
+}
+
+/// The time for which a risk was accepted has passed, and the revocation is not proven yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TaskReopened {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where.
+    pub door_system: String,
+    /// Who had accepted the risk.
+    pub who: String,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+impl FactBody for TaskReopened {
+    const KIND: &'static str = "task.reopened";
 }

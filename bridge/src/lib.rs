@@ -8,7 +8,7 @@
 //! - [`feed`]: what happened at the doors, as facts. [`sweep`]: what a door system holds and should not.
 //! - [`condition`]: what weakens our promise at a door, as alerts.
 //! - [`receipt`]: the signed evidence of a revocation. [`alert`]: what somebody must look at.
-//! - [`exposure`]: who could still open what.
+//! - [`exposure`]: who could still open what. [`task`]: what somebody does about it meanwhile.
 //! - [`systems`]: the door systems that run, each with a lane of its own.
 //!
 //! What it is not: it knows no SCIM and no sign-in. It hears of people through facts, and reads what is
@@ -32,6 +32,7 @@ pub mod placement;
 pub mod receipt;
 pub mod sweep;
 pub mod systems;
+pub mod task;
 pub mod uhppote;
 
 pub use error::BridgeError;

@@ -4,7 +4,9 @@
 //! anew and signs it when it says something else than before; an edition is never changed. What is not yet
 //! proven is named as exposure, door by door: nothing below A2 is called revoked.
 //!
-//! What it is not: it names nobody. A receipt is shown to auditors for years; it carries ids.
+//! What it is not: it does not name whose access ended. A receipt is shown to auditors for years; it carries ids. Only
+//! who accepted the risk of a door that is not proven, or did something about it, stands there by name: that is what
+//! they answer for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -25,9 +27,12 @@ use crate::BridgeError;
 use crate::alert;
 use crate::condition;
 use crate::connector::{AckLevel, Descriptor, WorstCase};
-use crate::facts::{DeviationFound, PlacementProven, ReceiptIssued};
+use crate::facts::{
+    DeviationFound, PlacementProven, ReceiptIssued, RiskAccepted, TaskCompensated, TaskOpened, TaskReopened,
+};
 use crate::placement::{self, ABSENT, Placement, PointProof};
 use crate::systems::Systems;
+use crate::task::{self, Accepted, Done, Task};
 
 /// The sink's name.
 pub const SINK: &str = "receipt";
@@ -41,10 +46,19 @@ const UNKNOWN: &str = "not known: this door system is not configured any more";
 /// How often a receipt is put together anew when another node has signed an edition meanwhile.
 const TRIES: usize = 3;
 
-/// What makes a receipt due: the end of an account, each proof at a door, and whatever shakes one.
+/// What makes a receipt due: the end of an account, each proof at a door, whatever shakes one, and what people do about
+/// one that is missing.
 pub fn route(sinks: &Sinks) {
-    const KINDS: &[&str] =
-        &[UserDeactivated::KIND, UserDeleted::KIND, PlacementProven::KIND, DeviationFound::KIND];
+    const KINDS: &[&str] = &[
+        UserDeactivated::KIND,
+        UserDeleted::KIND,
+        PlacementProven::KIND,
+        DeviationFound::KIND,
+        TaskOpened::KIND,
+        RiskAccepted::KIND,
+        TaskCompensated::KIND,
+        TaskReopened::KIND,
+    ];
     sinks.set(SINK, |fact| {
         if !KINDS.contains(&fact.kind) {
             return Vec::new();
@@ -143,6 +157,33 @@ pub struct DoorProof {
     pub latency_ms: Option<i64>,
     /// Attempts.
     pub attempts: i64,
+    /// While it is not proven, and somebody was asked to see to it: what is done meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<DoorTask>,
+}
+
+/// What is done about a door that is not proven.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DoorTask {
+    /// The task's id.
+    pub id: String,
+    /// When it was opened (RFC 3339).
+    pub opened_at: String,
+    /// The compensation that was proposed, in words.
+    pub proposed: Vec<String>,
+    /// The compensation that was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done: Option<Done>,
+    /// Who has accepted the risk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
+}
+
+impl From<Task> for DoorTask {
+    fn from(task: Task) -> Self {
+        let Task { opened_at, proposed, done, accepted, .. } = task;
+        Self { id: task.id.to_string(), opened_at, proposed, done, accepted }
+    }
 }
 
 /// A stored edition.
@@ -213,12 +254,13 @@ impl Receipts {
             .map(|credential| (credential.id, credential.version))
             .collect();
         let placements = placement::of_user(&self.db, user).await?;
-        let doors: Vec<DoorProof> = placements
+        let mut doors: Vec<DoorProof> = placements
             .iter()
             .flat_map(|placement| {
                 self.proofs(placement, states.get(&placement.credential_id).copied(), cause)
             })
             .collect();
+        self.name_tasks(user, &mut doors).await?;
         Ok(Receipt {
             document: "cardea-receipt".into(),
             v: 1,
@@ -259,6 +301,24 @@ impl Receipts {
         let jwks = self.keys.evidence_jwks();
         let signed = verify_evidence(Evidence::Receipt, &edition.document, &jwks.bytes).ok()?;
         serde_json::from_value::<Receipt>(signed).ok().map(|receipt| receipt.ended_at_commit)
+    }
+
+    /// Beside each door that is not proven, what is done about it.
+    async fn name_tasks(&self, user: UserId, doors: &mut [DoorProof]) -> Result<(), StoreError> {
+        let is_pending = |door: &DoorProof| door.level < AckLevel::ReadBack;
+        if !doors.iter().any(is_pending) {
+            return Ok(());
+        }
+        for task in task::of_user(&self.db, user).await? {
+            let (credential, system) = (task.credential.to_string(), task.door_system.clone());
+            let task = DoorTask::from(task);
+            for door in doors.iter_mut().filter(|door| is_pending(door)) {
+                if door.credential == credential && door.door_system == system {
+                    door.task = Some(task.clone());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The proof at each door. `version` is the credential's now.
@@ -306,6 +366,7 @@ impl Receipts {
             denial_observed_at: text(proof.denied_at),
             latency_ms: proof.read_back_at.map(|read| read.as_millis().saturating_sub(requested.as_millis())),
             attempts: placement.attempts,
+            task: None,
         }
     }
 

@@ -113,6 +113,8 @@ typed_ids! {
     DeliveryId = "delivery";
     /// The evidence that a revocation reached its doors.
     ReceiptId = "receipt";
+    /// What somebody does about a revocation that is not proven.
+    TaskId = "task";
     /// A single-use link that lets a person set a first password.
     InvitationId = "invitation";
     /// A SCIM client (an HR system) that may write here.

@@ -274,6 +274,11 @@ impl House {
             let db = alerts.clone();
             async move { bridge::alert::watch_revocations(&db).await.map_err(|error| error.to_string()) }
         }));
+        let tasks = Arc::new(bridge::task::Watch::new(db()));
+        work.spawn(every(Duration::from_secs(1), "tasks", stop.clone(), move || {
+            let tasks = tasks.clone();
+            async move { tasks.look().await.map_err(|error| error.to_string()) }
+        }));
         let (sessions, lease) = (db(), Lease::new("session-sweep", node, Duration::from_secs(120)));
         work.spawn(every(Duration::from_secs(60), "old sessions", stop.clone(), move || {
             let (db, lease) = (sessions.clone(), lease.clone());

@@ -107,7 +107,7 @@ macro_rules! id_values {
 }
 id_values! {
     UserId GroupId SessionId GrantId AuthenticatorId CredentialId FactId DeliveryId ReceiptId InvitationId
-    ScimConnectionId NodeId
+    ScimConnectionId NodeId TaskId
 }
 into_value! {
     kernel::Subject => Text(|v: kernel::Subject| v.to_string());

@@ -35,6 +35,8 @@ const WARNINGS: &[&str] = &[
     "export.cut",
     "letter.not-sent",
     "sign-in.refused",
+    "task.opened",
+    "task.reopened",
 ];
 const ROUTINE: &[&str] = &[
     "authenticator.password-rehashed",

@@ -451,6 +451,11 @@ pub fn card(format: &str, facility: i64, number: i64) -> Result<Card, CardError>
     Card::new(format, facility, u64::try_from(number).unwrap_or(u64::MAX))
 }
 
+/// A card as people write it, also one whose stored parts fit no format.
+pub(crate) fn written(format: &str, facility: i64, number: i64) -> String {
+    card(format, facility, number).map_or_else(|_| format!("{format} {number}"), |card| card.to_string())
+}
+
 /// The card of a credential.
 pub(crate) fn card_of(credential: &Credential) -> Result<Card, BridgeError> {
     card(&credential.format, credential.facility, credential.number)

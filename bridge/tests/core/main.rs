@@ -23,3 +23,4 @@ mod reach;
 mod receipts;
 mod stopping;
 mod sweeping;
+mod tasks;

@@ -1,0 +1,205 @@
+//! What a card may still open at a door system, and must not: by what was proven there, door by door, held against
+//! what the directory wants now. As receipts judge it: what was proven for an older state of the credential proves
+//! nothing of this one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use directory::door;
+use kernel::id::{CredentialId, UserId};
+use store::{Db, StoreError, sql};
+
+use super::OpenDoor;
+use crate::connector::{AccessPointAddress, AckLevel, Descriptor, Want};
+use crate::exposure::described;
+use crate::placement::{self, ABSENT, PointProof, Points};
+
+/// Every access point that is configured: its door system, and what is behind it.
+pub(super) struct Doors(BTreeMap<String, Behind>);
+
+struct Behind {
+    door_system: String,
+    area: String,
+    protection_class: i64,
+}
+
+impl Doors {
+    pub(super) async fn read(db: &Db) -> Result<Self, StoreError> {
+        let rows: Vec<(String, String, String, i64)> = db
+            .all(
+                sql!(
+                    "SELECT p.name, p.door_system, a.title, a.protection_class FROM access_point p \
+                     JOIN area a ON a.name = p.area ORDER BY p.name"
+                ),
+                (),
+            )
+            .await?;
+        let behind = |(name, door_system, area, protection_class)| {
+            (name, Behind { door_system, area, protection_class })
+        };
+        Ok(Self(rows.into_iter().map(behind).collect()))
+    }
+
+    pub(super) fn describe(&self, access_point: String) -> OpenDoor {
+        let behind = self.0.get(&access_point);
+        OpenDoor {
+            area: behind.map(|behind| behind.area.clone()),
+            protection_class: behind.map(|behind| behind.protection_class),
+            access_point,
+        }
+    }
+
+    fn of<'a>(&'a self, door_system: &'a str) -> impl Iterator<Item = &'a String> {
+        self.0.iter().filter(move |(_, behind)| behind.door_system == door_system).map(|(name, _)| name)
+    }
+}
+
+/// A card at a door system, and how far it is proven there.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(super) struct Standing {
+    pub(super) door_system: String,
+    /// `None` when the door system is not configured any more.
+    connector: Option<String>,
+    pub(super) credential_id: CredentialId,
+    pub(super) user_id: UserId,
+    pub(super) user_name: String,
+    format: String,
+    facility: i64,
+    number: i64,
+    /// Somebody may carry it.
+    is_in_order: bool,
+    /// Of the placement, if there is one ([`placement::Placement`]).
+    wanted: Option<String>,
+    rights: Option<String>,
+    points: Option<String>,
+    /// The placement is for the credential as it is now.
+    is_current: Option<bool>,
+}
+
+impl Standing {
+    /// The card as people write it.
+    pub(super) fn card(&self) -> String {
+        placement::written(&self.format, self.facility, self.number)
+    }
+
+    /// Whether it may ever have stood on a list there: nothing is put on one before that is noted.
+    pub(super) fn is_noted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// What its door system's connector says of itself.
+    pub(super) fn descriptor(&self) -> Option<Descriptor> {
+        self.connector.as_deref().and_then(described)
+    }
+
+    /// All that it may open, whether or not it must.
+    pub(super) fn opens(&self, doors: &Doors) -> Vec<OpenDoor> {
+        let open = self.may_open(doors.of(&self.door_system));
+        open.into_iter().map(|point| doors.describe(point)).collect()
+    }
+
+    /// What it may open and must not.
+    pub(super) async fn still_opens(&self, db: &Db, doors: &Doors) -> Result<Vec<OpenDoor>, StoreError> {
+        let wanted = match self.is_in_order {
+            true => door::wanted_points(db, self.user_id, &self.door_system).await?,
+            false => Vec::new(),
+        };
+        let wanted: BTreeSet<String> = wanted.into_iter().map(|(point, _)| point).collect();
+        let mut opens = self.opens(doors);
+        opens.retain(|door| !wanted.contains(&door.access_point));
+        Ok(opens)
+    }
+
+    /// Of a door system that has `all` these access points.
+    fn may_open<'a>(&self, all: impl Iterator<Item = &'a String>) -> Vec<String> {
+        let points = self.points.as_deref().map(serde_json::from_str::<Points>);
+        let points = points.and_then(Result::ok).unwrap_or_default();
+        if points.is_empty() {
+            // Of a row that names no point nobody knows where it stands.
+            return all.cloned().collect();
+        }
+        let told = self.told_to_open();
+        let has_let_go = |point: &AccessPointAddress, proof: &PointProof| {
+            proof.level() >= AckLevel::ReadBack && told.as_ref().is_some_and(|told| !told.contains(point))
+        };
+        let open = points.iter().filter(|(point, proof)| !has_let_go(point, proof));
+        open.map(|(point, _)| point.0.clone()).collect()
+    }
+
+    /// What the door system was last told that it should open. `None` when nobody knows, or when it was told to open
+    /// nothing for an older state of the credential.
+    fn told_to_open(&self) -> Option<BTreeSet<AccessPointAddress>> {
+        if self.wanted.as_deref() == Some(ABSENT) {
+            return (self.is_current == Some(true)).then(BTreeSet::new);
+        }
+        match serde_json::from_str::<Want>(self.rights.as_deref()?) {
+            Ok(Want::Present(rights)) => Some(rights.access.into_keys().collect()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Ctx, Timestamp};
+
+    use super::*;
+    use crate::placement::{PRESENT, json, opening};
+
+    /// A card of whose placement this is known.
+    fn standing(wanted: &str, opens: &[&str], points: &[(&str, AckLevel)], is_current: bool) -> Standing {
+        let ctx = Ctx::for_tests(1);
+        let proof = |level: &AckLevel| PointProof {
+            accepted_at: (*level >= AckLevel::Accepted).then_some(Timestamp::EPOCH),
+            read_back_at: (*level >= AckLevel::ReadBack).then_some(Timestamp::EPOCH),
+            ..PointProof::default()
+        };
+        let points: Points = points.iter().map(|(point, level)| ((*point).into(), proof(level))).collect();
+        Standing {
+            door_system: "hq".into(),
+            connector: None,
+            credential_id: CredentialId::new(&ctx),
+            user_id: UserId::new(&ctx),
+            user_name: "ada".into(),
+            format: "h10301".into(),
+            facility: 7,
+            number: 1,
+            is_in_order: false,
+            wanted: Some(wanted.into()),
+            rights: Some(json(&opening(opens.iter().map(|point| (*point).to_owned())))),
+            points: Some(json(&points)),
+            is_current: Some(is_current),
+        }
+    }
+
+    #[test]
+    fn a_door_has_let_go_when_it_was_read_so_for_what_is_wanted_now() {
+        use AckLevel::{Accepted, ReadBack, Recorded};
+        for (wanted, opens, points, is_current, open) in [
+            // Nobody has looked yet: what was put there opens.
+            (PRESENT, &["a", "b"][..], &[("a", ReadBack), ("b", ReadBack)][..], false, &["a", "b"][..]),
+            (ABSENT, &[], &[("a", ReadBack), ("b", Accepted)], true, &["b"]),
+            (ABSENT, &[], &[("a", ReadBack), ("b", Recorded)], true, &["b"]),
+            (ABSENT, &[], &[("a", ReadBack)], true, &[]),
+            // Proven for an older state of the credential.
+            (ABSENT, &[], &[("a", ReadBack)], false, &["a"]),
+            // A mover's lost door stands among the points until it was read to have let go.
+            (PRESENT, &["a"], &[("a", ReadBack), ("b", Recorded)], true, &["a", "b"]),
+            (PRESENT, &["a"], &[("a", ReadBack), ("b", ReadBack)], true, &["a"]),
+            // Nobody knows where it stands.
+            (ABSENT, &[], &[], true, &["a", "b", "c"]),
+        ] {
+            let all = ["a", "b", "c"].map(str::to_owned);
+            let found = standing(wanted, opens, points, is_current).may_open(all.iter());
+            assert_eq!(found, open, "{wanted} {opens:?} {points:?} current: {is_current}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_may_open_everything() {
+        let broken = Standing { points: Some("{".into()), ..standing(ABSENT, &[], &[], true) };
+        assert_eq!(broken.may_open(["a".to_owned()].iter()), ["a"]);
+        let points = &[("a", AckLevel::ReadBack)];
+        let broken = Standing { rights: Some("?".into()), ..standing(PRESENT, &["b"], points, true) };
+        assert_eq!(broken.may_open(["a", "b"].map(str::to_owned).iter()), ["a"]);
+    }
+}

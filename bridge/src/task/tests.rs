@@ -1,0 +1,37 @@
+//! What a look costs: by SQLite's plans. PostgreSQL's depend on its statistics.
+
+use kernel::Ctx;
+use store::{Db, DbConfig, Sinks, Sql};
+
+use super::watch::{PASSED, PROVEN, WAITING};
+
+async fn plan(db: &Db, text: &Sql) -> Vec<String> {
+    let explain = Sql::assembled(format!("EXPLAIN QUERY PLAN {}", text.text()));
+    let steps: Vec<(i64, i64, i64, String)> = db.all(explain, ()).await.unwrap();
+    steps.into_iter().map(|(.., step)| step).collect()
+}
+
+#[tokio::test]
+async fn a_look_reads_what_waits_and_what_is_open_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = DbConfig::Sqlite { path: folder.path().join("cardea.db") };
+    let db = Db::open(&config, Ctx::for_tests(1), Sinks::default()).await.unwrap();
+    for (text, indexes) in [
+        (WAITING, &["delivery_due (sink=? AND priority=?", "task_credential_id_door_system"][..]),
+        (PROVEN, &["task_credential_id_door_system", "delivery_sink_subject (sink=? AND subject=?)"]),
+        (PASSED, &["task_accepted_until"]),
+    ] {
+        let steps = plan(&db, &text).await;
+        for index in indexes {
+            assert!(steps.iter().any(|step| step.contains(index)), "{index}: {steps:#?}");
+        }
+        // Every row of a table that grows: what is done, proven or closed.
+        let reads_all = |step: &&String| {
+            ["d", "p", "t", "task"].iter().any(|name| {
+                step.as_str() == format!("SCAN {name}")
+                    || step.starts_with(&format!("SCAN {name} USING INDEX sqlite"))
+            })
+        };
+        assert_eq!(steps.iter().find(reads_all), None, "{steps:#?}");
+    }
+}
