@@ -14,6 +14,8 @@ mod invite;
 mod keys;
 mod receipt;
 mod serve;
+mod task;
+mod time;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -77,6 +79,9 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Show who could still open what, until when, and why.
     Exposure(exposure::Exposure),
+    /// Show what somebody must do about doors that cannot be reached, accept a risk, note what was done.
+    #[command(subcommand)]
+    Task(task::Tasks),
     /// Show and change the keys that seal secrets in the database.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -175,6 +180,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Keys(keys) => keys.run(quiet(config()?), ctx).await,
         Command::Exposure(exposure) => exposure.run(quiet(config()?), ctx).await,
         Command::Audit(audit) => audit.run(|| Ok(quiet(config()?)), ctx).await,
+        Command::Task(task) => task.run(quiet(config()?), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(ctx).await,

@@ -59,5 +59,6 @@ mod routes;
 mod steps;
 mod stopping;
 mod story;
+mod tasks;
 mod walk;
 mod walker;
