@@ -36,11 +36,14 @@ pub struct DeviceOptions {
     pub contingency: Contingency,
     /// What becomes of the rows that refer to a row which is destroyed.
     pub dependents: Dependents,
+    /// Settings that its firmware does not know, by section and key. Firmware 5.13.2 was seen to know of
+    /// `online_client` neither `contingency_enabled` nor `alive_interval`.
+    pub unknown_settings: Vec<(&'static str, &'static str)>,
 }
 
 impl DeviceOptions {
     /// One portal, `admin` with the password `admin`, the time of São Paulo, room for 10,000 cards and as many access
-    /// logs, sessions of an hour.
+    /// logs, sessions of an hour, and firmware that knows every setting.
     #[must_use]
     pub fn new(device_id: i64, now: Now) -> Self {
         Self {
@@ -57,6 +60,7 @@ impl DeviceOptions {
             session: SignedDuration::from_hours(1),
             contingency: Contingency::default(),
             dependents: Dependents::default(),
+            unknown_settings: Vec::new(),
         }
     }
 }

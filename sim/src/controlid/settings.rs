@@ -65,8 +65,15 @@ pub(super) struct Monitor {
 pub(super) struct Settings(BTreeMap<(&'static str, &'static str), String>);
 
 impl Settings {
-    pub(super) fn factory() -> Self {
-        Self(KNOWN.iter().map(|(section, key, _, value)| ((*section, *key), (*value).to_owned())).collect())
+    /// Of a device that leaves the factory, whose firmware does not know these.
+    pub(super) fn factory(unknown: &[(&str, &str)]) -> Self {
+        let known = KNOWN.iter().filter(|known| !unknown.contains(&(known.0, known.1)));
+        Self(known.map(|(section, key, _, value)| ((*section, *key), (*value).to_owned())).collect())
+    }
+
+    /// Whether the device may decide while its server does not answer. Without the setting it does.
+    pub(super) fn may_go_alone(&self) -> bool {
+        self.0.get(&("online_client", "contingency_enabled")).is_none_or(|set| set == "1")
     }
 
     pub(super) fn text(&self, section: &'static str, key: &'static str) -> &str {
@@ -132,7 +139,7 @@ impl Settings {
             let keys = keys.as_array().ok_or_else(|| Refusal::of_type(section, "array", type_of(keys)))?;
             for key in keys {
                 let name = key.as_str().ok_or_else(|| Refusal::of_type(section, "string", type_of(key)))?;
-                let (known_section, known_key, _) = known(section, name)?;
+                let (known_section, known_key, _) = self.known(section, name)?;
                 answer[section.as_str()][name] = self.text(known_section, known_key).into();
             }
         }
@@ -145,7 +152,7 @@ impl Settings {
         for (section, keys) in sections {
             let keys = keys.as_object().ok_or_else(|| Refusal::of_type(section, "object", type_of(keys)))?;
             for (key, value) in keys {
-                let (known_section, known_key, shape) = known(section, key)?;
+                let (known_section, known_key, shape) = self.known(section, key)?;
                 let text = value.as_str().ok_or_else(|| Refusal::bad("Invalid data (string expected)"))?;
                 let fits = match shape {
                     Shape::Text => true,
@@ -161,12 +168,13 @@ impl Settings {
         self.0 = changed;
         Ok(())
     }
-}
 
-fn known(section: &str, key: &str) -> Result<(&'static str, &'static str, Shape), Refusal> {
-    let found = KNOWN.iter().find(|known| known.0 == section && known.1 == key);
-    let path = || format!("Node or attribute not found. Node path: config->{section}->param[name={key}]");
-    found.map(|known| (known.0, known.1, known.2)).ok_or_else(|| Refusal::bad(path()))
+    fn known(&self, section: &str, key: &str) -> Result<(&'static str, &'static str, Shape), Refusal> {
+        let found = KNOWN.iter().find(|known| known.0 == section && known.1 == key);
+        let found = found.filter(|known| self.0.contains_key(&(known.0, known.1)));
+        let path = || format!("Node or attribute not found. Node path: config->{section}->param[name={key}]");
+        found.map(|known| (known.0, known.1, known.2)).ok_or_else(|| Refusal::bad(path()))
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +191,7 @@ mod tests {
 
     #[test]
     fn values_are_strings_and_come_back_as_strings() {
-        let mut settings = Settings::factory();
+        let mut settings = Settings::factory(&[]);
         set(&mut settings, json!({ "general": { "online": "1" }, "monitor": { "port": "80" } })).unwrap();
         let asked = json!({ "general": ["online", "beep_enabled"], "monitor": [] });
         let expect = json!({ "general": { "online": "1", "beep_enabled": "1" } });
@@ -193,7 +201,7 @@ mod tests {
     #[test]
     fn one_wrong_value_and_nothing_is_set() {
         let check = |sections: Value, words: &str| {
-            let mut settings = Settings::factory();
+            let mut settings = Settings::factory(&[]);
             assert_eq!(set(&mut settings, sections.clone()).unwrap_err(), words, "{sections}");
             assert!(!settings.is_on("general", "online"), "{sections}");
         };
@@ -211,13 +219,26 @@ mod tests {
         let path = "Node or attribute not found. Node path: config->general->param[name=ihm_enterprise_mode]";
         check(with("general", "ihm_enterprise_mode", json!("1")), path);
         check(json!({ "general": "1" }), "Invalid member 'general' (object expected, got string)");
-        let unknown = get(&Settings::factory(), json!({ "general": ["nothing"] }));
+        let unknown = get(&Settings::factory(&[]), json!({ "general": ["nothing"] }));
         assert!(unknown.unwrap_err().ends_with("param[name=nothing]"));
     }
 
     #[test]
+    fn older_firmware_refuses_what_it_does_not_know_and_decides_alone() {
+        let mut settings = Settings::factory(&[("online_client", "contingency_enabled")]);
+        let forbid = || json!({ "online_client": { "contingency_enabled": "0" } });
+        assert!(set(&mut settings, forbid()).unwrap_err().ends_with("param[name=contingency_enabled]"));
+        assert!(get(&settings, json!({ "online_client": ["contingency_enabled"] })).is_err());
+        assert!(settings.may_go_alone());
+        let mut newer = Settings::factory(&[]);
+        assert!(newer.may_go_alone());
+        set(&mut newer, forbid()).unwrap();
+        assert!(!newer.may_go_alone());
+    }
+
+    #[test]
     fn the_monitor_is_where_it_was_said_to_be() {
-        let mut settings = Settings::factory();
+        let mut settings = Settings::factory(&[]);
         assert_eq!(settings.monitor(), None);
         let mut check = |path: &str, expect: &str| {
             let monitor =
@@ -233,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_server_is_waited_for_five_seconds_at_most() {
-        let mut settings = Settings::factory();
+        let mut settings = Settings::factory(&[]);
         set(
             &mut settings,
             json!({ "online_client": { "request_timeout": "60000", "max_request_attempts": "0" } }),

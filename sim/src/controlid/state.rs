@@ -88,7 +88,7 @@ impl State {
     pub(super) fn new(options: DeviceOptions, port: u16) -> Self {
         Self {
             store: factory(&options),
-            settings: Settings::factory(),
+            settings: Settings::factory(&options.unknown_settings),
             sessions: Sessions::new(options.session),
             faults: Faults::default(),
             port,
@@ -136,7 +136,7 @@ impl State {
             Misbehaviour::LoseClock => self.set_wall(0),
             Misbehaviour::ForgetObjects => {
                 self.store = factory(&self.options);
-                self.settings = Settings::factory();
+                self.settings = Settings::factory(&self.options.unknown_settings);
                 self.sessions.forget();
                 self.alone = false;
             }
@@ -170,7 +170,7 @@ impl State {
 
     /// The server does not answer: from now on the device decides, if it may.
     pub(super) fn go_alone(&mut self) {
-        self.alone = self.settings.is_on("online_client", "contingency_enabled");
+        self.alone = self.settings.may_go_alone();
     }
 
     /// Writes an access log and gives its number.
