@@ -69,6 +69,37 @@ impl FactBody for DoorEventSeen {
     const ABOUT: &'static [&'static str] = &["access_point", "door_system", "credential", "user"];
 }
 
+/// We said whether somebody enters at a door that asks us at each swipe. Whether it then opened is told by the door
+/// itself, as a [`DoorEventSeen`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DoorDecided {
+    /// Which door system asked.
+    pub door_system: String,
+    /// At which of its doors.
+    pub access_point: String,
+    /// The card that was shown, if one was.
+    pub card: Option<String>,
+    /// The credential that it is, if it is one of ours.
+    pub credential: Option<CredentialId>,
+    /// Who carries it.
+    pub user: Option<UserId>,
+    /// What we said.
+    pub granted: bool,
+    /// Why, in words.
+    pub because: Vec<String>,
+    /// The policies that decided; none when it did not come to that.
+    pub policies: Vec<String>,
+    /// When. Recording it may have taken a while.
+    pub at: Timestamp,
+    /// How many decisions before this one were not recorded, because the journal could not keep up.
+    #[serde(default)]
+    pub lost_before: u64,
+}
+
+impl FactBody for DoorDecided {
+    const KIND: &'static str = "door.decided";
+}
+
 /// Events were lost between two that were read.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DoorEventsLost {

@@ -22,7 +22,7 @@ use crate::BridgeError;
 use crate::card::Card;
 use crate::connector::{
     AccessPointAddress, AckLevel, Connector, ConnectorError, DeniedReason, DoorEvent, EventCursor, EventGap,
-    EventKind, EventPage, Refusal,
+    EventKind, EventPage, Refusal, RevocationClass,
 };
 use crate::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
 use crate::placement::{self, Placement, Points};
@@ -310,9 +310,16 @@ impl Feed {
         tx.record(fact);
         match (known, verdict(event.kind)) {
             (Some(known), Some(Verdict::Refused)) => self.observe_denial(tx, event, &known).await,
+            // We let it in: that says nothing of a list. Lists are swept.
+            (Some(_), Some(Verdict::Known)) if self.asks_us() => Ok(()),
             (Some(known), Some(Verdict::Known)) => self.observe_presence(tx, event, &known).await,
             _ => Ok(()),
         }
+    }
+
+    /// Whether we decide at these doors, at each swipe.
+    fn asks_us(&self) -> bool {
+        self.connector.descriptor().revocation == RevocationClass::R0
     }
 
     /// The placement of a card that must not be there, when an event at this door that is read now tells something

@@ -3,6 +3,7 @@
 //! - [`connector`]: what every door system's connector promises; [`uhppote`] is one. [`conformance`] is the
 //!   suite that each must pass unchanged.
 //! - [`entitlement`]: what policy says a user holds, and the card that goes with it.
+//! - [`entrance`]: who may enter now, where a door system asks at each swipe.
 //! - [`placement`]: one credential on one door system: brings it to what is wanted, and proves it.
 //! - [`configuration`]: after a policy, profile or door changed, everybody is looked at again.
 //! - [`feed`]: what happened at the doors, as facts. [`sweep`]: what a door system holds and should not.
@@ -24,6 +25,7 @@ pub mod conformance;
 pub mod connector;
 pub mod controlid;
 pub mod entitlement;
+pub mod entrance;
 mod error;
 pub mod exposure;
 pub mod facts;

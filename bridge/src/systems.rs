@@ -22,8 +22,10 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::card::Card;
 use crate::condition;
 use crate::connector::{
-    self, Access, AccessPointAddress, Connector, Descriptor, DesiredCredential, Rights, Version, Want,
+    self, Access, AccessPointAddress, Connector, Decider, Descriptor, DesiredCredential, Nobody, Opening,
+    Rights, Version, Want,
 };
+use crate::entrance::Entrance;
 use crate::feed::Feed;
 use crate::placement::{self, Door, sink_name};
 use crate::sweep;
@@ -49,6 +51,8 @@ pub struct Systems {
     open: Arc<RwLock<HashMap<String, Open>>>,
     /// What waits for door systems that are gone was forgotten, and none has gone since.
     is_tidy: Arc<AtomicBool>,
+    /// Decides at doors whose system asks us; without it nobody enters there.
+    entrance: Option<Entrance>,
 }
 
 struct Open {
@@ -68,7 +72,7 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// Opens a door system's connector, with its secret unsealed.
+/// Opens a door system's connector, with its secret unsealed, to look at it: it lets nobody in.
 ///
 /// # Errors
 /// In words for the administrator: unknown connector, wrong setting, missing sealing key.
@@ -76,6 +80,16 @@ pub fn open_connector(
     db: &Db,
     sealing: &SealingKeys,
     system: &DoorSystem,
+) -> Result<Arc<dyn Connector>, String> {
+    open_deciding(db, sealing, system, Arc::new(Nobody))
+}
+
+/// The same for use, with who decides at its doors where it asks us.
+fn open_deciding(
+    db: &Db,
+    sealing: &SealingKeys,
+    system: &DoorSystem,
+    decider: Arc<dyn Decider>,
 ) -> Result<Arc<dyn Connector>, String> {
     let secret = match &system.secret_sealed {
         None => None,
@@ -86,14 +100,27 @@ pub fn open_connector(
             Some(Secret::new(text))
         }
     };
-    connector::open(db.ctx(), &system.connector, &system.config.0, secret).map_err(|error| error.to_string())
+    let opening = Opening { ctx: db.ctx(), config: &system.config.0, secret, decider };
+    connector::open(&system.connector, opening).map_err(|error| error.to_string())
 }
 
 impl Systems {
+    /// Door systems that may ask us who enters.
+    #[must_use]
+    pub fn deciding(entrance: Entrance) -> Self {
+        Self { entrance: Some(entrance), ..Self::default() }
+    }
+
     /// Opens what is configured, and follows changes until `stop` turns true. Returns once all have ended.
     pub async fn run(self, db: Db, sealing: SealingKeys, mut stop: watch::Receiver<bool>) {
         let mut running = HashMap::new();
+        let (rest, resting) = watch::channel(false);
+        let journal = self.entrance.clone().map(|entrance| tokio::spawn(entrance.record_until(resting)));
         while !*stop.borrow() {
+            if journal.as_ref().is_some_and(JoinHandle::is_finished) {
+                tracing::error!("what is decided at doors is recorded no more");
+                break;
+            }
             if let Err(error) = self.load(&db, &sealing).await {
                 tracing::warn!(%error, "the list of door systems cannot be read");
             }
@@ -115,6 +142,13 @@ impl Systems {
                 tracing::error!(%error, "a door system did not end well");
             }
         }
+        // Behind the last decision.
+        rest.send_replace(true);
+        if let Some(journal) = journal
+            && let Err(error) = journal.await
+        {
+            tracing::error!(%error, "what was decided at doors may not be recorded");
+        }
     }
 
     /// Opens connectors and routes for what is configured now, and closes what is not any more; lanes run only
@@ -127,7 +161,7 @@ impl Systems {
             if known != Some(system.version) {
                 // Whatever its connector says, its lane collects what is recorded for it.
                 placement::route(db.sinks(), &system.name);
-                let connector = opened(db, sealing, &system);
+                let connector = opened(db, sealing, &system, self.decider(&system.name));
                 let open = Open { version: system.version, kind: system.connector, connector };
                 self.write().insert(system.name, open);
             }
@@ -166,6 +200,13 @@ impl Systems {
             let (stop, stopped) = watch::channel(false);
             let task = tokio::spawn(serve(db.clone(), name.clone(), *version, connector.clone(), stopped));
             running.insert(name.clone(), Running { version: *version, stop, task });
+        }
+    }
+
+    fn decider(&self, door_system: &str) -> Arc<dyn Decider> {
+        match &self.entrance {
+            Some(entrance) => entrance.of(door_system),
+            None => Arc::new(Nobody),
         }
     }
 
@@ -244,8 +285,13 @@ impl Systems {
     }
 }
 
-fn opened(db: &Db, sealing: &SealingKeys, system: &DoorSystem) -> Option<Arc<dyn Connector>> {
-    match open_connector(db, sealing, system) {
+fn opened(
+    db: &Db,
+    sealing: &SealingKeys,
+    system: &DoorSystem,
+    decider: Arc<dyn Decider>,
+) -> Option<Arc<dyn Connector>> {
+    match open_deciding(db, sealing, system, decider) {
         Ok(connector) => {
             tracing::info!(
                 door_system = %system.name, connector = %system.connector,
@@ -266,7 +312,8 @@ fn opened(db: &Db, sealing: &SealingKeys, system: &DoorSystem) -> Option<Arc<dyn
 /// Everything that runs for one door system. Ends when it is stopped, or when a part of it has failed.
 ///
 /// The lane finishes what it has claimed, and then it is over: reading events and sweeping may take minutes, and
-/// whoever comes next has revocations that wait. They are dropped where they stand; both begin anew anywhere.
+/// whoever comes next has revocations that wait. They are dropped where they stand; both begin anew anywhere. What the
+/// door system asks is answered until then.
 async fn serve(
     db: Db,
     name: String,
@@ -281,6 +328,8 @@ async fn serve(
     let lane = Lane { lease: lease(connector.descriptor()), ..Lane::new(sink_name(&name)) };
     let mut parts = JoinSet::new();
     parts.spawn(feed.run(stop.clone()));
+    let asked = connector.clone();
+    parts.spawn(async move { asked.attend().await });
     parts.spawn(look_after(db.clone(), name.clone(), connector, back, stop.clone()));
     let mut lane = std::pin::pin!(lane.run(db, Arc::new(door), stop.clone()));
     loop {
@@ -373,7 +422,8 @@ mod tests {
                 "controllers": [{"serial": 7, "address": "10.0.0.5:60000", "doors": {"1": "main"}}],
                 "timeout_ms": timeout_ms, "attempts": attempts,
             });
-            let connector = connector::open(&Ctx::for_tests(1), "uhppote", &config, None).expect("permitted");
+            let ctx = Ctx::for_tests(1);
+            let connector = connector::open("uhppote", Opening::new(&ctx, &config)).expect("permitted");
             let descriptor = connector.descriptor();
             assert!(lease(descriptor) > descriptor.verb_limit * 3, "{timeout_ms} ms, {attempts} times");
             assert!(lease(descriptor) <= Duration::from_secs(95), "who dies gives its revocations back");

@@ -15,6 +15,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use audit::Retention;
 use audit::export::{Export, Exporter};
+use bridge::entrance::Entrance;
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher, Threads};
 use directory::group::ripple;
@@ -184,7 +185,7 @@ impl House {
         };
         let keys = KeyRing::open(db.clone(), sealing.clone(), RotationPolicy::default()).await?;
         let policies = InForce::open(db.clone()).await?;
-        let systems = Systems::default();
+        let systems = Systems::deciding(Entrance::new(db.clone(), policies.subscribe()));
         systems.load(&db, &sealing).await?;
         let hasher = hasher(&config.passwords);
         let outbound = Outbound::new(&issuer, config.outbound()?);

@@ -41,6 +41,7 @@ const WARNINGS: &[&str] = &[
 const ROUTINE: &[&str] = &[
     "authenticator.password-rehashed",
     "authenticator.used",
+    "door.decided",
     "door.event",
     "grant.redeemed",
     "grant.refreshed",

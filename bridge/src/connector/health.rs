@@ -15,17 +15,21 @@ impl Finding {
             Self::HintsElsewhere { .. } => "door-hints-elsewhere",
             Self::Fault { .. } => "door-fault",
             Self::AsksAnother => "door-asks-another",
+            Self::DecidesAlone => "door-decides-alone",
+            Self::WouldDecideAlone => "door-would-decide-alone",
         }
     }
 
     /// Every word that [`Finding::code`] gives.
-    pub const CODES: [&'static str; 6] = [
+    pub const CODES: [&'static str; 8] = [
         "door-clock",
         STAYS_UNLOCKED,
         "door-stays-locked",
         "door-hints-elsewhere",
         "door-fault",
         "door-asks-another",
+        "door-decides-alone",
+        "door-would-decide-alone",
     ];
 
     /// The door that it is about, if it is about one.
@@ -37,7 +41,9 @@ impl Finding {
             | Self::NoClock
             | Self::HintsElsewhere { .. }
             | Self::Fault { .. }
-            | Self::AsksAnother => None,
+            | Self::AsksAnother
+            | Self::DecidesAlone
+            | Self::WouldDecideAlone => None,
         }
     }
 
@@ -119,6 +125,15 @@ pub enum Finding {
     /// It asks a server of somebody else at each swipe: what its lists say counts only while it cannot.
     #[error("it asks another server who may enter: no list of its own shuts a door while that one answers")]
     AsksAnother,
+    /// It should ask us at each swipe, and does not: what its lists say counts.
+    #[error("it decides by its own lists and asks nobody, though we should be asked at each swipe")]
+    DecidesAlone,
+    /// It asks us at each swipe, and goes by its lists as soon as it cannot.
+    #[error(
+        "it would decide by its own lists while it cannot ask us: it did not take the setting that forbids this, or its \
+         firmware has none; if its lists may count then, say so in the door system's configuration"
+    )]
+    WouldDecideAlone,
     /// It reports a fault of its own.
     #[error("it reports fault {code}")]
     Fault {

@@ -6,9 +6,12 @@
 //!
 //! What this deliberately is not: it opens no doors. Opening is a separate, separately authorised verb.
 //!
+//! A system that asks us at each swipe is answered by the [`Decider`] that its connector was opened with.
+//!
 //! To add a connector: a folder beside [`uhppote`](crate::uhppote) with a `KIND`, one line in
 //! [`CONNECTORS`], and a test that hands it to [`conformance::run`](crate::conformance::run) unchanged.
 
+mod decision;
 mod descriptor;
 mod error;
 mod event;
@@ -26,6 +29,8 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub(crate) use decision::decided;
+pub use decision::{Asked, DECIDED_WITHIN, Decider, Nobody, Verdict};
 pub use descriptor::{
     AckLevel, Capacity, CredentialKind, Descriptor, EventFeed, Provenance, RevocationClass, Verb, WorstCase,
 };
@@ -34,7 +39,7 @@ pub use event::{Alarm, DeniedReason, DoorEvent, EventCursor, EventGap, EventKind
 pub use fence::{Pass, VersionFence};
 pub use health::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
 pub use inventory::{Inventory, take_inventory};
-pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, open};
+pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, Opening, open};
 pub use wanted::{
     Access, AccessPointAddress, DesiredCredential, Deviation, Held, ListCursor, ListPage, Listed, ReadBack,
     Reading, Rights, Version, Want,
@@ -123,6 +128,13 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// forged: they only say "look now" and never replace the poll. Never ends for a system that does
     /// not push, or when the hint cannot be subscribed to.
     async fn hinted(&self) {
+        std::future::pending().await
+    }
+
+    /// Does what the system needs of us at every moment: answers what it asks, with what the
+    /// [`Decider`] says. Never ends; whoever has the door system open keeps it running beside all else.
+    /// Nothing to do for a system that asks nobody.
+    async fn attend(&self) {
         std::future::pending().await
     }
 

@@ -4,15 +4,35 @@ use std::sync::Arc;
 
 use kernel::{Ctx, Secret};
 
-use super::{ConfigError, Connector, Descriptor};
+use super::{ConfigError, Connector, Decider, Descriptor, Nobody};
 use crate::{controlid, uhppote};
 
 /// Every kind of door system. To add one: a folder of its own and a line here.
 pub const CONNECTORS: &[ConnectorKind] = &[controlid::KIND, uhppote::KIND];
 
+/// What a connector is opened with.
+#[derive(Clone)]
+pub struct Opening<'a> {
+    /// Clock and entropy.
+    pub ctx: &'a Ctx,
+    /// The connector's own settings.
+    pub config: &'a serde_json::Value,
+    /// The system's secret, where it wants one.
+    pub secret: Option<Secret<String>>,
+    /// Who decides where the system asks us.
+    pub decider: Arc<dyn Decider>,
+}
+
+impl<'a> Opening<'a> {
+    /// Without a secret, and with nobody who lets anybody in.
+    #[must_use]
+    pub fn new(ctx: &'a Ctx, config: &'a serde_json::Value) -> Self {
+        Self { ctx, config, secret: None, decider: Arc::new(Nobody) }
+    }
+}
+
 /// What makes a connector from its configuration.
-pub type Open =
-    fn(&Ctx, &serde_json::Value, Option<Secret<String>>) -> Result<Arc<dyn Connector>, ConfigError>;
+pub type Open = fn(Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError>;
 
 /// A kind of door system.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +41,8 @@ pub struct ConnectorKind {
     pub name: &'static str,
     /// What can be said of it before one is configured.
     pub describe: fn() -> Descriptor,
-    /// Makes a connector from its configuration and, where the system wants one, a secret. No IO: a
-    /// system that is out of reach is found by its verbs.
+    /// Makes a connector. No IO: a system that is out of reach is found by its verbs, and what it asks is
+    /// answered once somebody [attends](Connector::attend).
     pub open: Open,
 }
 
@@ -30,14 +50,9 @@ pub struct ConnectorKind {
 ///
 /// # Errors
 /// [`OpenError`] says what to change in the configuration.
-pub fn open(
-    ctx: &Ctx,
-    kind: &str,
-    config: &serde_json::Value,
-    secret: Option<Secret<String>>,
-) -> Result<Arc<dyn Connector>, OpenError> {
+pub fn open(kind: &str, opening: Opening<'_>) -> Result<Arc<dyn Connector>, OpenError> {
     let kind = CONNECTORS.iter().find(|known| known.name == kind).ok_or_else(|| OpenError::unknown(kind))?;
-    Ok((kind.open)(ctx, config, secret)?)
+    Ok((kind.open)(opening)?)
 }
 
 /// Why there is no connector.
@@ -83,7 +98,8 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_names_the_known_ones() {
-        let error = open(&Ctx::for_tests(1), "prism", &serde_json::json!({}), None).unwrap_err();
+        let (ctx, config) = (Ctx::for_tests(1), serde_json::json!({}));
+        let error = open("prism", Opening::new(&ctx, &config)).unwrap_err();
         assert_eq!(error.to_string(), "unknown kind of door system `prism`: known are controlid, uhppote");
     }
 }

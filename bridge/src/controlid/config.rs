@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use kernel::Secret;
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 
 use crate::connector::lanes::Patience;
 use crate::connector::{AccessPointAddress, ConfigError};
@@ -22,6 +22,10 @@ use crate::connector::{AccessPointAddress, ConfigError};
 ///   "time_zone": "Europe/Helsinki"
 /// }
 /// ```
+///
+/// With `"mode": "online"` devices ask us at each swipe, at the address `listen`; `"out_of_reach"` says what becomes of
+/// a swipe while they cannot: `"deny"` (unless something else is said) or `"lists"`. A device whose door hangs on an
+/// external module (iDFlex, iDFace) says `"opener": "sec_box"`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -29,6 +33,10 @@ struct Written {
     login: String,
     #[serde(default)]
     listen: Option<SocketAddrV4>,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    out_of_reach: Option<OutOfReach>,
     #[serde(default = "utc")]
     time_zone: String,
     #[serde(default = "a_second")]
@@ -43,6 +51,40 @@ struct WrittenDevice {
     device_id: i64,
     url: String,
     portals: BTreeMap<String, String>,
+    #[serde(default)]
+    opener: Option<Opener>,
+}
+
+/// Who decides at the door.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// The device, from its own lists.
+    #[default]
+    Standalone,
+    /// We, at each swipe.
+    Online,
+}
+
+/// What becomes of a swipe while a device that should ask us cannot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OutOfReach {
+    /// Nobody enters.
+    Deny,
+    /// The device decides from its lists, as in standalone mode.
+    Lists,
+}
+
+/// What opens the door when we say so (vendor's access API, "execute actions").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Opener {
+    /// A relay of the device itself, of the portal's number: iDAccess, iDFit, iDBox.
+    #[default]
+    Door,
+    /// The module beside the door: iDFlex, iDFace and other devices without a relay of their own.
+    SecBox,
 }
 
 fn utc() -> String {
@@ -65,8 +107,10 @@ pub(super) struct Config {
     /// Who we are there.
     pub(super) login: String,
     pub(super) password: Secret<String>,
-    /// Where devices send their notifications, and we listen.
+    /// Where devices send their notifications and questions, and we listen.
     pub(super) listen: Option<SocketAddrV4>,
+    /// In online mode: what becomes of a swipe while they cannot ask us.
+    pub(super) online: Option<OutOfReach>,
     /// The local time of all devices.
     pub(super) time_zone: TimeZone,
     /// How long to wait for an answer, and how often to ask.
@@ -82,6 +126,8 @@ pub(super) struct DeviceConfig {
     pub(super) url: Url,
     /// Its portals by their ids. At least one.
     pub(super) portals: BTreeMap<i64, AccessPointAddress>,
+    /// What opens its doors in online mode.
+    pub(super) opener: Opener,
 }
 
 /// The longest that one request may take, all attempts together. A silent device holds a place of the lane for some of
@@ -115,11 +161,13 @@ impl Config {
                 format!("{listen} is no address that devices can send to: write this machine's own");
             return Err(ConfigError::new("listen", problem));
         }
+        let online = written.online()?;
         Ok(Self {
             password: password(secret)?,
-            devices: devices(written.devices)?,
+            devices: devices(written.devices, online.is_some())?,
             login: written.login,
             listen: written.listen,
+            online,
             time_zone,
             patience,
         })
@@ -140,6 +188,23 @@ fn password(secret: Option<Secret<String>>) -> Result<Secret<String>, ConfigErro
 }
 
 impl Written {
+    /// What becomes of a swipe while devices cannot ask us, if they do.
+    fn online(&self) -> Result<Option<OutOfReach>, ConfigError> {
+        match (self.mode, self.out_of_reach, self.listen) {
+            (Mode::Standalone, None, _) => Ok(None),
+            (Mode::Standalone, Some(_), _) => {
+                let problem =
+                    "devices that decide by themselves ask nobody: write it with mode = \"online\" only";
+                Err(ConfigError::new("out_of_reach", problem))
+            }
+            (Mode::Online, _, None) => {
+                let problem = "in online mode devices ask us: write this machine's address and port, e.g. 10.0.0.2:8470";
+                Err(ConfigError::new("listen", problem))
+            }
+            (Mode::Online, out_of_reach, Some(_)) => Ok(Some(out_of_reach.unwrap_or(OutOfReach::Deny))),
+        }
+    }
+
     fn patience(&self) -> Result<Patience, ConfigError> {
         if !(50..=LONGEST_REQUEST_MS).contains(&self.timeout_ms) {
             return Err(ConfigError::new("timeout_ms", "expected 50 to 3000 milliseconds"));
@@ -157,20 +222,30 @@ impl Written {
     }
 }
 
-fn devices(written: Vec<WrittenDevice>) -> Result<Vec<DeviceConfig>, ConfigError> {
+fn devices(written: Vec<WrittenDevice>, online: bool) -> Result<Vec<DeviceConfig>, ConfigError> {
     if written.is_empty() || written.len() > DEVICES {
         return Err(ConfigError::new("devices", format!("expected 1 to {DEVICES} devices")));
     }
     let mut ids = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut devices = Vec::with_capacity(written.len());
-    for WrittenDevice { device_id: id, url, portals } in written {
+    for WrittenDevice { device_id: id, url, portals, opener } in written {
         let key = format!("devices.{id}");
         if id <= 0 || !ids.insert(id) {
             return Err(ConfigError::new(key, "device ids are above 0 and not given twice"));
         }
         let url = address(&key, &url)?;
-        devices.push(DeviceConfig { id, url, portals: named(&key, portals, &mut names)? });
+        if online && !matches!(url.host(), Some(Host::Ipv4(_))) {
+            let problem = "in online mode write the device's IPv4 address: who asks is known by it";
+            return Err(ConfigError::new(format!("{key}.url"), problem));
+        }
+        if opener.is_some() && !online {
+            let problem =
+                "a device that decides by itself knows its doors: write it with mode = \"online\" only";
+            return Err(ConfigError::new(format!("{key}.opener"), problem));
+        }
+        let portals = named(&key, portals, &mut names)?;
+        devices.push(DeviceConfig { id, url, portals, opener: opener.unwrap_or_default() });
     }
     devices.sort_by_key(|device| device.id);
     Ok(devices)
@@ -243,6 +318,24 @@ mod tests {
         assert_eq!(config.patience, Patience { reply: Duration::from_secs(1), attempts: 2 });
         assert_eq!((config.listen, config.time_zone), (None, TimeZone::UTC));
         assert!(!format!("{:?}", config.password).contains("long"));
+        assert_eq!((config.online, config.devices[0].opener), (None, Opener::Door));
+    }
+
+    #[test]
+    fn online_mode_denies_out_of_reach_unless_the_lists_are_meant_to_count() {
+        let config = |more: serde_json::Value| {
+            let mut config = json!({"login": "cardea", "mode": "online", "listen": "10.0.0.2:8470", "devices": [
+                {"device_id": 7, "url": "http://10.0.0.7", "portals": {"1": "main"}, "opener": "sec_box"},
+            ]});
+            for (key, value) in more.as_object().unwrap() {
+                config[key] = value.clone();
+            }
+            read(&config, Some("a long password")).unwrap()
+        };
+        let plain = config(json!({}));
+        assert_eq!((plain.online, plain.devices[0].opener), (Some(OutOfReach::Deny), Opener::SecBox));
+        assert_eq!(config(json!({"out_of_reach": "lists"})).online, Some(OutOfReach::Lists));
+        assert_eq!(config(json!({"out_of_reach": "deny"})).online, Some(OutOfReach::Deny));
     }
 
     #[test]
@@ -254,6 +347,13 @@ mod tests {
             config[key] = value;
             config
         };
+        let online = |url: &str| {
+            let mut config = device(7, url, json!({"1": "main"}));
+            (config["mode"], config["listen"]) = (json!("online"), json!("10.0.0.2:8470"));
+            config
+        };
+        let mut with_opener = good();
+        with_opener["devices"][0]["opener"] = json!("door");
         let twice = json!({"login": "cardea", "devices": [good()["devices"][0], good()["devices"][0]]});
         for (config, secret, key, problem) in [
             (good(), None, "secret", "secret_file"),
@@ -266,6 +366,11 @@ mod tests {
             (with("port", json!(1)), Some("x"), "controlid", "unknown field `port`"),
             (with("time_zone", json!("Mars/Olympus")), Some("x"), "time_zone", "IANA"),
             (with("listen", json!("0.0.0.0:1")), Some("x"), "listen", "this machine's own"),
+            (with("mode", json!("pro")), Some("x"), "controlid", "unknown variant `pro`"),
+            (with("mode", json!("online")), Some("x"), "listen", "devices ask us"),
+            (with("out_of_reach", json!("deny")), Some("x"), "out_of_reach", "online"),
+            (online("http://gate.example.org"), Some("x"), "devices.7.url", "IPv4"),
+            (with_opener, Some("x"), "devices.7.opener", "online"),
             (with("timeout_ms", json!(10)), Some("x"), "timeout_ms", "50 to 3000"),
             (with("attempts", json!(0)), Some("x"), "attempts", "1 to 10"),
             (with("attempts", json!(4)), Some("x"), "attempts", "at most 3000 ms"),

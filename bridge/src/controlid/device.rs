@@ -22,6 +22,7 @@ use super::object::{
     CardRow, Contingency, GroupRule, Object, Pin, PortalRule, Role, Rule, RuleZone, Span, User, UserGroup,
     UserRule, Which, Zone,
 };
+use super::online;
 use super::push::{self, Ear};
 use super::rights::{self, Rows};
 use super::transport::{Refused, SystemInformation, Turn, Wire, granting, in_flight, round, verb_limit};
@@ -350,9 +351,7 @@ impl Device {
                 _ => {}
             }
         }
-        if turn.setting("general", "online").await?.as_deref() == Some("1") {
-            health.findings.push(Finding::AsksAnother);
-        }
+        health.findings.extend(online::findings(&turn, ear).await?);
         if let Some(address) = ear.and_then(Ear::address) {
             let monitor = push::monitor(&turn).await?;
             let elsewhere = || Finding::HintsElsewhere { address: monitor.to_string() };

@@ -1,15 +1,17 @@
-//! Control iD access controllers (iDAccess, iDFlex, iDFace and their like) in standalone mode: HTTP and JSON, by the
-//! vendor's published access API.
+//! Control iD access controllers (iDAccess, iDFlex, iDFace and their like): HTTP and JSON, by the vendor's published
+//! access API.
 //!
-//! The device decides alone, from its own objects (revocation class R1): what we want must be among them, and what we
-//! no longer want must not. Names of people do not go there: a holder is called by the number of the card.
+//! In standalone mode the device decides alone, from its own objects (revocation class R1): what we want must be among
+//! them, and what we no longer want must not. In online mode it asks us at each swipe (class R0), and its objects are
+//! kept all the same. Names of people do not go there: a holder is called by the number of the card.
 //!
-//! What this deliberately is not: it sets no clock and no time zones of others, it enrols no finger and no face, it
-//! opens no doors, and it does not let the device ask us at each swipe. It reports what weakens our promise
-//! ([`Connector::health`]), and finds cards that open while a device cannot ask (contingency cards).
+//! What this deliberately is not: it sets no clock and no time zones of others, it enrols no finger and no face, and it
+//! opens no doors but in answer to a swipe. It reports what weakens our promise ([`Connector::health`]), and finds
+//! cards that open while a device cannot ask (contingency cards).
 //!
 //! - `transport`: asking one device. `object`: its rows, and how one asks for them. `number`: how it counts cards.
-//! - `rights`: what rows mean. `device`: what one device is told and holds. `events`: its log. `push`: its hints.
+//! - `rights`: what rows mean. `device`: what one device is told and holds. `events`: its log.
+//! - `push`: the port at which devices reach us. `online`: what they ask there.
 //!
 //! Here all devices of a door system are put together.
 
@@ -18,6 +20,7 @@ mod device;
 mod events;
 mod number;
 mod object;
+mod online;
 mod push;
 mod rights;
 mod transport;
@@ -29,25 +32,26 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
-use kernel::{Ctx, Secret};
+use kernel::Ctx;
 
-use self::config::Config;
+use self::config::{Config, OutOfReach};
 use self::device::Device;
+use self::online::Desk;
 use self::push::Ear;
-use self::transport::{PATIENCE, verb_limit};
+use self::transport::{PATIENCE, Wire, verb_limit};
 use crate::card::{Card, CardFormat};
 use crate::connector::fleet::Fleet;
 use crate::connector::lanes::Patience;
 use crate::connector::{
     Accepted, Access, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError,
-    ConnectorKind, CredentialKind, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage, Health,
-    ListCursor, ListPage, Provenance, ReadBack, Refusal, RevocationClass, Rights, Unit, Verb, Version, Want,
-    WorstCase,
+    ConnectorKind, CredentialKind, Decider, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage,
+    Health, ListCursor, ListPage, Opening, Provenance, ReadBack, Refusal, RevocationClass, Rights, Unit,
+    Verb, Version, Want, WorstCase,
 };
 
 /// The line in the registry.
 pub const KIND: ConnectorKind =
-    ConnectorKind { name: "controlid", describe: || describe(PATIENCE, true), open };
+    ConnectorKind { name: "controlid", describe: || describe(PATIENCE, true, None), open };
 
 /// The days that a device can count: of 0 it takes no notice, and what it does before 1970 nobody says.
 const FIRST_DAY: Date = date(1970, 1, 2);
@@ -63,23 +67,49 @@ pub struct ControlId {
     ear: Option<Ear>,
 }
 
-fn open(
-    ctx: &Ctx,
-    config: &serde_json::Value,
-    secret: Option<Secret<String>>,
-) -> Result<Arc<dyn Connector>, ConfigError> {
-    Ok(Arc::new(ControlId::new(ctx, Config::read(config, secret)?)))
+fn open(opening: Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError> {
+    let Opening { ctx, config, secret, decider } = opening;
+    Ok(Arc::new(ControlId::new(ctx, Config::read(config, secret)?, decider)))
 }
 
-/// `push`: whether devices are told where to send notifications.
-fn describe(patience: Patience, push: bool) -> Descriptor {
+/// What a customer must know of any mode, and of one of them.
+macro_rules! limits {
+    ($($of_mode:literal),+ $(,)?) => { &[
+        "HTTP without TLS: keep devices on a network of their own.",
+        "Only 26-bit cards (h10301): the number of another format could be taken for one of these.",
+        "Faces, fingers, QR codes and UHF tags of a user that somebody else made are not read: a card of such a user is a finding, its other ways in are not.",
+        "Rules on areas and scheduled unlocks are not read.",
+        "Validity is whole days in the device's local time: an end within a day is a deletion by us at that hour, which needs the device to be reachable then.",
+        $($of_mode),+
+    ] };
+}
+
+const STANDALONE: &[&str] = limits![
+    "A device that is set to ask a server of its own (online mode) falls back to its lists: they are what is written here.",
+];
+
+const ONLINE: &[&str] = limits![
+    "While a device cannot ask us it decides by its lists, unless it takes the setting that forbids this: health reports a device that does not. What such a device does then, nobody says.",
+    "A device is known by its address alone: whoever has its network can ask in its name, and learn which card opens what.",
+    "A card is one factor: an area whose policy asks for two stays shut.",
+    "Doors are taken to bear the number of their portal.",
+];
+
+/// `push`: whether devices are told where to send notifications. `online`: what becomes of a swipe while a device that
+/// should ask us cannot; `None` in standalone mode.
+fn describe(patience: Patience, push: bool, online: Option<OutOfReach>) -> Descriptor {
+    let (revocation, worst_case) = match online {
+        None => (RevocationClass::R1, WorstCase::UntilReachable),
+        Some(OutOfReach::Deny) => (RevocationClass::R0, WorstCase::NextSwipe),
+        Some(OutOfReach::Lists) => (RevocationClass::R0, WorstCase::UntilReachable),
+    };
     Descriptor {
         kind: "controlid",
         credentials: &[CredentialKind::Card, CredentialKind::Fob],
         card_formats: &[CardFormat::H10301],
         verbs: &[Verb::Apply, Verb::Revoke, Verb::ReadBack, Verb::List, Verb::Events, Verb::Health],
-        revocation: RevocationClass::R1,
-        worst_case: WorstCase::UntilReachable,
+        revocation,
+        worst_case,
         acks: &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack, AckLevel::ObservedDenial],
         read_back: true,
         events: EventFeed { push, pull: true, cursor: "access log id of each device" },
@@ -87,31 +117,34 @@ fn describe(patience: Patience, push: bool) -> Descriptor {
         provenance: Provenance::PublicSpec,
         versions: "the vendor's access API as published in 2026; field notes of firmware 5.13 and 5.19",
         tested_against: "contract-tested against our simulator of the published API; not device-tested",
-        limits: &[
-            "HTTP without TLS: keep devices on a network of their own.",
-            "Only 26-bit cards (h10301): the number of another format could be taken for one of these.",
-            "Faces, fingers, QR codes and UHF tags of a user that somebody else made are not read: a card of such a user is a finding, its other ways in are not.",
-            "Rules on areas and scheduled unlocks are not read.",
-            "Validity is whole days in the device's local time: an end within a day is a deletion by us at that hour, which needs the device to be reachable then.",
-            "A device that is set to ask a server of its own (online mode) falls back to its lists: they are what is written here.",
-        ],
-        bypasses: &["a face, finger or code that was enrolled by hand"],
+        limits: if online.is_some() { ONLINE } else { STANDALONE },
+        bypasses: match online {
+            None => &["a face, finger or code that was enrolled by hand"],
+            // While it asks, these are asked about as well, and refused.
+            Some(_) => &["a face, finger or code that was enrolled by hand, while a device decides alone,"],
+        },
         verb_limit: verb_limit(patience),
     }
 }
 
 impl ControlId {
-    fn new(ctx: &Ctx, config: Config) -> Self {
-        let Config { devices, login, password, listen, time_zone, patience } = config;
+    fn new(ctx: &Ctx, config: Config, decider: Arc<dyn Decider>) -> Self {
+        let Config { devices, login, password, listen, online, time_zone, patience } = config;
+        let desk = online.map(|out_of_reach| Desk::new(&devices, decider, time_zone.clone(), out_of_reach));
+        let known = devices.iter().map(|device| device.id).collect();
         let device =
             |device| Device::new(device, login.clone(), password.clone(), patience, time_zone.clone());
         Self {
             ctx: ctx.clone(),
-            descriptor: describe(patience, listen.is_some()),
+            descriptor: describe(patience, listen.is_some(), online),
             fleet: Fleet::new(devices.into_iter().map(device).collect()),
             time_zone,
-            ear: listen.map(Ear::new),
+            ear: listen.map(|listen| Ear::new(listen, known, desk)),
         }
+    }
+
+    fn wires(&self) -> Vec<&Wire> {
+        self.fleet.parts().iter().map(Device::wire).collect()
     }
 }
 
@@ -169,7 +202,14 @@ impl Connector for ControlId {
 
     async fn hinted(&self) {
         match &self.ear {
-            Some(ear) => ear.hinted(&self.fleet.parts().iter().map(Device::wire).collect::<Vec<_>>()).await,
+            Some(ear) => ear.hinted(&self.wires()).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn attend(&self) {
+        match &self.ear {
+            Some(ear) => ear.attend(&self.wires()).await,
             None => std::future::pending().await,
         }
     }

@@ -64,6 +64,8 @@ objects! {
     Pin = "pins" { user_id: i64 }
     /// Who administers the device.
     Role = "user_roles" { user_id: i64 }
+    /// Itself, and the servers that it may ask.
+    Server = "devices" { id: i64, name: String, ip: String }
     /// Something that happened.
     Log = "access_logs" {
         id: i64,

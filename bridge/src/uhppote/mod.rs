@@ -28,7 +28,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use jiff::tz::TimeZone;
-use kernel::{Ctx, Secret};
+use kernel::Ctx;
 
 use self::config::Config;
 use self::panel::Panel;
@@ -40,7 +40,7 @@ use crate::connector::lanes::Patience;
 use crate::connector::{
     Accepted, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError, ConnectorKind,
     CredentialKind, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage, Health, ListCursor,
-    ListPage, Provenance, ReadBack, Refusal, RevocationClass, Unit, Verb, Version, Want, WorstCase,
+    ListPage, Opening, Provenance, ReadBack, Refusal, RevocationClass, Unit, Verb, Version, Want, WorstCase,
 };
 
 /// The line in the registry.
@@ -57,17 +57,13 @@ pub struct Uhppote {
     ear: Option<Ear>,
 }
 
-fn open(
-    ctx: &Ctx,
-    config: &serde_json::Value,
-    secret: Option<Secret<String>>,
-) -> Result<Arc<dyn Connector>, ConfigError> {
-    if secret.is_some() {
+fn open(opening: Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError> {
+    if opening.secret.is_some() {
         let problem =
             "these controllers know no secret; they are protected by their network alone: remove it";
         return Err(ConfigError::new("secret", problem));
     }
-    Ok(Arc::new(Uhppote::new(ctx, Config::read(config)?)))
+    Ok(Arc::new(Uhppote::new(opening.ctx, Config::read(opening.config)?)))
 }
 
 /// `push`: whether controllers are told where to push to.

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use bridge::card::Card;
 use bridge::conformance::{ConformanceTarget, Fault};
 use bridge::connector::{
-    self, Access, AccessPointAddress, Connector, DesiredCredential, Rights, Version, Want,
+    self, Access, AccessPointAddress, Connector, Decider, DesiredCredential, Nobody, Opening, Rights,
+    Version, Want,
 };
 use kernel::id::CredentialId;
 use kernel::{Ctx, Secret};
@@ -24,7 +25,7 @@ const PASSWORD: &str = "a long password";
 /// Two devices as one door system: portals `a` and `b` at the first, `c` at the second.
 pub(crate) struct Building {
     pub(crate) ctx: Ctx,
-    pub(crate) devices: Vec<Device>,
+    pub(crate) devices: Vec<Arc<Device>>,
 }
 
 impl Building {
@@ -46,7 +47,7 @@ impl Building {
                 ..DeviceOptions::new(id, Arc::new(now))
             };
             change(&mut options);
-            devices.push(Device::start(options).await.expect("a free port"));
+            devices.push(Arc::new(Device::start(options).await.expect("a free port")));
         }
         Self { ctx, devices }
     }
@@ -56,6 +57,14 @@ impl Building {
     }
 
     pub(crate) fn connector_with(&self, more: &serde_json::Value) -> Arc<dyn Connector> {
+        self.connector_deciding(more, Arc::new(Nobody))
+    }
+
+    pub(crate) fn connector_deciding(
+        &self,
+        more: &serde_json::Value,
+        decider: Arc<dyn Decider>,
+    ) -> Arc<dyn Connector> {
         let [first, second] = [0, 1].map(|n| format!("http://{}", self.devices[n].address()));
         let mut config = json!({
             "devices": [
@@ -71,7 +80,8 @@ impl Building {
             config[key] = value.clone();
         }
         let secret = Some(Secret::new(PASSWORD.to_owned()));
-        connector::open(&self.ctx, "controlid", &config, secret).expect("a good configuration")
+        let opening = Opening { ctx: &self.ctx, config: &config, secret, decider };
+        connector::open("controlid", opening).expect("a good configuration")
     }
 
     /// Somebody at the device's own page.

@@ -8,6 +8,7 @@ mod world;
 mod hand;
 mod unit;
 
+mod asked;
 mod condition;
 mod configuration;
 mod crash;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bridge::configuration::{self, Configuration};
 use bridge::connector::Connector;
 use bridge::entitlement::{self, Entitlement};
+use bridge::entrance::Entrance;
 use bridge::feed::Feed;
 use bridge::placement::{self, Door, Placement};
 use bridge::receipt::{self, Receipt, Receipts};
 use bridge::sweep::{Findings, sweep};
-use bridge::systems::Systems;
+use bridge::systems::{SECRET, Systems};
 use directory::credential::{self, Credential};
 use directory::declared::{self, Item, Kind, Sealer};
 use directory::user::{self, Profile, User};
@@ -71,6 +72,8 @@ pub(crate) struct Node {
     pub(crate) systems: Systems,
     pub(crate) policies: watch::Sender<Arc<Policies>>,
     pub(crate) keys: KeyRing,
+    /// Decides where a door system asks.
+    pub(crate) entrance: Entrance,
     sealing: SealingKeys,
 }
 
@@ -112,7 +115,7 @@ impl World {
         let items = declaration(&panels);
         let mut tx = db.write(Origin::system()).await.expect("a transaction");
         for item in &items {
-            declared::put(&mut tx, item, None, &Sealing).await.expect("a good declaration");
+            declared::put(&mut tx, item, None, &Sealing(&sealing)).await.expect("a good declaration");
         }
         tx.commit().await.expect("it commits");
         let node = Node::open(db, sealing).await;
@@ -263,15 +266,17 @@ impl World {
 
     /// Declares something, or declares it otherwise.
     pub(crate) async fn declare(&self, item: Item) {
-        let before = declared::read_all(self.db(), &Sealing).await.expect("what is declared");
+        let sealing = Sealing(&self.node.sealing);
+        let before = declared::read_all(self.db(), &sealing).await.expect("what is declared");
         let before = before.iter().find(|before| before.kind == item.kind && before.name == item.name);
         let mut tx = self.db().write(Origin::system()).await.expect("a transaction");
-        declared::put(&mut tx, &item, before, &Sealing).await.expect("a good declaration");
+        declared::put(&mut tx, &item, before, &sealing).await.expect("a good declaration");
         tx.commit().await.expect("it commits");
     }
 
     pub(crate) async fn undeclare(&self, kind: Kind, name: &str) {
-        let declared = declared::read_all(self.db(), &Sealing).await.expect("what is declared");
+        let sealing = Sealing(&self.node.sealing);
+        let declared = declared::read_all(self.db(), &sealing).await.expect("what is declared");
         let item =
             declared.iter().find(|item| item.kind == kind && item.name == name).expect("it is declared");
         let mut tx = self.db().write(Origin::system()).await.expect("a transaction");
@@ -291,11 +296,12 @@ impl World {
 
 impl Node {
     async fn open(db: Db, sealing: SealingKeys) -> Self {
-        let systems = Systems::default();
+        let policies = watch::channel(Arc::new(policies(""))).0;
+        let entrance = Entrance::new(db.clone(), policies.subscribe());
+        let systems = Systems::deciding(entrance.clone());
         systems.load(&db, &sealing).await.expect("door systems");
         let keys = KeyRing::open(db.clone(), sealing.clone(), RotationPolicy::default()).await.expect("keys");
-        let policies = Policies::parse(&[BASELINE, ("doors", POLICY)]).expect("good policies");
-        Self { db, systems, policies: watch::channel(Arc::new(policies)).0, keys, sealing }
+        Self { db, systems, policies, keys, entrance, sealing }
     }
 
     pub(crate) fn connector(&self) -> Arc<dyn Connector> {
@@ -475,15 +481,21 @@ pub(crate) fn held(number: u32, doors: [u8; 4]) -> Held {
     }
 }
 
-/// Seals nothing: these door systems know no secret.
-struct Sealing;
+/// The policies that hold here, and more.
+pub(crate) fn policies(more: &str) -> Policies {
+    Policies::parse(&[BASELINE, ("doors", POLICY), ("more", more)]).expect("good policies")
+}
 
-impl Sealer for Sealing {
-    fn seal(&self, _: &str, secret: &Secret<String>) -> String {
-        secret.expose().clone()
+/// Seals as the house does.
+struct Sealing<'a>(&'a SealingKeys);
+
+impl Sealer for Sealing<'_> {
+    fn seal(&self, door_system: &str, secret: &Secret<String>) -> String {
+        self.0.seal(&Ctx::system(), SECRET.at(door_system), secret.expose().as_bytes())
     }
-    fn open(&self, _: &str, sealed: &str) -> Result<Secret<String>, String> {
-        Ok(Secret::new(sealed.into()))
+    fn open(&self, door_system: &str, sealed: &str) -> Result<Secret<String>, String> {
+        let opened = self.0.open(SECRET.at(door_system), sealed).map_err(|error| error.to_string())?;
+        String::from_utf8(opened.expose().clone()).map(Secret::new).map_err(|error| error.to_string())
     }
 }
 

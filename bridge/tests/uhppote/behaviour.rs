@@ -7,8 +7,8 @@ use std::time::Duration;
 use bridge::card::Card;
 use bridge::conformance::{ConformanceTarget as _, run};
 use bridge::connector::{
-    self, Access, ConnectorError, Deviation, EventKind, Finding, Reading, Refusal, Rights, Version, Want,
-    take_inventory,
+    self, Access, ConnectorError, Deviation, EventKind, Finding, Opening, Reading, Refusal, Rights, Version,
+    Want, take_inventory,
 };
 use kernel::Ctx;
 use serde_json::json;
@@ -401,6 +401,8 @@ async fn health_tells_what_weakens_the_promise() {
 async fn a_secret_is_refused_rather_than_silently_ignored() {
     let config = json!({"controllers": [{"serial": 1, "address": "127.0.0.1:60000", "doors": {"1": "a"}}]});
     let secret = Some(kernel::Secret::new("hush".to_owned()));
-    let error = connector::open(&Ctx::for_tests(1), "uhppote", &config, secret).expect_err("no secret");
+    let ctx = Ctx::for_tests(1);
+    let opening = Opening { secret, ..Opening::new(&ctx, &config) };
+    let error = connector::open("uhppote", opening).expect_err("no secret");
     assert!(error.to_string().starts_with("secret: these controllers know no secret"), "{error}");
 }

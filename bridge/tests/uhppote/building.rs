@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bridge::card::Card;
 use bridge::conformance::{ConformanceTarget, Fault};
 use bridge::connector::{
-    self, Access, AccessPointAddress, Connector, DesiredCredential, Rights, Version, Want,
+    self, Access, AccessPointAddress, Connector, DesiredCredential, Opening, Rights, Version, Want,
 };
 use kernel::Ctx;
 use kernel::id::CredentialId;
@@ -61,7 +61,7 @@ impl Building {
         for (key, value) in more.as_object().expect("an object") {
             config[key] = value.clone();
         }
-        connector::open(&self.ctx, "uhppote", &config, None).expect("a good configuration")
+        connector::open("uhppote", Opening::new(&self.ctx, &config)).expect("a good configuration")
     }
 
     pub(crate) fn wish(&self, n: u16) -> (CredentialId, Card) {

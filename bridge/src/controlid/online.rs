@@ -1,0 +1,323 @@
+//! Online mode: a device identifies who stands at its door, asks us, and does what we say (the vendor's "Pro" mode;
+//! "Enterprise" asks the same of cards that it does not look up, and is answered, too).
+//!
+//! Cards stay on the device, which needs them to identify. What we answer rests on none of that: the question names the
+//! card, and the [`Decider`] knows what it may open now. Whatever else a device may say of the person is not believed,
+//! and a question without a card (a face, a finger, a code) is a no.
+//!
+//! *Who asks.* A device proves itself by nothing, so only the address that the configuration names may ask in its name,
+//! and only about its own portals. An answer opens the door of whoever asked: who lies about its id learns what a card
+//! may do, and opens nothing.
+//!
+//! *What devices are set to.* We set it ourselves and look again and again, as it is done for notifications: whoever
+//! configures online mode means that we decide, and a device that was reset would go on alone until somebody saw the
+//! alert. What a device did not take is a [`Finding`].
+//!
+//! *While a device cannot ask,* it decides alone ("contingency"), by the lists that are written in standalone mode, too.
+//! Unless the configuration wants that, it is forbidden; but old firmware cannot be told so.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddrV4};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use url::form_urlencoded;
+
+use super::config::{DeviceConfig, Opener, OutOfReach};
+use super::number;
+use super::object::{Server, Which};
+use super::push::Ear;
+use super::transport::Turn;
+use crate::card::Card;
+use crate::connector::lanes::Unanswered;
+use crate::connector::{AccessPointAddress, Asked, Decider, Finding, decided};
+
+/// What devices put before the command that they call.
+pub(super) const PATH: &str = "cardea/online";
+/// What we are called among the servers that a device knows.
+const NAME: &str = "cardea";
+/// Connections of one device at once.
+const AT_ONCE: usize = 16;
+/// How long a device waits for us: twice as long as we take at most. And how often it asks before it gives up, as the
+/// vendor has it.
+const REQUEST_TIMEOUT_MS: &str = "2000";
+const MAX_REQUEST_ATTEMPTS: &str = "3";
+
+/// Events of an answer (vendor's access API, "access logs").
+const DENIED: i64 = 6;
+const GRANTED: i64 = 7;
+
+/// Where devices ask.
+#[derive(Debug)]
+pub(super) struct Desk {
+    decider: Arc<dyn Decider>,
+    time_zone: TimeZone,
+    out_of_reach: OutOfReach,
+    devices: HashMap<i64, Asker>,
+    /// Connections at once, by the address that they come from.
+    places: HashMap<IpAddr, Arc<Semaphore>>,
+}
+
+/// A device that may ask.
+#[derive(Debug)]
+struct Asker {
+    address: IpAddr,
+    portals: BTreeMap<i64, AccessPointAddress>,
+    opener: Opener,
+}
+
+impl Desk {
+    /// For these devices, whose addresses the configuration has checked to be such.
+    pub(super) fn new(
+        devices: &[DeviceConfig],
+        decider: Arc<dyn Decider>,
+        time_zone: TimeZone,
+        out_of_reach: OutOfReach,
+    ) -> Self {
+        let asker = |device: &DeviceConfig| {
+            let address = device.url.host_str()?.parse().ok()?;
+            Some((device.id, Asker { address, portals: device.portals.clone(), opener: device.opener }))
+        };
+        let devices: HashMap<i64, Asker> = devices.iter().filter_map(asker).collect();
+        let places = devices.values().map(|asker| (asker.address, Arc::new(Semaphore::new(AT_ONCE))));
+        Self { places: places.collect(), devices, decider, time_zone, out_of_reach }
+    }
+
+    /// The places of whoever calls from there; `None` when it is nobody of ours.
+    pub(super) fn places_of(&self, from: IpAddr) -> Option<&Arc<Semaphore>> {
+        self.places.get(&from)
+    }
+
+    /// What a command is answered with; `None` when there is no such command.
+    pub(super) async fn answer(&self, command: &str, body: &[u8], from: IpAddr) -> Option<Value> {
+        match command {
+            "new_user_identified.fcgi" | "new_card.fcgi" => Some(self.decide(body, from).await),
+            // Ends contingency: we are here.
+            "device_is_alive.fcgi" => Some(json!({})),
+            "session_is_valid.fcgi" => Some(json!({ "session_is_valid": true })),
+            // Somebody inside pressed the button; the device's log says so, too.
+            "new_rex_log.fcgi" => Some(json!({})),
+            _ => None,
+        }
+    }
+
+    async fn decide(&self, body: &[u8], from: IpAddr) -> Value {
+        let Some(question) = Question::read(body) else {
+            tracing::warn!(%from, "a question that cannot be read: nobody enters");
+            return Question::default().answered(None);
+        };
+        let asker = self.devices.get(&question.device_id).filter(|asker| asker.address == from);
+        let door = asker.and_then(|asker| Some((asker, asker.portals.get(&question.portal_id)?)));
+        let Some((asker, access_point)) = door else {
+            let Question { device_id, portal_id, .. } = question;
+            tracing::warn!(%from, device_id, portal_id, "a question about no door of whoever asks: nobody enters");
+            return question.answered(None);
+        };
+        let asked = Asked {
+            access_point: access_point.clone(),
+            card: question.card,
+            time_zone: self.time_zone.clone(),
+        };
+        let verdict = decided(&*self.decider, &asked).await;
+        tracing::debug!(%access_point, granted = verdict.granted, because = %verdict.because, "a door asked");
+        question.answered(verdict.granted.then(|| asker.opener.action(question.portal_id)))
+    }
+
+    /// Has a device ask us and nobody else, as far as it does not.
+    pub(super) async fn have_ask(&self, turn: &Turn<'_>, address: SocketAddrV4) -> Result<(), Unanswered> {
+        let server_id = have_server(turn, &base(address)).await?.to_string();
+        let client = json!({
+            "server_id": server_id, "extract_template": "0",
+            "request_timeout": REQUEST_TIMEOUT_MS, "max_request_attempts": MAX_REQUEST_ATTEMPTS,
+        });
+        // Whom to ask comes first: a device that is told to ask, and not whom, asks nobody.
+        have_set(turn, "online_client", client).await?;
+        have_set(turn, "general", json!({ "local_identification": "1", "online": "1" })).await?;
+        // By itself, since firmware that does not know a setting refuses all that came with it.
+        let contingency = turn.setting("online_client", CONTINGENCY).await?;
+        let wanted = match self.out_of_reach {
+            OutOfReach::Deny => "0",
+            OutOfReach::Lists => "1",
+        };
+        match contingency.as_deref() {
+            Some(set) if set != wanted => {
+                have_set(turn, "online_client", json!({ CONTINGENCY: wanted })).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a device may decide alone while it cannot ask. Not every firmware knows it; what does not, does.
+const CONTINGENCY: &str = "contingency_enabled";
+
+/// Where we are to a device: it appends the command.
+fn base(address: SocketAddrV4) -> String {
+    format!("http://{address}/{PATH}")
+}
+
+/// What is amiss with whom a device asks. Devices that nobody wanted to ask must not ask anybody.
+pub(super) async fn findings(turn: &Turn<'_>, ear: Option<&Ear>) -> Result<Vec<Finding>, Unanswered> {
+    let asks = turn.setting("general", "online").await?.as_deref() == Some("1");
+    let Some((desk, address)) = ear.and_then(Ear::desk) else {
+        return Ok(asks.then_some(Finding::AsksAnother).into_iter().collect());
+    };
+    let server = if asks { asked_server(turn).await? } else { None };
+    let Some(server) = server else { return Ok(vec![Finding::DecidesAlone]) };
+    let mut findings = Vec::new();
+    // Where nobody knows the port yet, nobody can tell.
+    findings
+        .extend(address.is_some_and(|address| server.ip != base(address)).then_some(Finding::AsksAnother));
+    let may_decide = turn.setting("online_client", CONTINGENCY).await?.as_deref() != Some("0");
+    let must_not = desk.out_of_reach == OutOfReach::Deny;
+    findings.extend((may_decide && must_not).then_some(Finding::WouldDecideAlone));
+    Ok(findings)
+}
+
+/// Whom a device asks.
+async fn asked_server(turn: &Turn<'_>) -> Result<Option<Server>, Unanswered> {
+    let id = turn.setting("online_client", "server_id").await?;
+    let Some(id) = id.and_then(|id| id.parse().ok()) else { return Ok(None) };
+    let found: Vec<Server> = turn.load(&Which::Numbers("id", &[id]), &|| true).await?;
+    Ok(found.into_iter().next())
+}
+
+/// The id of us among the servers that a device knows, made or mended.
+async fn have_server(turn: &Turn<'_>, base: &str) -> Result<i64, Unanswered> {
+    let any = &|| true;
+    let found: Vec<Server> = turn.load(&Which::Texts("name", &[NAME.to_owned()]), any).await?;
+    match found.iter().filter(|server| server.name == NAME).min_by_key(|server| server.id) {
+        None => {
+            let server = json!({ "name": NAME, "ip": base, "public_key": "" });
+            let made = turn.create::<Server>(&[server], any).await?;
+            made.map_err(|refused| {
+                Unanswered::Garbled(format!("it does not take us as its server: {}", refused.0))
+            })
+        }
+        Some(server) => {
+            if server.ip != base {
+                turn.modify::<Server>(&json!({ "ip": base }), &Which::Numbers("id", &[server.id]), any)
+                    .await?;
+            }
+            Ok(server.id)
+        }
+    }
+}
+
+/// Sets these keys of a section, unless all of them are set so.
+async fn have_set(turn: &Turn<'_>, section: &str, wanted: Value) -> Result<(), Unanswered> {
+    let keys: Vec<&String> = wanted.as_object().into_iter().flat_map(|keys| keys.keys()).collect();
+    let set: Value = turn.ask("get_configuration", &json!({ section: keys }), &|| true).await?;
+    if keys.iter().all(|key| set[section][key.as_str()] == wanted[key.as_str()]) {
+        return Ok(());
+    }
+    turn.ask::<Value>("set_configuration", &json!({ section: wanted }), &|| true).await.map(drop)
+}
+
+impl Opener {
+    /// What a device does when somebody may enter through a portal.
+    fn action(self, portal_id: i64) -> Value {
+        match self {
+            Self::Door => json!({ "action": "door", "parameters": format!("door={portal_id}") }),
+            // The vendor's number of the module, and its word for "somebody was let in".
+            Self::SecBox => json!({ "action": "sec_box", "parameters": "id=65793, reason=3" }),
+        }
+    }
+}
+
+/// What a device asks.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Question {
+    device_id: i64,
+    portal_id: i64,
+    card: Option<Card>,
+    /// Whom the device takes it for. It is only told its own number back.
+    user_id: i64,
+}
+
+impl Question {
+    /// `None` when it is no question, or one with two meanings.
+    fn read(form: &[u8]) -> Option<Self> {
+        let fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(form).collect();
+        let number = |name: &str| -> Option<i64> {
+            let mut named = fields.iter().filter(|(key, _)| key == name);
+            match (named.next().map_or("", |(_, value)| &**value), named.next()) {
+                ("", None) => Some(0),
+                (value, None) => value.parse().ok(),
+                _ => None,
+            }
+        };
+        let (device_id, portal_id) = (number("device_id")?, number("portal_id")?);
+        let card = number::to_card(number("card_value")?);
+        Some(Self { device_id, portal_id, card, user_id: number("user_id")? })
+    }
+
+    /// The answer as the vendor has it. Without an action nobody enters; people are called nothing.
+    fn answered(&self, action: Option<Value>) -> Value {
+        let event = if action.is_some() { GRANTED } else { DENIED };
+        let actions: Vec<Value> = action.into_iter().collect();
+        json!({ "result": {
+            "event": event, "user_id": self.user_id, "user_name": "", "user_image": false,
+            "portal_id": self.portal_id, "actions": actions,
+        } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_read_as_the_vendor_sends_it() {
+        let form =
+            b"device_id=14227560204340541&identifier_id=2003398144&event=8&user_id=6&duress=0&face_mask=&\
+            time=1763779500&portal_id=1&uuid=0&card_value=528281023086&user_name=Ana+Lima&user_has_image=0";
+        let card = Some("h10301:123:45678".parse().unwrap());
+        let expect = Question { device_id: 14_227_560_204_340_541, portal_id: 1, card, user_id: 6 };
+        assert_eq!(Question::read(form), Some(expect));
+        // Somebody whom the device knows by something else, and Enterprise mode, in which it knows nobody.
+        let face = Question::read(b"device_id=7&portal_id=1&user_id=6&card_value=").unwrap();
+        assert_eq!((face.card, face.user_id), (None, 6));
+        let enterprise = Question::read(b"device_id=7&portal_id=1&card_value=9&panic=0").unwrap();
+        assert_eq!((enterprise.card, enterprise.user_id), (Some(Card::h10301(0, 9)), 0));
+    }
+
+    #[test]
+    fn what_is_no_question_or_has_two_meanings_is_not_read() {
+        for form in [
+            "device_id=seven&portal_id=1&card_value=9",
+            "device_id=7&portal_id=1&card_value=9&card_value=10",
+            "device_id=7&portal_id=1&portal_id=2&card_value=9",
+            "device_id=7&portal_id=1&card_value=18446744073709551615",
+            "device_id=7&portal_id=1.0&card_value=9",
+            "device_id=7&portal_id=1&card_value=9&user_id=x",
+            "device_id=7&portal_id=1&card_value=\u{661}",
+        ] {
+            assert_eq!(Question::read(form.as_bytes()), None, "{form}");
+        }
+        // Of these nothing is said: no device and no door has the number 0.
+        for form in [&b""[..], b"{\"device_id\": 7}", b"\xff\xfe&&==", b"card_value=0"] {
+            let read = Question::read(form).unwrap();
+            assert_eq!((read.device_id, read.portal_id, read.card), (0, 0, None), "{form:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_opens_only_with_a_yes() {
+        let question = Question { device_id: 7, portal_id: 2, card: None, user_id: 6 };
+        let result = |event: i64, actions: Value| {
+            json!({ "result": {
+                "event": event, "user_id": 6, "user_name": "", "user_image": false, "portal_id": 2,
+                "actions": actions,
+            } })
+        };
+        assert_eq!(question.answered(None), result(6, json!([])));
+        let door = json!([{ "action": "door", "parameters": "door=2" }]);
+        assert_eq!(question.answered(Some(Opener::Door.action(2))), result(7, door));
+        let module = json!([{ "action": "sec_box", "parameters": "id=65793, reason=3" }]);
+        assert_eq!(question.answered(Some(Opener::SecBox.action(2))), result(7, module));
+    }
+}

@@ -1,0 +1,333 @@
+//! Who may enter now, at doors whose system asks us at each swipe: the house's [`Decider`].
+//!
+//! Each question reads the database: whose card this is, whether card and account are in order, and whether an access
+//! profile that its holder is entitled to opens the door (the wish that [`crate::placement`] brings to lists). Then
+//! policy is asked (`Action::"enter"`). Nothing is kept from one question to the next, so whatever ends at a commit
+//! has ended at the next swipe, before any list was written. What cannot be read in time is a no.
+//!
+//! *Decisions are facts, recorded afterwards.* A decision changes nothing, so it needs no transaction of its own, and
+//! nobody waits at a door for the journal: what was decided stands in a queue in memory, and a task of its own records
+//! it, many in one transaction. The queue is bounded. Should the journal be stuck for so long that it is full, doors go
+//! on opening and shutting as they should, and what does not fit is lost and counted: the next decision that is kept
+//! says how many before it were not (`lost_before`). Refusing everybody instead would make a full disk lock people out
+//! for the sake of a sentence, and what happened at the door is in the device's own log, which is read as `door.event`.
+//! The same holds for what a process that is killed had not recorded yet.
+//!
+//! What it is not: it says what we answered, not whether the door opened. It knows nothing of a device that decides
+//! alone because it cannot ask.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use directory::user::{self, User};
+use kernel::id::{CredentialId, UserId};
+use kernel::{Assurance, ProtectionClass, Subject};
+use policy::{Area, Circumstances, Decision, EnterRequest, LocalTime, Network, Policies, Risk};
+use store::{Db, Fact, Origin, StoreError, sql};
+use tokio::sync::{Notify, watch};
+
+use crate::card::Card;
+use crate::connector::{Asked, Decider, Verdict};
+use crate::facts::DoorDecided;
+
+/// The longest that reading may take: shorter than the door waits, so that also this no has its fact.
+const READ_WITHIN: Duration = Duration::from_millis(800);
+
+/// So many decisions wait for the journal at most.
+pub const KEPT: usize = 1_024;
+
+/// So many are recorded in one transaction.
+const RECORDED_AT_ONCE: usize = 64;
+
+/// How soon the journal is tried again.
+const RETRIED: Duration = Duration::from_secs(1);
+
+/// Decides for the house. Cheap to clone; clones share what waits for the journal.
+#[derive(Clone)]
+pub struct Entrance {
+    db: Db,
+    policies: watch::Receiver<Arc<Policies>>,
+    waiting: Arc<Waiting>,
+}
+
+/// What was decided and is not recorded yet.
+#[derive(Default)]
+struct Waiting {
+    queue: Mutex<Queue>,
+    news: Notify,
+}
+
+#[derive(Default)]
+struct Queue {
+    decided: VecDeque<DoorDecided>,
+    /// What did not fit since the last that did.
+    lost: u64,
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entrance")
+    }
+}
+
+/// The card that was shown, its holder, and the door, as the directory knows them now.
+#[derive(sqlx::FromRow)]
+struct Shown {
+    credential_id: CredentialId,
+    state: String,
+    /// What is behind the door; `None` when the door system has no such access point.
+    area: Option<String>,
+    protection_class: Option<i64>,
+    /// An access profile that the holder is entitled to opens the door.
+    entitled: bool,
+    is_deleted: bool,
+    #[sqlx(flatten)]
+    holder: User,
+}
+
+/// What was found out about a question.
+struct Judged {
+    shown: Option<Shown>,
+    granted: bool,
+    /// Why, in words; with the policy that says so, if one was asked.
+    because: Vec<(Option<String>, String)>,
+}
+
+impl Judged {
+    fn refused(shown: Option<Shown>, because: impl Into<String>) -> Self {
+        Self { shown, granted: false, because: vec![(None, because.into())] }
+    }
+}
+
+impl Entrance {
+    /// Over the policies in force.
+    #[must_use]
+    pub fn new(db: Db, policies: watch::Receiver<Arc<Policies>>) -> Self {
+        Self { db, policies, waiting: Arc::default() }
+    }
+
+    /// Decides for one door system, about its own access points and no others.
+    #[must_use]
+    pub fn of(&self, door_system: &str) -> Arc<dyn Decider> {
+        Arc::new(AtDoorSystem { entrance: self.clone(), name: door_system.to_owned() })
+    }
+
+    async fn decide(&self, door_system: &str, asked: &Asked) -> Verdict {
+        let judged = match tokio::time::timeout(READ_WITHIN, self.judge(door_system, asked)).await {
+            Ok(Ok(judged)) => judged,
+            Ok(Err(error)) => {
+                tracing::error!(door_system, %error, "nobody enters: the directory cannot be read");
+                Judged::refused(None, "the directory cannot be read")
+            }
+            Err(_) => {
+                let limit = READ_WITHIN.as_millis();
+                tracing::error!(door_system, limit, "nobody enters: the directory is too slow");
+                Judged::refused(None, format!("the directory gave no answer within {limit} ms"))
+            }
+        };
+        let words: Vec<&str> = judged.because.iter().map(|(_, words)| words.as_str()).collect();
+        let verdict = Verdict { granted: judged.granted, because: words.join(" ") };
+        self.keep(self.fact_of(door_system, asked, judged));
+        verdict
+    }
+
+    async fn judge(&self, door_system: &str, asked: &Asked) -> Result<Judged, StoreError> {
+        let Some(card) = &asked.card else { return Ok(Judged::refused(None, "No card was shown.")) };
+        let Some(shown) = self.shown(door_system, asked, card).await? else {
+            return Ok(Judged::refused(None, "This card is nobody's."));
+        };
+        if shown.state != "active" {
+            let because = format!("This card is {}.", shown.state);
+            return Ok(Judged::refused(Some(shown), because));
+        }
+        let (Some(area), Some(class)) = (&shown.area, shown.protection_class) else {
+            let because = format!("{} is no access point of {door_system}.", asked.access_point);
+            return Ok(Judged::refused(Some(shown), because));
+        };
+        let mut holder = user::principal(&self.db, &shown.holder).await?;
+        holder.active &= !shown.is_deleted;
+        let protection_class = ProtectionClass::try_from(class)
+            .map_err(|error| StoreError::Inconsistent(format!("area {area}: {error}")))?;
+        let request = EnterRequest {
+            user: holder,
+            area: Area { id: area.clone(), protection_class, project: None },
+            entitled: shown.entitled,
+            circumstances: self.circumstances(asked),
+        };
+        let policies = self.policies.borrow().clone();
+        let decision = policies.decide_enter(&request);
+        let reasons = decision.because().iter();
+        Ok(Judged {
+            granted: matches!(decision, Decision::Allow { .. }),
+            because: reasons.map(|reason| (Some(reason.policy_id.clone()), reason.because.clone())).collect(),
+            shown: Some(shown),
+        })
+    }
+
+    /// The organisation's own reader, and a card, which is one factor. Nobody scores the risk of a swipe, and nobody
+    /// reckons who is on site.
+    fn circumstances(&self, asked: &Asked) -> Circumstances {
+        let now = self.db.ctx().now();
+        let offset = now.to_jiff().map_or(0, |at| asked.time_zone.to_offset(at).seconds());
+        Circumstances {
+            reached: Some(Assurance::Aal1),
+            risk: Risk::None,
+            risk_score: 0.0,
+            network: Network::Internal,
+            device_known: true,
+            presence: None,
+            time: LocalTime::at(now, offset),
+        }
+    }
+
+    async fn shown(
+        &self,
+        door_system: &str,
+        asked: &Asked,
+        card: &Card,
+    ) -> Result<Option<Shown>, StoreError> {
+        let Some(number) = card.number().and_then(|number| i64::try_from(number).ok()) else {
+            return Ok(None);
+        };
+        let facility = i64::from(card.facility().unwrap_or(0));
+        self.db
+            .opt(
+                sql!(
+                    "SELECT c.id AS credential_id, c.state, a.name AS area, a.protection_class, \
+                     EXISTS (SELECT 1 FROM entitlement e \
+                     JOIN access_profile_point pp ON pp.access_profile = e.access_profile \
+                     WHERE e.user_id = c.user_id AND pp.access_point = p.name) AS entitled, \
+                     u.deleted_at IS NOT NULL AS is_deleted, \
+                     u.id, u.version, u.user_name, u.external_id, u.display_name, u.email, u.department, u.title, \
+                     u.active, u.document, u.created_at, u.updated_at \
+                     FROM credential c JOIN users u ON u.id = c.user_id \
+                     LEFT JOIN access_point p ON p.name = $4 AND p.door_system = $5 \
+                     LEFT JOIN area a ON a.name = p.area \
+                     WHERE c.format = $1 AND c.facility = $2 AND c.number = $3"
+                ),
+                (card.format().as_str(), facility, number, &asked.access_point.0, door_system),
+            )
+            .await
+    }
+
+    fn fact_of(&self, door_system: &str, asked: &Asked, judged: Judged) -> DoorDecided {
+        let Judged { shown, granted, because } = judged;
+        let (policies, because): (Vec<_>, Vec<_>) = because.into_iter().unzip();
+        DoorDecided {
+            door_system: door_system.to_owned(),
+            access_point: asked.access_point.0.clone(),
+            card: asked.card.map(|card| card.to_string()),
+            credential: shown.as_ref().map(|shown| shown.credential_id),
+            user: shown.as_ref().map(|shown| shown.holder.id),
+            granted,
+            because,
+            policies: policies.into_iter().flatten().collect(),
+            at: self.db.ctx().now(),
+            lost_before: 0,
+        }
+    }
+
+    fn keep(&self, mut decided: DoorDecided) {
+        let mut queue = self.queue();
+        if queue.decided.len() >= KEPT {
+            queue.lost += 1;
+            tracing::error!(
+                door_system = %decided.door_system, at = %decided.access_point, granted = decided.granted,
+                "a decision at a door is not recorded: {KEPT} others wait for the journal"
+            );
+            return;
+        }
+        decided.lost_before = std::mem::take(&mut queue.lost);
+        queue.decided.push_back(decided);
+        drop(queue);
+        self.waiting.news.notify_one();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // A panic elsewhere cannot leave the queue half-written.
+        self.waiting.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records some of what was decided and is not recorded yet. Answers how many; 0 when nothing waits.
+    ///
+    /// # Errors
+    /// When the journal cannot be written: all of it waits on.
+    pub async fn record(&self) -> Result<usize, StoreError> {
+        let some: Vec<DoorDecided> = {
+            let mut queue = self.queue();
+            let count = queue.decided.len().min(RECORDED_AT_ONCE);
+            queue.decided.drain(..count).collect()
+        };
+        if some.is_empty() {
+            return Ok(0);
+        }
+        let written = self.write(&some).await;
+        if written.is_err() {
+            let mut queue = self.queue();
+            some.iter().rev().for_each(|decided| queue.decided.push_front(decided.clone()));
+        }
+        written.map(|()| some.len())
+    }
+
+    async fn write(&self, some: &[DoorDecided]) -> Result<(), StoreError> {
+        let mut tx = self.db.write(Origin::system()).await?;
+        for decided in some {
+            tx.record(decided.fact());
+        }
+        tx.commit().await
+    }
+
+    /// Records what is decided, until `stop` turns true and nothing waits any more.
+    pub async fn record_until(self, mut stop: watch::Receiver<bool>) {
+        loop {
+            // A sender that is gone tells nobody to stop any more.
+            let is_last = *stop.borrow() || stop.has_changed().is_err();
+            match self.record().await {
+                Ok(0) if is_last => return,
+                Ok(0) => tokio::select! {
+                    () = self.waiting.news.notified() => {}
+                    _ = stop.changed() => {}
+                },
+                Ok(_) => {}
+                Err(error) if is_last => {
+                    let lost = self.queue().decided.len();
+                    tracing::error!(%error, lost, "what was decided at doors last is not recorded");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "what was decided at doors cannot be recorded; it waits");
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRIED) => {}
+                        _ = stop.changed() => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same for one door system.
+#[derive(Debug)]
+struct AtDoorSystem {
+    entrance: Entrance,
+    name: String,
+}
+
+#[async_trait]
+impl Decider for AtDoorSystem {
+    async fn decide(&self, asked: &Asked) -> Verdict {
+        self.entrance.decide(&self.name, asked).await
+    }
+}
+
+impl DoorDecided {
+    fn fact(&self) -> Fact {
+        let fact = Fact::new(Subject::new("access_point", &self.access_point), self);
+        let about = self.credential.map(CredentialId::subject).into_iter();
+        let about = about.chain(self.user.map(UserId::subject));
+        about.fold(fact, Fact::about)
+    }
+}

@@ -1,0 +1,351 @@
+//! A door system that asks us at each swipe: what the directory says at that moment counts, whatever stands on the
+//! device's list.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bridge::card::Card;
+use bridge::connector::{AckLevel, Asked, Connector, Verdict};
+use bridge::entrance::KEPT;
+use bridge::facts::{DeviationFound, DoorDecided};
+use bridge::feed::Feed;
+use bridge::placement::{self, Door, sink_name};
+use directory::credential::{self, Credential, State};
+use directory::declared::{Item, Kind};
+use jiff::tz::TimeZone;
+use kernel::{Actor, Clock as _, Secret};
+use serde_json::json;
+use sim::controlid::{Decided, Device, DeviceOptions, Misbehaviour, Swipe, card_value, event};
+use store::Origin;
+use tokio::task::AbortHandle;
+
+use crate::world::{HQ, World, access_profile, policies, until};
+
+on_every_engine! {
+    a_swipe_is_decided_by_us_and_the_reason_is_a_fact,
+    a_card_that_ends_is_refused_at_the_next_swipe_before_its_device_hears_of_it,
+    a_right_that_ends_is_refused_at_the_next_swipe_before_its_device_hears_of_it,
+    a_policy_that_forbids_wins_over_the_right,
+    whoever_is_not_known_at_this_door_is_refused,
+    nobody_waits_at_a_door_for_the_journal,
+    nobody_enters_while_the_directory_cannot_be_read,
+    decisions_that_do_not_fit_are_counted_in_the_journal,
+    whom_we_let_in_before_the_list_knows_it_is_no_deviation,
+    our_refusal_after_the_proof_of_absence_is_the_highest_proof,
+    the_house_answers_and_records_while_it_runs,
+}
+
+const GATE: &str = "gate";
+const DEVICE: i64 = 14_227_560_204_340_541;
+const PASSWORD: &str = "a long password";
+
+/// A device at the access point `vault`, where staff may enter.
+struct Gate {
+    device: Device,
+}
+
+impl Gate {
+    async fn declare(world: &World) -> Self {
+        let clock = world.clock.clone();
+        let now = move || clock.now().to_jiff().expect("the clock stands in our century");
+        let options = DeviceOptions {
+            password: PASSWORD.into(),
+            offset: jiff::tz::offset(0),
+            ..DeviceOptions::new(DEVICE, Arc::new(now))
+        };
+        let device = Device::start(options).await.expect("a free port");
+        let config = json!({
+            "mode": "online",
+            "devices": [
+                {"device_id": DEVICE, "url": format!("http://{}", device.address()), "portals": {"1": "vault"}},
+            ],
+            "login": "admin",
+            "listen": "127.0.0.1:0",
+            "timeout_ms": 250,
+            "attempts": 2,
+        });
+        let system = Item::new(Kind::DoorSystem, GATE, json!({"connector": "controlid", "config": config}));
+        world.declare(system.with_secret(Some(Secret::new(PASSWORD.into())))).await;
+        let vault = json!({"door_system": GATE, "area": "house"});
+        world.declare(Item::new(Kind::AccessPoint, "vault", vault)).await;
+        world.declare(access_profile("staff", &["main", "vault"])).await;
+        Self { device }
+    }
+
+    /// Shows the card. No two swipes are at the same moment.
+    async fn swipe(&self, world: &World, card: &Credential) -> Swipe {
+        world.pass(Duration::from_millis(10));
+        self.device.swipe(1, value(card)).await
+    }
+
+    async fn is_let_in(&self, world: &World, card: &Credential) -> bool {
+        let swipe = self.swipe(world, card).await;
+        assert_eq!(swipe.by, Decided::Server, "{swipe:?}");
+        let expect = if swipe.opened { event::GRANTED } else { event::DENIED };
+        assert_eq!(swipe.event, expect, "{swipe:?}");
+        swipe.opened
+    }
+}
+
+/// A device that asks, and what works for it, as far as a test says so.
+struct Open {
+    gate: Gate,
+    connector: Arc<dyn Connector>,
+    attending: AbortHandle,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.attending.abort();
+    }
+}
+
+impl Open {
+    async fn new(world: &World) -> Self {
+        let gate = Gate::declare(world).await;
+        world.reload().await;
+        let connector = world.node.systems.connector(GATE).expect("an open door system");
+        let answering = connector.clone();
+        let attending = tokio::spawn(async move { answering.attend().await }).abort_handle();
+        let open = Self { gate, connector, attending };
+        until("the device asks us", || async { open.connector.health().await.is_well().then_some(()) }).await;
+        open.settle(world).await;
+        open
+    }
+
+    async fn settle(&self, world: &World) {
+        let door = Arc::new(Door::new(world.db().clone(), GATE, self.connector.clone()));
+        loop {
+            world.settle().await;
+            if world.node.drain(&sink_name(GATE), door.clone()).await == 0 {
+                return;
+            }
+        }
+    }
+
+    async fn read(&self, world: &World) -> usize {
+        let feed = Feed::new(world.db().clone(), GATE, self.connector.clone());
+        feed.read().await.expect("the device answers").recorded
+    }
+}
+
+fn value(card: &Credential) -> i64 {
+    let facility = u16::try_from(card.facility).expect("a 26-bit card");
+    card_value(facility, u32::try_from(card.number).expect("a 26-bit card"))
+}
+
+async fn by_hand(world: &World, card: &Credential, state: State) {
+    let seen = credential::get(world.db(), card.id).await.unwrap().unwrap();
+    let mut tx = world.db().write(Origin::of(Actor::Operator)).await.unwrap();
+    let ended = match state {
+        State::Active => credential::resume(&mut tx, &seen, Some("Guard")).await,
+        _ => credential::end(&mut tx, &seen, state, Some("Guard")).await,
+    };
+    tx.end(ended).await.unwrap();
+}
+
+/// All decisions, oldest first, recorded now.
+async fn decisions(world: &World) -> Vec<DoorDecided> {
+    while world.node.entrance.record().await.expect("the journal takes it") > 0 {}
+    let mut all: Vec<DoorDecided> = world.facts().await;
+    all.sort_by_key(|decided| decided.at);
+    all
+}
+
+/// What the last decision was, why, and by which policies.
+async fn last(world: &World) -> (bool, Vec<String>, Vec<String>) {
+    let decided = decisions(world).await.pop().expect("a decision");
+    (decided.granted, decided.because, decided.policies)
+}
+
+fn refused(because: &str, policy: Option<&str>) -> (bool, Vec<String>, Vec<String>) {
+    (false, vec![because.into()], policy.into_iter().map(str::to_owned).collect())
+}
+
+async fn a_swipe_is_decided_by_us_and_the_reason_is_a_fact(world: World) {
+    let open = Open::new(&world).await;
+    let (user, card) = world.carded("ada", "Staff").await;
+    // The device's list knows nothing of it yet.
+    assert!(open.gate.is_let_in(&world, &card).await);
+    open.settle(&world).await;
+    assert!(open.gate.device.holds(value(&card)));
+    assert!(open.gate.is_let_in(&world, &card).await);
+    let all = decisions(&world).await;
+    assert_eq!(all.len(), 2, "{all:?}");
+    let expect = DoorDecided {
+        door_system: GATE.into(),
+        access_point: "vault".into(),
+        card: Some(format!("h10301:{}:{}", card.facility, card.number)),
+        credential: Some(card.id),
+        user: Some(user),
+        granted: true,
+        because: vec!["An access profile that you hold opens this area.".into()],
+        policies: vec!["enter".into()],
+        at: all[1].at,
+        lost_before: 0,
+    };
+    assert_eq!(all[1], expect);
+}
+
+async fn a_card_that_ends_is_refused_at_the_next_swipe_before_its_device_hears_of_it(world: World) {
+    let open = Open::new(&world).await;
+    let (user, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    assert!(open.gate.is_let_in(&world, &card).await);
+    // Nothing reaches the device; what it asks still leaves.
+    open.gate.device.misbehave(Misbehaviour::Silent);
+    by_hand(&world, &card, State::Suspended).await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    assert!(open.gate.device.holds(value(&card)), "its list has not heard of it");
+    assert_eq!(last(&world).await, refused("This card is suspended.", None));
+    by_hand(&world, &card, State::Active).await;
+    assert!(open.gate.is_let_in(&world, &card).await);
+    world.set_active(user, false).await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    world.delete(user).await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    assert_eq!(last(&world).await, refused("This card is revoked.", None));
+}
+
+async fn a_right_that_ends_is_refused_at_the_next_swipe_before_its_device_hears_of_it(world: World) {
+    let open = Open::new(&world).await;
+    let (user, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    open.gate.device.misbehave(Misbehaviour::Silent);
+    world.move_to(user, "Research").await;
+    world.node.drain_entitlement().await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    assert!(open.gate.device.holds(value(&card)), "its list has not heard of it");
+    assert_eq!(last(&world).await, refused("No rule permits this.", Some("no-permit")));
+}
+
+async fn a_policy_that_forbids_wins_over_the_right(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    let night = r#"@id("night") @because("Nobody works here now.")
+        forbid (principal, action == Action::"enter", resource == Area::"house");"#;
+    world.node.policies.send_replace(Arc::new(policies(night)));
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    assert_eq!(last(&world).await, refused("Nobody works here now.", Some("night")));
+    world.node.policies.send_replace(Arc::new(policies("")));
+    assert!(open.gate.is_let_in(&world, &card).await);
+    // A card is one factor.
+    world.declare(Item::new(Kind::Area, "house", json!({"title": "The house", "protection_class": 3}))).await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    assert_eq!(
+        last(&world).await,
+        refused("This area needs two factors at the door.", Some("enter.class-3"))
+    );
+}
+
+fn asked(point: &str, card: Option<Card>) -> Asked {
+    Asked { access_point: point.into(), card, time_zone: TimeZone::UTC }
+}
+
+async fn whoever_is_not_known_at_this_door_is_refused(world: World) {
+    Gate::declare(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    let hers: Card = format!("h10301:{}:{}", card.facility, card.number).parse().unwrap();
+    let stranger = Card::h10301(9, 9);
+    let decides = |door_system: &str| world.node.entrance.of(door_system);
+    for (door_system, question, because) in [
+        (GATE, asked("vault", Some(stranger)), "This card is nobody's."),
+        (GATE, asked("vault", None), "No card was shown."),
+        // A door system is answered about its own doors, also when the card opens the other.
+        (GATE, asked("main", Some(hers)), "main is no access point of gate."),
+        (GATE, asked("nowhere", Some(hers)), "nowhere is no access point of gate."),
+        ("nothing", asked("vault", Some(hers)), "vault is no access point of nothing."),
+    ] {
+        let verdict = decides(door_system).decide(&question).await;
+        assert_eq!(verdict, Verdict::denied(because), "{door_system} {question:?}");
+    }
+    assert!(decides(GATE).decide(&asked("vault", Some(hers))).await.granted);
+    assert!(decides(HQ).decide(&asked("main", Some(hers))).await.granted);
+    assert!(!decides(HQ).decide(&asked("lab", Some(hers))).await.granted);
+}
+
+async fn nobody_waits_at_a_door_for_the_journal(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    // Somebody holds the writer, and so does whoever records.
+    let tx = world.db().write(Origin::system()).await.unwrap();
+    let entrance = world.node.entrance.clone();
+    assert!(open.gate.is_let_in(&world, &card).await);
+    let recording = tokio::spawn(async move { entrance.record().await });
+    assert!(open.gate.is_let_in(&world, &card).await);
+    tx.commit().await.unwrap();
+    recording.await.unwrap().unwrap();
+    assert_eq!(decisions(&world).await.len(), 2);
+}
+
+async fn nobody_enters_while_the_directory_cannot_be_read(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    assert!(open.gate.is_let_in(&world, &card).await);
+    world.db().close().await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+}
+
+async fn decisions_that_do_not_fit_are_counted_in_the_journal(world: World) {
+    let gate = world.node.entrance.of(GATE);
+    for _ in 0..KEPT + 10 {
+        gate.decide(&asked("vault", None)).await;
+    }
+    let kept = decisions(&world).await;
+    assert_eq!((kept.len(), kept.iter().map(|decided| decided.lost_before).sum::<u64>()), (KEPT, 0));
+    gate.decide(&asked("vault", None)).await;
+    let all = decisions(&world).await;
+    assert_eq!(
+        (all.len(), all.iter().map(|decided| decided.lost_before).sum::<u64>()),
+        (KEPT + 1, 10),
+        "the next one says so"
+    );
+}
+
+async fn whom_we_let_in_before_the_list_knows_it_is_no_deviation(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    by_hand(&world, &card, State::Suspended).await;
+    open.settle(&world).await;
+    open.read(&world).await;
+    by_hand(&world, &card, State::Active).await;
+    assert!(!open.gate.device.holds(value(&card)), "its absence is proven, and watched");
+    assert!(open.gate.is_let_in(&world, &card).await);
+    assert_eq!(open.read(&world).await, 1);
+    assert_eq!(world.facts::<DeviationFound>().await.len(), 0);
+}
+
+async fn our_refusal_after_the_proof_of_absence_is_the_highest_proof(world: World) {
+    let open = Open::new(&world).await;
+    let (user, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    world.set_active(user, false).await;
+    open.settle(&world).await;
+    open.read(&world).await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    assert_eq!(open.read(&world).await, 1);
+    let placed = placement::get(world.db(), GATE, card.id).await.unwrap().unwrap();
+    assert_eq!(placed.level(), AckLevel::ObservedDenial);
+}
+
+async fn the_house_answers_and_records_while_it_runs(world: World) {
+    let gate = Gate::declare(&world).await;
+    let working = world.node.run();
+    let user = world.hire("ada", "Staff").await;
+    let card = until("a card", || async { world.cards(user).await.pop() }).await;
+    until("it opens, and we decided so", || async {
+        let swipe = gate.swipe(&world, &card).await;
+        (swipe.opened && swipe.by == Decided::Server).then_some(())
+    })
+    .await;
+    by_hand(&world, &card, State::Suspended).await;
+    assert!(!gate.is_let_in(&world, &card).await);
+    until("both are in the journal", || async {
+        let all: Vec<DoorDecided> = world.facts().await;
+        let said = |granted: bool| all.iter().any(|decided| decided.granted == granted);
+        (said(true) && said(false)).then_some(())
+    })
+    .await;
+    working.stop().await;
+}
