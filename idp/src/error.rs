@@ -203,6 +203,7 @@ pub fn refuse_as_oauth(_: &Passage, refused: Refused) -> HttpResponse {
         Refused::Unknown => oauth_error(404, "invalid_request", "there is no such endpoint"),
         Refused::Method => oauth_error(405, "invalid_request", "use the method that the Allow header names"),
         Refused::Failed => oauth_error(500, "server_error", "something failed on our side"),
+        refused => oauth_error(refused.status(), "invalid_request", &refused.to_string()),
     }
 }
 
@@ -213,6 +214,7 @@ pub fn refuse_as_page(passage: &Passage, refused: Refused) -> HttpResponse {
         Refused::Unknown => pages::message(passage, 404, |errors| &errors.not_found),
         Refused::Method => pages::message(passage, 405, |errors| &errors.invalid_request),
         Refused::Failed => pages::message(passage, 500, |errors| &errors.failed),
+        refused => pages::message(passage, refused.status(), |errors| &errors.invalid_request),
     }
 }
 

@@ -50,6 +50,7 @@ pub fn refuse(passage: &Passage, refused: Refused) -> HttpResponse {
                 format!("something failed on our side; the log says more under request id {}", passage.id());
             ScimError::plain(500, why)
         }
+        refused => ScimError::plain(refused.status(), refused.to_string()),
     };
     error.error_response()
 }

@@ -1,7 +1,8 @@
-//! Bodies with an end: as many bytes as the route allows, within 30 seconds, not compressed.
+//! Bodies with an end: as many bytes as the route allows, within 30 seconds.
 //!
-//! The extractors fail with [`BodyError`]; take `Result<Body, BodyError>` in a handler to answer in the
-//! protocol's own form.
+//! What a request says of its body (how long it is, that it is compressed) was judged before a handler runs
+//! ([`crate::bounds`]). What only reading tells, the extractors fail with: take `Result<Body, BodyError>` in a handler to
+//! answer in the protocol's own form.
 
 use std::time::Duration;
 
@@ -11,7 +12,6 @@ use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
-use kernel::Problem;
 
 use crate::{BadParams, Params, Route, problem};
 
@@ -44,6 +44,9 @@ pub enum BodyError {
     /// It has a `Content-Encoding`.
     #[error("the body must not be compressed")]
     Encoded,
+    /// It says that it is written in another character set.
+    #[error("the body must be in UTF-8")]
+    Charset,
     /// A form was expected.
     #[error("the body must be application/x-www-form-urlencoded")]
     NotAForm,
@@ -59,7 +62,7 @@ impl BodyError {
         match self {
             BodyError::TooLarge { .. } => 413,
             BodyError::TooSlow => 408,
-            BodyError::Encoded | BodyError::NotAForm => 415,
+            BodyError::Encoded | BodyError::Charset | BodyError::NotAForm => 415,
             BodyError::Broken | BodyError::Params(_) => 400,
         }
     }
@@ -71,9 +74,7 @@ impl ResponseError for BodyError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        problem::respond(
-            &Problem::new(self.status(), "body", "The body was not taken.").detail(self.to_string()),
-        )
+        problem::respond(&problem::of_body(*self))
     }
 }
 
@@ -86,14 +87,6 @@ pub fn media_type(request: &HttpRequest) -> Option<String> {
 
 async fn read(request: HttpRequest, payload: Payload) -> Result<Bytes, BodyError> {
     let limit = Route::of(&request).map_or(0, |route| route.body_limit);
-    if request.headers().contains_key(header::CONTENT_ENCODING) {
-        return Err(BodyError::Encoded);
-    }
-    let announced =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if announced.is_some_and(|length: u64| length > limit as u64) {
-        return Err(BodyError::TooLarge { limit });
-    }
     in_time(PATIENCE, collect(payload, limit)).await
 }
 

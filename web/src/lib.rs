@@ -6,7 +6,9 @@
 //! - [`Passage`]: what is known about a request before any room sees it: its id, the client's address, the
 //!   language, the row of the table.
 //! - [`Issuer`]: the one address that links, discovery and tokens are made from. Never a header.
-//! - [`body`], [`Params`]: bodies with an end, parameters that know when they are repeated.
+//! - [`bounds`], [`body`], [`Params`]: what a request may be, bodies with an end, parameters that know when they are
+//!   repeated.
+//! - [`connection`]: how many of them each address may have, and how long one may be idle.
 //! - [`page`], [`browser`], [`Texts`]: pages with a content security policy, forms that belong to one
 //!   browser, texts in every language of [`Locale`].
 //! - [`mail`]: letters that no text can forge, and the SMTP server that takes them.
@@ -20,7 +22,9 @@
 
 mod address;
 pub mod body;
+pub mod bounds;
 pub mod browser;
+pub mod connection;
 mod issuer;
 mod locale;
 pub mod mail;

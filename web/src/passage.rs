@@ -25,6 +25,7 @@ use kernel::{Ctx, RequestId};
 use tracing::Instrument as _;
 
 use crate::address::UNKNOWN;
+use crate::connection::Connection;
 use crate::route::{Plain, Refused, Unknown};
 use crate::{Issuer, Locale, Networks, Route, problem};
 
@@ -136,6 +137,7 @@ pub(crate) async fn accompany(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let _under_way = request.conn_data::<Connection>().map(Connection::request);
     let passage = Passage::begin(&edge, &request);
     let method = request.method().clone();
     let path_form = unknown.of(request.path());

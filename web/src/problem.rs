@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use kernel::Problem;
 
+use crate::body::BodyError;
 use crate::{Issuer, Passage, Refused};
 
 /// The refusal of whatever has no form of its own: a [`Refuse`](crate::Refuse).
@@ -15,7 +16,21 @@ pub fn refuse(passage: &Passage, refused: Refused) -> HttpResponse {
             .detail("The Allow header names those it knows."),
         Refused::Failed => Problem::new(500, "failed", "Something failed on our side.")
             .detail(format!("The log says more under request id {}.", passage.id())),
+        Refused::Target => {
+            Problem::new(414, "target-too-long", "The address is too long.").detail(refused.to_string())
+        }
+        Refused::Headers => Problem::new(431, "headers-too-large", "The headers are too many or too long.")
+            .detail(refused.to_string()),
+        Refused::Repeated(_) => {
+            Problem::new(400, "header-repeated", "A header came more than once.").detail(refused.to_string())
+        }
+        Refused::Body(error) => of_body(error),
     })
+}
+
+/// A body that was not taken.
+pub(crate) fn of_body(error: BodyError) -> Problem {
+    Problem::new(error.status(), "body", "The body was not taken.").detail(error.to_string())
 }
 
 /// The refusal of what came in clear although the issuer is https.

@@ -6,14 +6,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use actix_web::body::BoxBody;
+use actix_web::dev::{HttpServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::guard::{Guard, GuardContext};
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Next, from_fn};
 use actix_web::web::ServiceConfig;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
 
+use crate::body::BodyError;
 use crate::passage::accompany;
-use crate::{Edge, Passage, problem};
+use crate::{Edge, Passage, bounds, problem};
 
 /// An HTTP method that routes may have. `GET` answers `HEAD`, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,15 +62,50 @@ pub enum Visibility {
     Operations,
 }
 
-/// Why the house refuses before a handler runs, or after it broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why the house refuses before a handler runs, or after it broke. As text, what the caller did wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// No route has this path: 404.
+    #[error("there is nothing at this address")]
     Unknown,
     /// The path is known, not with this method: 405. `Allow` is set by the house.
+    #[error("this address does not know that method; the Allow header names those it knows")]
     Method,
     /// The handler panicked: 500.
+    #[error("something failed on our side")]
     Failed,
+    /// Path and query are longer than [`bounds::TARGET`]: 414.
+    #[error("the address is longer than {} bytes", bounds::TARGET)]
+    Target,
+    /// More headers than [`bounds::HEADERS`], or longer ones than [`bounds::HEADER_BYTES`]: 431.
+    #[error(
+        "there are more than {} headers, or they are longer than {} bytes",
+        bounds::HEADERS,
+        bounds::HEADER_BYTES
+    )]
+    Headers,
+    /// A header that may come once came again: 400.
+    #[error("the header {0} was sent more than once")]
+    Repeated(&'static str),
+    /// The body is not one that this route takes.
+    #[error(transparent)]
+    Body(#[from] BodyError),
+}
+
+impl Refused {
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Refused::Unknown => 404,
+            Refused::Method => 405,
+            Refused::Failed => 500,
+            Refused::Target => 414,
+            Refused::Headers => 431,
+            Refused::Repeated(_) => 400,
+            Refused::Body(error) => error.status(),
+        }
+    }
 }
 
 /// A protocol's form of a refusal.
@@ -190,8 +228,8 @@ pub fn mount(
     paths.dedup();
     let mut house = actix_web::web::scope("");
     for path in paths {
-        let here: Vec<Route> = routes.iter().filter(|route| route.path == path).copied().collect();
-        house = house.service(resource(path, &here));
+        house = house
+            .service(resource(path, routes.iter().filter(|route| route.path == path).copied().collect()));
     }
     let nowhere = move |request: HttpRequest, passage: Passage| async move {
         unknown.of(request.path())(&passage, Refused::Unknown)
@@ -201,24 +239,42 @@ pub fn mount(
     config.service(house.default_service(actix_web::web::to(nowhere)).wrap(wrapper));
 }
 
-fn resource(path: &'static str, routes: &[Route]) -> actix_web::Resource {
-    let with =
-        |resource: actix_web::Resource, route: &Route| resource.route((route.handler)().guard(Row(*route)));
+fn resource(path: &'static str, routes: Arc<[Route]>) -> impl HttpServiceFactory {
+    let with = |resource: actix_web::Resource, route: &Route| {
+        resource.route((route.handler)().guard(Row(route.method)))
+    };
     let resource = routes.iter().fold(actix_web::web::resource(path), with);
-    let (allow, shared) = (methods(routes), shared_methods(routes));
+    let (allow, shared) = (methods(&routes), shared_methods(&routes));
     let first = routes.first().copied();
-    resource.default_service(actix_web::web::to(move |request: HttpRequest, passage: Passage| {
-        let (allow, shared) = (allow.clone(), shared.clone());
-        async move {
-            if let Some(route) = first {
-                passage.enter(route);
+    let resource =
+        resource.default_service(actix_web::web::to(move |request: HttpRequest, passage: Passage| {
+            let (allow, shared) = (allow.clone(), shared.clone());
+            async move {
+                match shared.filter(|_| is_preflight(&request)) {
+                    Some(shared) => preflight(shared),
+                    None => wrong_method(first, &passage, allow),
+                }
             }
-            match shared.filter(|_| is_preflight(&request)) {
-                Some(shared) => preflight(shared),
-                None => wrong_method(first, &passage, allow),
-            }
-        }
-    }))
+        }));
+    resource.wrap(from_fn(move |request, next| within_bounds(routes.clone(), request, next)))
+}
+
+/// Around every path: tells the passage which row it is about, and refuses in its form what is beyond its bounds.
+async fn within_bounds(
+    routes: Arc<[Route]>,
+    request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let row = routes.iter().find(|route| route.method.takes(request.method())).copied();
+    let (Some(passage), Some(route)) = (Passage::of(request.request()), row.or(routes.first().copied()))
+    else {
+        return next.call(request).await;
+    };
+    passage.enter(route);
+    match bounds::exceeded(&request, row) {
+        Some(refused) => Ok(request.into_response((route.refuse)(&passage, refused))),
+        None => next.call(request).await,
+    }
 }
 
 fn wrong_method(route: Option<Route>, passage: &Passage, allow: HeaderValue) -> HttpResponse {
@@ -258,16 +314,12 @@ fn methods(routes: &[Route]) -> HeaderValue {
     HeaderValue::from_str(&methods.join(", ")).unwrap_or(HeaderValue::from_static("GET"))
 }
 
-/// Chooses the row by its method, and tells the passage.
-struct Row(Route);
+/// Chooses the row by its method.
+struct Row(Method);
 
 impl Guard for Row {
     fn check(&self, request: &GuardContext<'_>) -> bool {
-        let chosen = self.0.method.takes(&request.head().method);
-        if chosen && let Some(passage) = request.req_data().get::<Passage>() {
-            passage.enter(self.0);
-        }
-        chosen
+        self.0.takes(&request.head().method)
     }
 }
 

@@ -13,7 +13,7 @@ use actix_web::{App, HttpRequest, HttpResponse};
 use kernel::Ctx;
 use web::body::{Body, BodyError, Form};
 use web::browser::{self, Browser};
-use web::{Edge, Networks, Passage, Prebuilt, Refused, Route, Visibility};
+use web::{Edge, Networks, Passage, Prebuilt, Refused, Route, Visibility, bounds};
 
 fn table() -> Vec<Route> {
     vec![
@@ -62,11 +62,7 @@ async fn same(request: HttpRequest, edge: actix_web::web::Data<Edge>, Form(param
 }
 
 fn refuse(_: &Passage, refused: Refused) -> HttpResponse {
-    let status = match refused {
-        Refused::Unknown => StatusCode::NOT_FOUND,
-        Refused::Method => StatusCode::METHOD_NOT_ALLOWED,
-        Refused::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-    };
+    let status = StatusCode::from_u16(refused.status()).unwrap();
     HttpResponse::build(status).body(format!("ours: {refused:?}"))
 }
 
@@ -248,15 +244,44 @@ async fn the_passage_knows_address_and_language() {
 #[actix_web::test]
 async fn a_body_ends_where_the_route_says() {
     let put = || TestRequest::put().uri("/things/7");
+    let says = "the body is larger than the 8 bytes allowed here";
     assert_eq!(ask(put().set_payload("12345678")).await.body, "12345678");
-    let answer = ask(put().set_payload("123456789")).await;
-    assert_eq!(
-        (answer.status, answer.body.as_str()),
-        (413, "the body is larger than the 8 bytes allowed here")
-    );
-    let announced = put().insert_header(("content-length", "99999999999"));
-    assert_eq!(ask(announced).await.status, 413);
+    let announced = ask(put().set_payload("123456789")).await;
+    assert_eq!((announced.status, announced.header("content-type")), (413, "application/problem+json"));
+    assert!(announced.body.contains(says), "{}", announced.body);
+    assert_eq!(ask(put().insert_header(("content-length", "99999999999"))).await.status, 413);
+    // Whose length is not announced, or is a lie.
+    let longer = ask(put().set_payload("123456789").insert_header(("content-length", "8"))).await;
+    assert_eq!((longer.status, longer.body.as_str()), (413, says));
     assert_eq!(ask(put().insert_header(("content-encoding", "gzip")).set_payload("1")).await.status, 415);
+}
+
+#[actix_web::test]
+async fn what_is_beyond_its_bounds_is_refused_in_the_form_of_the_protocol() {
+    let post = || TestRequest::post().uri("/form").insert_header(("x-forwarded-for", "192.0.2.1"));
+    let gzip = || post().insert_header(("content-encoding", "gzip")).set_payload("1");
+    let twice =
+        || post().append_header(("authorization", "Basic a")).append_header(("authorization", "Basic b"));
+    let many = |request: TestRequest| {
+        (0..=bounds::HEADERS).fold(request, |request, _| request.append_header(("x", "y")))
+    };
+    for (request, status, says) in [
+        (post().uri(&format!("/form?{}", "a".repeat(bounds::TARGET))), 414, "ours: Target"),
+        (many(post()), 431, "ours: Headers"),
+        (twice(), 400, "ours: Repeated(\"Authorization\")"),
+        (gzip(), 415, "ours: Body(Encoded)"),
+        (post().set_payload("a".repeat(65)), 413, "ours: Body(TooLarge { limit: 64 })"),
+        // The row is known by its path also when the method is wrong.
+        (many(TestRequest::delete().uri("/form")), 431, "ours: Headers"),
+    ] {
+        let answer = ask(request).await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, says));
+        assert!(!answer.header("x-request-id").is_empty() && !answer.header("cache-control").is_empty());
+    }
+    // Where no body is read, one is passed over that does no harm.
+    let get = || TestRequest::get().uri("/things/7");
+    assert_eq!(ask(get().set_payload("{}")).await.status, 200);
+    assert_eq!(ask(get().set_payload("a".repeat(bounds::IGNORED_BODY + 1))).await.status, 413);
 }
 
 #[actix_web::test]
