@@ -1,27 +1,37 @@
 //! HTTP: the route table of all rooms, mounted once, on every listener.
 
-use std::net::TcpListener;
+use std::any::Any;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::dev::Server;
+use actix_web::rt::net::TcpStream as Served;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use keys::KeyRing;
+use kit::connection::{Connections, QUIET};
 use kit::{Edge, Passage, Refuse, Refused, Route};
 use rustls::ServerConfig;
 
 use ::web as kit;
 
+use crate::descriptors;
 use crate::evidence;
 use crate::health::{self, Health};
 use crate::house::{House, OpenError};
 
-/// A client that sends its request slower than this is dropped.
+/// How long a client may take to send the head of its first request; of later ones, [`QUIET`].
 const REQUEST_HEAD: Duration = Duration::from_secs(10);
+/// How long a connection may rest between two requests.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(3);
+/// How long what a client still sends is passed over, after an answer that ends its connection.
+const GOODBYE: Duration = Duration::from_secs(1);
 /// How long requests under way may take after a stop was asked for, in seconds.
 const GRACE: u64 = 10;
-/// Connections open at once, per worker.
-const CONNECTIONS: usize = 5_000;
 
 /// Every endpoint of the house.
 #[must_use]
@@ -52,6 +62,10 @@ pub(crate) fn server(
         issuer: house.issuer.clone(),
         proxies: house.config.proxies()?,
     });
+    let limits = &house.config.http;
+    let connections = Connections::new(limits.connections_per_address, QUIET, edge.proxies.clone());
+    // A worker that has as many as it may takes no more: further ones wait with the system until one has ended.
+    let per_worker = (descriptors::connections(limits.connections) / workers).max(1);
     let routes = routes();
     let rooms = Rooms::new(house)?;
     let app = move || {
@@ -64,10 +78,18 @@ pub(crate) fn server(
     };
     let mut server = HttpServer::new(app)
         .workers(workers)
-        .max_connections(CONNECTIONS)
+        .max_connections(per_worker)
+        .tls_handshake_timeout(HANDSHAKE)
         .client_request_timeout(REQUEST_HEAD)
+        .keep_alive(KEEP_ALIVE)
+        .client_disconnect_timeout(GOODBYE)
         .shutdown_timeout(GRACE)
-        .disable_signals();
+        .disable_signals()
+        .on_connect(move |connection, belongings| {
+            if let Some(socket) = socket_of(connection) {
+                connections.begin(socket, belongings);
+            }
+        });
     for listener in listeners {
         let bound = match &tls {
             Some(tls) => server.listen_rustls_0_23(listener, tls.clone()),
@@ -77,6 +99,13 @@ pub(crate) fn server(
             .map_err(|error| OpenError::Listen { address: "listener".into(), reason: error.to_string() })?;
     }
     Ok(server.run())
+}
+
+/// A second handle of the socket under a connection, in clear or encrypted.
+fn socket_of(connection: &dyn Any) -> Option<TcpStream> {
+    let encrypted = || connection.downcast_ref::<TlsStream<Served>>().map(|tls| tls.get_ref().0);
+    let socket = connection.downcast_ref::<Served>().or_else(encrypted)?;
+    socket.as_fd().try_clone_to_owned().ok().map(TcpStream::from)
 }
 
 /// What each room's handlers are given.

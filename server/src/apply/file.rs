@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::config::read_secret;
+use crate::files;
 
 /// Why a file cannot be read as a declaration.
 #[derive(Debug, thiserror::Error)]
@@ -227,8 +228,7 @@ fn policy_item(name: String, policy: Policy, folder: &Path) -> Result<Item, File
         (Some(text), None) => text,
         (None, Some(file)) => {
             let path = folder.join(file);
-            std::fs::read_to_string(&path)
-                .map_err(|error| unreadable(format!("policy {name}"), path, &error))?
+            files::read_text(&path).map_err(|error| unreadable(format!("policy {name}"), path, &error))?
         }
         _ => return Err(FileError::Contradiction(format!("policy {name}: give text or file, one of them"))),
     };

@@ -25,7 +25,7 @@ use kernel::Ctx;
 use store::Db;
 
 use crate::config::{Config, Log};
-use crate::{house, logging};
+use crate::{files, house, logging};
 
 /// Decides who gets in, through a browser or through a door, and proves it.
 ///
@@ -197,7 +197,7 @@ async fn open_existing(config: &Config, ctx: Ctx) -> Result<Db, Failure> {
 /// The bytes of a file that the command line names.
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let said = |error| Failure::new(format!("cannot read {}: {error}", file.display())).code(UNREADABLE);
-    std::fs::read(file).map_err(said)
+    files::read(file).map_err(said)
 }
 
 /// Commands that end at once log only what goes wrong.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use web::mail::{BadSmtp, Place, Sender, Smtp};
 
 use super::{Config, ConfigError};
+use crate::files;
 
 /// `[mail]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -81,7 +82,7 @@ impl Config {
         };
         let read = |file: &PathBuf| {
             let path = self.path(file);
-            std::fs::read(&path).map_err(|error| wrong("authority", format!("{}: {error}", path.display())))
+            files::read(&path).map_err(|error| wrong("authority", format!("{}: {error}", path.display())))
         };
         Ok(Some(Smtp {
             place: mail.place()?,

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use store::DbConfig;
 use web::{BadIssuer, Issuer, Networks, NotANetwork};
 
-use crate::logging;
+use crate::{files, logging};
 
 pub use export::ExportTo;
 pub use journal::Journal;
@@ -151,7 +151,7 @@ const MOST_THREADS: usize = 1024;
 impl Config {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
+        let text = files::read_text(path)
             .map_err(|error| ConfigError::Unreadable { path: path.into(), reason: error.to_string() })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
         Self::parse(&text, &folder)
@@ -189,6 +189,9 @@ impl Config {
         }
         if self.http.workers == Some(0) {
             return wrong("http.workers: at least one thread must answer; leave it out for one a core");
+        }
+        if self.http.connections == 0 || self.http.connections_per_address == 0 {
+            return wrong("http.connections, http.connections_per_address: at least one must be let in");
         }
         if self.passwords.threads == Some(0) {
             return wrong("passwords.threads: at least one thread must hash; leave it out for one a core");
@@ -276,7 +279,7 @@ fn networks(key: &'static str, texts: &[String]) -> Result<Networks, ConfigError
 
 /// The text of a file that holds one secret.
 pub fn read_secret(path: &Path) -> Result<Secret<String>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = files::read_text(path).map_err(|error| error.to_string())?;
     let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
     if secret.expose().is_empty() { Err("it is empty".into()) } else { Ok(secret) }
 }
@@ -309,6 +312,7 @@ mod tests {
             ("issuer = \"http://localhost:1\"\n[http]\nlisten = [\"8080\"]", "127.0.0.1:8080"),
             ("issuer = \"http://localhost:1\"\n[http]\nlisten = [\"127.0.0.1:65536\"]", "127.0.0.1:8080"),
             ("issuer = \"http://localhost:1\"\n[http]\nworkers = 0", "http.workers"),
+            ("issuer = \"http://localhost:1\"\n[http]\nconnections_per_address = 0", "at least one"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 0", "passwords.threads"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 1025", "passwords.threads"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nnice = 20", "passwords.nice"),

@@ -17,11 +17,22 @@ pub struct Http {
     pub tls: Option<Tls>,
     /// Threads that answer; by default one a core, four at most.
     pub workers: Option<usize>,
+    /// Connections open at once, all together: as far as the system's limit of open files allows.
+    pub connections: usize,
+    /// Of those, from one address; trusted proxies may have all.
+    pub connections_per_address: usize,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: vec!["127.0.0.1:8080".into()], trusted_proxies: Vec::new(), tls: None, workers: None }
+        Self {
+            listen: vec!["127.0.0.1:8080".into()],
+            trusted_proxies: Vec::new(),
+            tls: None,
+            workers: None,
+            connections: 8_000,
+            connections_per_address: 1_000,
+        }
     }
 }
 
