@@ -140,3 +140,85 @@ impl Rooms {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kernel::Ctx;
+    use keys::SealingKeys;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::house::{Running, listen};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A house with one worker, and more lines in `[http]`.
+    async fn running(more: &str) -> (tempfile::TempDir, Running) {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = Ctx::system();
+        SealingKeys::create_file(&folder.path().join("sealing.key"), &ctx).unwrap();
+        let text = format!("issuer = \"http://localhost:8080\"\n[http]\nworkers = 1\n{more}");
+        let config = Config::parse(&text, folder.path()).unwrap();
+        let house = House::open(config, ctx).await.unwrap();
+        let running = house.run(vec![listen("127.0.0.1:0").unwrap()]).await.unwrap();
+        (folder, running)
+    }
+
+    async fn connect(running: &Running) -> Served {
+        Served::connect(running.addresses[0]).await.unwrap()
+    }
+
+    async fn say(client: &mut Served) {
+        // Who was cut off may find out only by listening.
+        let _ = client.write_all(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    }
+
+    /// The whole answer, or nothing when the connection was cut.
+    async fn hear(client: &mut Served) -> String {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"alive\n") && client.read_buf(&mut answer).await.is_ok_and(|read| read > 0) {
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    async fn is_answered(client: &mut Served) -> bool {
+        say(client).await;
+        let heard = timeout(PATIENCE, hear(client)).await.expect("an answer, or the end");
+        assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 200"), "{heard}");
+        !heard.is_empty()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_address_does_not_take_the_connections_of_all() {
+        let (_folder, running) = running("connections_per_address = 2").await;
+        let (mut first, mut second) = (connect(&running).await, connect(&running).await);
+        assert!(is_answered(&mut first).await && is_answered(&mut second).await);
+        let mut third = connect(&running).await;
+        assert!(!is_answered(&mut third).await, "it is cut at once");
+        assert!(is_answered(&mut first).await, "who was in stays in");
+        drop(second);
+        let began = std::time::Instant::now();
+        while !is_answered(&mut connect(&running).await).await {
+            assert!(began.elapsed() < PATIENCE, "a place is free again");
+        }
+        running.stop().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn whoever_is_one_too_many_waits_until_a_place_is_free() {
+        let (_folder, running) = running("connections = 1").await;
+        let mut first = connect(&running).await;
+        assert!(is_answered(&mut first).await);
+        let mut second = connect(&running).await;
+        say(&mut second).await;
+        let waiting = timeout(Duration::from_millis(500), hear(&mut second)).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        drop(first);
+        let heard = timeout(PATIENCE, hear(&mut second)).await.expect("an answer");
+        assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");
+        drop(second);
+        running.stop().await.unwrap();
+    }
+}

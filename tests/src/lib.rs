@@ -3,7 +3,7 @@
 //! - [`Scene`]: the house in this process among simulators, with a clock that can be moved.
 //! - [`Served`]: the binary in a process of its own, which can be killed and has a log.
 //! - [`Node`]: one process that serves a house, alone or beside others behind [`Nginx`].
-//! - [`Relay`]: a way to a server that can be cut.
+//! - [`Relay`]: a way to a server that can be cut; [`Wire`]: a connection over which any bytes are said.
 //! - [`PostOffice`]: a mail server, which can be closed and opened again.
 //! - [`Apache`]: a web server that signs people in by its module.
 //! - [`Chromium`]: a real browser without a window, with a [`VirtualAuthenticator`] if wanted.
@@ -23,6 +23,7 @@ mod relay;
 mod scene;
 mod served;
 mod until;
+mod wire;
 
 pub use apache::Apache;
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
@@ -36,3 +37,4 @@ pub use relay::Relay;
 pub use scene::{MovableClock, NO_ENGINES, Scene};
 pub use served::{REDIRECT_URI, Served, Spoken};
 pub use until::{PATIENCE, until, within};
+pub use wire::{Heard, Wire};

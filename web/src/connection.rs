@@ -142,6 +142,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.watch.abort();
+        // The watch has a handle of the socket until it is gone.
+        self.line.cut();
     }
 }
 

@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use serde_json::{Value, json};
 use sim::browser::Browser;
-use world::{Served, parts, skip, until};
+use world::{PATIENCE, Served, Wire, parts, skip, until};
 
 use crate::steps::{PASSWORD, person, set_password};
 
@@ -115,6 +115,25 @@ async fn both_versions_of_tls_are_spoken_to_those_who_trust_the_certificate() {
     // Over the same port nothing is said in clear.
     let clear = reqwest::get(house.issuer.replace("https", "http") + "/health/live").await;
     assert!(clear.is_err(), "{clear:?}");
+    assert_eq!(house.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_does_not_agree_on_tls_in_time_is_hung_up_on() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    let ours = pair();
+    encrypt(&mut house, &ours.certificate, &ours.key);
+    house.start();
+    answers(&house, &ours).await;
+    let server = house.issuer.trim_start_matches("https://").to_owned();
+    let (mut silent, mut half, began) =
+        (Wire::to(&server).await, Wire::to(&server).await, std::time::Instant::now());
+    // The beginning of a hello of 512 bytes.
+    assert!(half.say(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc").await);
+    tokio::time::timeout(PATIENCE, async { (silent.end().await, half.end().await) }).await.expect("the end");
+    assert!(began.elapsed() > std::time::Duration::from_secs(2), "who is only far away has some time");
+    answers(&house, &ours).await;
     assert_eq!(house.stop().await, Some(0));
 }
 

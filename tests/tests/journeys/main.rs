@@ -56,6 +56,7 @@ mod mail;
 mod newcomer;
 mod nodes;
 mod routes;
+mod slow;
 mod steps;
 mod stopping;
 mod story;

@@ -79,6 +79,34 @@ fn begins_path(before: &str) -> bool {
     !before.ends_with(|c: char| c.is_alphanumeric() || "._-~}$/".contains(c))
 }
 
+/// A limit that is written down is the one in the code, and a test of that name is there.
+pub(crate) fn limits_are_what_the_document_says(tree: &Tree) -> Vec<Finding> {
+    let Some(document) = tree.files.iter().find(|file| file.path == "docs/limits.md") else {
+        return Vec::new();
+    };
+    let is_test = |name: &str| tree.rust().any(|file| file.text.contains(&format!("fn {name}(")));
+    let mut found = Vec::new();
+    for (at, line) in document.text.lines().enumerate().filter(|(_, line)| line.starts_with("| ")) {
+        let path = line.split("](../").nth(1).and_then(|rest| rest.split(')').next());
+        let file = path.and_then(|path| tree.files.iter().find(|file| file.path == path));
+        for said in line.split('`').skip(1).step_by(2) {
+            let holds = match said.split_once(" = ") {
+                Some((name, value)) => file.is_some_and(|file| declares(file, name, value)),
+                None => is_test(said),
+            };
+            if !holds {
+                found.push(document.finding(at + 1, format!("`{said}` is not there")));
+            }
+        }
+    }
+    found
+}
+
+fn declares(file: &File, name: &str, value: &str) -> bool {
+    let (start, end) = (format!("const {name}: "), format!(" = {value};"));
+    file.text.lines().any(|line| line.contains(&start) && line.ends_with(&end))
+}
+
 /// A document that points at a file of the house points at one that is there.
 pub(crate) fn links_between_documents_lead_somewhere(tree: &Tree) -> Vec<Finding> {
     let mut found = Vec::new();

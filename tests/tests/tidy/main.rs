@@ -248,6 +248,20 @@ fn no_file_names_a_machine_or_a_registry() {
 }
 
 #[test]
+fn limits_are_what_the_document_says() {
+    let rule = documents::limits_are_what_the_document_says;
+    let code = ("a/src/a.rs", "const MOST: usize = 7;\nfn it_ends() {}");
+    let found = |line: &str| rule(&Tree::of(&[code, ("docs/limits.md", line)])).len();
+    assert_eq!(found("| a | 7 | [a](../a/src/a.rs) `MOST = 7` | `it_ends` |"), 0);
+    assert_eq!(found("| a | 8 | [a](../a/src/a.rs) `MOST = 8` | `it_ends` |"), 1);
+    assert_eq!(found("| a | 7 | [a](../a/src/a.rs) `LEAST = 7` | `it_ends` |"), 1);
+    assert_eq!(found("| a | 7 | [b](../b/src/b.rs) `MOST = 7` | `it_ends` |"), 1);
+    assert_eq!(found("| a | 7 | [a](../a/src/a.rs) `MOST = 7` | `it_never_ends` |"), 1);
+    assert_eq!(found("Elsewhere `anything` may stand."), 0);
+    holds(rule);
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let rule = documents::links_between_documents_lead_somewhere;
     catches(rule, "README.md", "See\n[here](docs/none.md).", 2);

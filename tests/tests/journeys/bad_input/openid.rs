@@ -9,7 +9,6 @@ journeys!(
     an_unknown_redirect_uri_gets_a_page_and_no_redirect,
     a_reused_code_is_refused_and_takes_its_token_with_it,
     a_wrong_verifier_is_refused_and_gives_nothing,
-    an_oversized_form_is_refused,
 );
 
 async fn an_unknown_redirect_uri_gets_a_page_and_no_redirect(scene: &Scene) {
@@ -45,17 +44,4 @@ async fn a_wrong_verifier_is_refused_and_gives_nothing(scene: &Scene) {
     assert_eq!(refused.refusal(), (400, "invalid_grant"));
     assert!(refused.body.get("access_token").is_none(), "{refused:?}");
     assert!(refused.body["error_description"].is_string(), "{refused:?}");
-}
-
-async fn an_oversized_form_is_refused(scene: &Scene) {
-    let refused = app(&scene.stage).post("/token", &[("code", &"c".repeat(64 * 1024))]).await.unwrap();
-    assert_eq!(refused.refusal(), (413, "invalid_request"), "{refused:?}");
-    for path in ["/authorize", "/sign-in", "/invitation"] {
-        let mut browser = scene.stage.browser();
-        let url = scene.stage.house.issuer.url(path);
-        let page = browser.post_form(&url, &[("password", &"p".repeat(64 * 1024))]).await.unwrap();
-        assert_eq!(page.status, 413, "{path}: {}", page.text());
-        assert!(page.header("content-type").is_some_and(|media| media.starts_with("text/html")), "{path}");
-        assert!(!page.body.contains("pppp"), "{path}: it is not given back");
-    }
 }

@@ -6,11 +6,7 @@ use world::Scene;
 
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
-journeys!(
-    malformed_scim_is_refused_and_changes_nothing,
-    a_filter_on_an_unknown_attribute_is_refused,
-    an_oversized_body_is_refused,
-);
+journeys!(malformed_scim_is_refused_and_changes_nothing, a_filter_on_an_unknown_attribute_is_refused,);
 
 /// A SCIM error body with this status and type, and words that say what is wrong.
 #[track_caller]
@@ -56,9 +52,4 @@ async fn a_filter_on_an_unknown_attribute_is_refused(scene: &Scene) {
     for path in ["Users?filter=shoeSize%20eq%20%2242%22", "Groups?filter=userName%20eq%20%22ada%22"] {
         refused(&hr.send(Method::GET, path, None).await.unwrap(), 400, "invalidFilter");
     }
-}
-
-async fn an_oversized_body_is_refused(scene: &Scene) {
-    let body = format!("{{\"userName\": \"{}\"}}", "x".repeat(8 * 1024 * 1024));
-    refused(&scene.stage.hr.send(Method::POST, "Users", Some(&body)).await.unwrap(), 413, "");
 }
