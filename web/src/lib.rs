@@ -8,7 +8,7 @@
 //! - [`Issuer`]: the one address that links, discovery and tokens are made from. Never a header.
 //! - [`bounds`], [`body`], [`Params`]: what a request may be, bodies with an end, parameters that know when they are
 //!   repeated.
-//! - [`connection`]: how many of them each address may have, and how long one may be idle.
+//! - [`connection`]: how many connections an address may have, and how long one may be open for nothing.
 //! - [`page`], [`browser`], [`Texts`]: pages with a content security policy, forms that belong to one
 //!   browser, texts in every language of [`Locale`].
 //! - [`mail`]: letters that no text can forge, and the SMTP server that takes them.
