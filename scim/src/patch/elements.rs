@@ -10,7 +10,7 @@ use crate::filter::{Bound, Filter, Op, texts_equal};
 use crate::path::AttributeTarget;
 use crate::schema::Attribute;
 use crate::value::{
-    Object, Reader, Value, from_literal, invalid, is_nothing, is_primary, items, only_element,
+    Object, Reader, Value, from_literal, invalid, is_nothing, is_primary, is_to_nobody, items, only_element,
 };
 
 /// Parts that describe a value and are none: an element with nothing else left is dropped.
@@ -46,6 +46,7 @@ pub(super) fn edit(
         }
     }
     list.move_primary()?;
+    list.drop_empty();
     Ok((!list.elements.is_empty()).then_some(Value::Multi(list.elements)))
 }
 
@@ -101,27 +102,27 @@ impl List<'_> {
 
     /// `attr.sub` without a filter.
     fn part_of_all(&mut self, reader: &mut Reader, sub: &Attribute, edit: Edit<'_>) -> Result<(), ScimError> {
-        match edit {
-            Edit::Remove(_) => {
+        let json = match edit {
+            Edit::Add(json) if is_nothing(json) => return Ok(()),
+            Edit::Add(json) | Edit::Replace(json) if !is_nothing(json) => json,
+            _ => {
                 let all: Vec<usize> = (0..self.elements.len()).collect();
                 self.clear_part(&all, sub);
-                Ok(())
+                return Ok(());
             }
-            Edit::Add(_) | Edit::Replace(_) if self.elements.len() > 1 => {
-                let path = format!("{}.{}", self.attribute.name, sub.name);
-                let why = format!(
-                    "{path}: there are several values: say which one, as in {}[type eq \"work\"]",
-                    self.attribute.name
-                );
-                Err(ScimError::new(ScimType::InvalidPath, why))
-            }
-            Edit::Add(json) | Edit::Replace(json) => {
-                if self.elements.is_empty() {
-                    self.elements.push(Value::Complex(Object::default()));
-                }
-                self.set_part(reader, &[0], sub, json)
-            }
+        };
+        if self.elements.len() > 1 {
+            let path = format!("{}.{}", self.attribute.name, sub.name);
+            let why = format!(
+                "{path}: there are several values: say which one, as in {}[type eq \"work\"]",
+                self.attribute.name
+            );
+            return Err(ScimError::new(ScimType::InvalidPath, why));
         }
+        if self.elements.is_empty() {
+            self.elements.push(Value::Complex(Object::default()));
+        }
+        self.set_part(reader, &[0], sub, json)
     }
 
     /// `attr[filter]` and `attr[filter].sub`.
@@ -163,17 +164,17 @@ impl List<'_> {
         json: &Json,
     ) -> Result<(), ScimError> {
         let described = described_by(filter).ok_or_else(|| self.no_target())?;
-        self.elements.push(described.clone());
+        self.elements.push(described);
         let at = self.elements.len() - 1;
         match sub {
             Some(sub) => self.set_part(reader, &[at], sub, json)?,
             None => self.complete(reader, &[at], json)?,
         }
         // The part that should find it was changed in the same breath: what was meant is not there.
-        if !filter.matches_element(&self.elements[at]) {
-            return Err(self.no_target());
+        match self.elements.get(at) {
+            Some(made) if filter.matches_element(made) => Ok(()),
+            _ => Err(self.no_target()),
         }
-        Ok(())
     }
 
     fn set_part(
@@ -257,6 +258,15 @@ impl List<'_> {
             at += 1;
             chosen.binary_search(&(at - 1)).is_err()
         });
+    }
+
+    /// An element that lost its last part says nothing, and could not be read back.
+    fn drop_empty(&mut self) {
+        let says = |element: &Value| match element {
+            Value::Complex(object) => !object.is_empty() && !is_to_nobody(self.attribute, object),
+            _ => true,
+        };
+        self.elements.retain(says);
     }
 
     /// There is one primary at most: the one that was set last (RFC 7644, section 3.5.2).

@@ -37,7 +37,8 @@ pub(super) fn edit(
             reader.members(attribute, json)?.into_iter().for_each(|member| delta.add(member));
         }
         (Some(filter), Edit::Add(json)) => {
-            let ids = ids(filter).ok_or_else(|| no_target(&target.at))?;
+            let named = ids(filter).filter(|ids| ids.iter().all(|id| !id.is_empty()));
+            let ids = named.ok_or_else(|| no_target(&target.at))?;
             ids.into_iter().for_each(|value| delta.add(Member { value, kind: None }));
             reader.members(attribute, json)?.into_iter().for_each(|member| delta.add(member));
         }

@@ -243,18 +243,19 @@ pub(crate) fn is_primary(element: &Value) -> bool {
     primary.and_then(Value::as_bool) == Some(true)
 }
 
-/// The value that a filter asserts of an attribute with `eq`, for elements made from a value path.
+/// The value that a filter asserts of an attribute with `eq`, for elements made from a value path. Read as if it had
+/// been sent as a value: a filter may ask for what no attribute can be (half a key, a text that is no base64), and
+/// nothing is made of that.
 pub(crate) fn from_literal(attribute: &Attribute, literal: &Literal) -> Option<Value> {
-    Some(match (literal, attribute.kind) {
-        (Literal::Boolean(truth), _) => Value::Boolean(*truth),
-        (Literal::Integer(number), _) => Value::Integer(*number),
-        (Literal::Decimal(number), _) => Value::Decimal(*number),
-        (Literal::DateTime(at), _) => Value::DateTime((*at).into()),
-        (Literal::Text(text), Type::Reference) => Value::Reference(text.clone()),
-        (Literal::Text(text), Type::Binary) => Value::Binary(text.clone()),
-        (Literal::Text(text), _) => Value::String(text.clone()),
-        (Literal::Null, _) => return None,
-    })
+    let json = match literal {
+        Literal::Boolean(truth) => Json::from(*truth),
+        Literal::Integer(number) => Json::from(*number),
+        Literal::Decimal(number) => Json::from(*number),
+        Literal::DateTime(at) => Json::from(at.to_string()),
+        Literal::Text(text) => Json::from(text.as_str()),
+        Literal::Null => return None,
+    };
+    Reader::new().single(attribute, &json).ok().flatten()
 }
 
 /// `True`, `FALSE` and their kin.
@@ -266,11 +267,11 @@ pub(crate) fn spelled_truth(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether the JSON is one of the ways to say "no value" (RFC 7643, section 2.5).
+/// Whether the JSON is one of the ways to say "no value" (RFC 7643, section 2.5). A list of nothing is nothing.
 pub(crate) fn is_nothing(json: &Json) -> bool {
     match json {
         Json::Null => true,
-        Json::Array(items) => items.is_empty(),
+        Json::Array(items) => items.iter().all(is_nothing),
         Json::Object(entries) => entries.is_empty(),
         _ => false,
     }

@@ -456,3 +456,34 @@ fn lists_stay_bounded() {
     check(bare(), json!(adds[..2]).clone(), patch(user_type(), &bare(), &json!(adds[..2])));
     check(bare(), json!(adds), json!("invalidValue"));
 }
+
+#[test]
+fn a_list_of_nothing_is_nothing_and_no_element_is_left_that_says_nothing() {
+    for nothing in [json!(null), json!([]), json!([null]), json!([{}, [null]])] {
+        for path in ["emails.type", "emails[type eq \"x\"].type", "emails[primary eq true].display"] {
+            check(bare(), json!([{"op": "add", "path": path, "value": nothing}]), json!({}));
+            check(bare(), json!([{"op": "replace", "path": path, "value": nothing}]), json!({}));
+        }
+        check(kim(), json!([{"op": "add", "path": "emails.type", "value": nothing}]), json!({}));
+    }
+    let emptied = json!({"value": null, "type": null});
+    check(
+        kim(),
+        json!([{"op": "add", "path": "emails[type eq \"home\"]", "value": emptied}]),
+        json!({"emails": [{"value": "kim@work.example", "type": "work", "primary": true}]}),
+    );
+}
+
+#[test]
+fn no_element_is_made_of_what_no_attribute_can_be() {
+    for path in [
+        "x509Certificates[value eq \"no base64!\"].display".to_owned(),
+        format!("{BADGE}:keys[copies eq 1.5].value"),
+    ] {
+        check(bare(), json!([{"op": "add", "path": path, "value": "a"}]), json!("noTarget"));
+    }
+    check_group(
+        json!([{"op": "add", "path": "members[value eq \"\"]", "value": [{"value": "u1"}]}]),
+        json!("noTarget"),
+    );
+}
