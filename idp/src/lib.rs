@@ -33,6 +33,8 @@ mod device;
 mod discovery;
 mod enrol;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod home;
 mod introspect;
 mod invite;

@@ -30,6 +30,8 @@ mod derive;
 mod error;
 mod evidence;
 mod facts;
+#[doc(hidden)]
+pub mod fuzzing;
 mod jwt;
 mod key_file;
 mod pair;

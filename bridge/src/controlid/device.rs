@@ -25,7 +25,9 @@ use super::object::{
 use super::online;
 use super::push::{self, Ear};
 use super::rights::{self, Rows};
-use super::transport::{Refused, SystemInformation, Turn, Wire, granting, in_flight, round, verb_limit};
+use super::transport::{
+    Refused, SystemInformation, Turn, Wire, brief, granting, in_flight, round, verb_limit,
+};
 use crate::card::Card;
 use crate::connector::fleet::{Part, Slots, Told};
 use crate::connector::lanes::{Lane, Patience, Putting, Stands, Unanswered, UnderWay};
@@ -333,7 +335,7 @@ impl Device {
     ) -> Result<(), Unanswered> {
         let turn = self.wire.turn(Lane::Grants).await?;
         let said: SystemInformation = turn.ask("system_information", &json!({}), &|| true).await?;
-        health.firmware = Some(said.version.unwrap_or_else(|| "unstated".into()));
+        health.firmware = Some(said.version.map_or_else(|| "unstated".into(), |version| brief(&version)));
         let shown = said.time.and_then(rights::wall_clock);
         health.clock_drift_seconds = shown.zip(now).map(|(shown, now)| shown.duration_since(now).as_secs());
         health.findings.extend(match (shown, health.clock_drift_seconds) {

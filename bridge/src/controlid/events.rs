@@ -75,7 +75,7 @@ fn gap(unit: &str, from: i64, to: Option<i64>) -> EventGap {
 }
 
 /// A row in the words of the contract.
-fn normalised(
+pub(super) fn normalised(
     unit: &str,
     row: &Log,
     portals: &BTreeMap<i64, AccessPointAddress>,

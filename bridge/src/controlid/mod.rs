@@ -18,6 +18,8 @@
 mod config;
 mod device;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod number;
 mod object;
 mod online;

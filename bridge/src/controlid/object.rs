@@ -182,6 +182,22 @@ pub(super) fn load<T: Object>(which: Option<&Which<'_>>, limit: Option<usize>) -
     body
 }
 
+/// The rows in an answer.
+///
+/// INVARIANT: nothing is read, and above all nothing deleted, that was not asked about.
+///
+/// # Errors
+/// Why they are none, in words.
+pub(super) fn rows<T: Object>(mut answer: Value, which: Option<&Which<'_>>) -> Result<Vec<T>, String> {
+    let words = |error: serde_json::Error| error.to_string();
+    let rows = answer.get_mut(T::NAME).map(Value::take).unwrap_or_default();
+    let rows: Vec<Value> = serde_json::from_value(rows).map_err(words)?;
+    if !rows.iter().all(|row| which.is_none_or(|which| which.fits(row))) {
+        return Err(format!("other {} than were asked for", T::NAME));
+    }
+    serde_json::from_value(Value::Array(rows)).map_err(words)
+}
+
 /// The body that makes rows.
 pub(super) fn create<T: Object>(values: &[Value]) -> Value {
     json!({ "object": T::NAME, "values": values })

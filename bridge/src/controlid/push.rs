@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::online::{self, Desk};
-use super::transport::{Turn, Wire};
+use super::transport::{Turn, Wire, brief};
 use crate::connector::lanes::{Lane, Unanswered};
 use crate::connector::reminder::{RETRIED, Reminder};
 
@@ -75,6 +75,11 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
+    pub(super) fn read(set: &Value) -> Self {
+        let text = |key: &str| brief(set["monitor"][key].as_str().unwrap_or_default());
+        Self { hostname: text("hostname"), port: text("port"), path: text("path") }
+    }
+
     pub(super) fn is(&self, address: SocketAddrV4) -> bool {
         let Self { hostname, port, path } = self;
         *hostname == address.ip().to_string() && *port == address.port().to_string() && path == PATH
@@ -94,8 +99,7 @@ impl fmt::Display for Monitor {
 pub(super) async fn monitor(turn: &Turn<'_>) -> Result<Monitor, Unanswered> {
     let asked = json!({ "monitor": ["hostname", "port", "path"] });
     let set: Value = turn.ask("get_configuration", &asked, &|| true).await?;
-    let text = |key: &str| set["monitor"][key].as_str().unwrap_or_default().to_owned();
-    Ok(Monitor { hostname: text("hostname"), port: text("port"), path: text("path") })
+    Ok(Monitor::read(&set))
 }
 
 /// Has a device notify us, if it does not.
@@ -209,8 +213,8 @@ impl Hall {
             }
             _ => {
                 let body = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-                let said: Value = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
-                let is_known = said["device_id"].as_i64().is_some_and(|device| self.known.contains(&device));
+                let device = speaker(&body).ok_or(StatusCode::BAD_REQUEST)?;
+                let is_known = device.is_some_and(|device| self.known.contains(&device));
                 // One of our devices says that something happened.
                 if hint == Some("dao") && is_known {
                     self.hint.notify_one();
@@ -271,6 +275,18 @@ async fn respond(
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     Ok(response)
+}
+
+/// Which device a notification says it is from, if it says so; `None` when it is none.
+pub(super) fn speaker(body: &[u8]) -> Option<Option<i64>> {
+    let said: Value = serde_json::from_slice(body).ok()?;
+    Some(said["device_id"].as_i64())
+}
+
+/// Which device a notification says it is from, if it says so; `None` when it is none.
+pub(super) fn speaker(body: &[u8]) -> Option<Option<i64>> {
+    let said: Value = serde_json::from_slice(body).ok()?;
+    Some(said["device_id"].as_i64())
 }
 
 #[cfg(test)]

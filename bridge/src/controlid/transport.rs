@@ -25,8 +25,8 @@ const REVOCATIONS_AT_ONCE: usize = 16;
 /// No answer of a device is longer.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
-/// So much of what a device says about a refusal is kept.
-const REASON: usize = 200;
+/// So much of what a device says in words is kept.
+const WORDS: usize = 200;
 
 /// The longest that a grant takes once it is its turn: more than a dozen requests.
 pub(super) fn granting(patience: Patience) -> Duration {
@@ -87,7 +87,7 @@ enum Attempt {
 }
 
 #[derive(Deserialize)]
-struct Session {
+pub(super) struct Session {
     session: Secret<String>,
 }
 
@@ -171,7 +171,9 @@ impl Wire {
         })
     }
 
-    fn garbled(&self, command: &str, what: impl std::fmt::Display) -> Unanswered {
+    /// An error of a parser repeats what it met, however long that is.
+    pub(super) fn garbled(&self, command: &str, what: impl std::fmt::Display) -> Unanswered {
+        let what = brief(&what.to_string());
         Unanswered::Garbled(format!("{} at {} answers {command} with {what}", self.device_id, self.address()))
     }
 
@@ -320,7 +322,7 @@ impl Wire {
         Unanswered::Silent(format!("{} at {}, {command}: {what}", self.device_id, self.address()))
     }
 
-    fn read<T: DeserializeOwned>(&self, command: &str, bytes: &[u8]) -> Result<T, Unanswered> {
+    pub(super) fn read<T: DeserializeOwned>(&self, command: &str, bytes: &[u8]) -> Result<T, Unanswered> {
         // An empty body is how some commands say yes.
         let bytes = if bytes.is_empty() { b"{}" } else { bytes };
         serde_json::from_slice(bytes).map_err(|error| self.garbled(command, error))
@@ -338,13 +340,18 @@ fn words(error: &dyn std::error::Error) -> String {
     words
 }
 
-fn refusal(bytes: &[u8]) -> Refused {
+/// The beginning of what a device says.
+pub(super) fn brief(words: &str) -> String {
+    words.chars().take(WORDS).collect()
+}
+
+pub(super) fn refusal(bytes: &[u8]) -> Refused {
     #[derive(Deserialize)]
     struct Said {
         error: String,
     }
     let said = serde_json::from_slice::<Said>(bytes).map(|said| said.error).unwrap_or_default();
-    Refused(said.chars().take(REASON).collect())
+    Refused(brief(&said))
 }
 
 impl Turn<'_> {
@@ -429,15 +436,8 @@ impl Turn<'_> {
         self.rows_of(answer, which)
     }
 
-    /// INVARIANT: nothing is read, and above all nothing deleted, that was not asked about.
-    fn rows_of<T: Object>(&self, mut answer: Value, which: Option<&Which<'_>>) -> Result<Vec<T>, Unanswered> {
-        let rows = answer.get_mut(T::NAME).map(Value::take).unwrap_or_default();
-        let rows: Vec<Value> =
-            serde_json::from_value(rows).map_err(|error| self.wire.garbled("load_objects", error))?;
-        if !rows.iter().all(|row| which.is_none_or(|which| which.fits(row))) {
-            return Err(self.wire.garbled("load_objects", format!("other {} than were asked for", T::NAME)));
-        }
-        serde_json::from_value(Value::Array(rows)).map_err(|error| self.wire.garbled("load_objects", error))
+    fn rows_of<T: Object>(&self, answer: Value, which: Option<&Which<'_>>) -> Result<Vec<T>, Unanswered> {
+        object::rows(answer, which).map_err(|what| self.wire.garbled("load_objects", what))
     }
 
     /// Makes rows, and gives the id of the first. Never sent twice: nobody knows whether the first one arrived.

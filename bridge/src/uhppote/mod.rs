@@ -39,8 +39,9 @@ use crate::connector::fleet::Fleet;
 use crate::connector::lanes::Patience;
 use crate::connector::{
     Accepted, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError, ConnectorKind,
-    CredentialKind, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage, Health, ListCursor,
-    ListPage, Opening, Provenance, ReadBack, Refusal, RevocationClass, Unit, Verb, Version, Want, WorstCase,
+    CredentialKind, Descriptor, DesiredCredential, DoorEvent, EventCursor, EventFeed, EventPage, Health,
+    ListCursor, ListPage, Opening, Provenance, ReadBack, Refusal, RevocationClass, Unit, Verb, Version, Want,
+    WorstCase,
 };
 
 /// The line in the registry.
@@ -92,6 +93,19 @@ fn describe(patience: Patience, push: bool) -> Descriptor {
         bypasses: &["a supervisor passcode"],
         verb_limit: verb_limit(patience),
     }
+}
+
+/// What a controller pushed, in the words of the contract: the door of the fuzz target `uhppote_packet`. To the connector
+/// a pushed event is a hint and nothing more.
+#[doc(hidden)]
+#[must_use]
+pub fn pushed(
+    datagram: &[u8],
+    doors: &BTreeMap<u8, AccessPointAddress>,
+    time_zone: &TimeZone,
+) -> Option<DoorEvent> {
+    let (serial, event) = message::pushed_event(datagram)?;
+    Some(events::normalised(serial, &event, doors, time_zone))
 }
 
 impl Uhppote {

@@ -154,6 +154,7 @@ fn date(year: i16, month: u8, day: u8) -> Option<Date> {
 }
 
 fn time(hour: u8, minute: u8, second: u8) -> Option<Time> {
+    let second = if second == 60 { 59 } else { second };
     Time::new(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, i8::try_from(second).ok()?, 0).ok()
 }
 
@@ -233,6 +234,19 @@ pub(super) mod tests {
             let mut packet = Packet::new(0x5a, 1);
             packet.put(12, bcd.to_be_bytes());
             assert_eq!(packet.date(12), None, "{bcd:08x}");
+        }
+    }
+
+    #[test]
+    fn a_leap_second_counts_as_59_and_no_other_second_is_mended() {
+        for (bcd, second) in [(0x59, Some(59)), (0x60, Some(59)), (0x61, None), (0x99, None)] {
+            let mut packet = Packet::new(0x32, 1);
+            packet.put(8, [0x23, 0x59, bcd]);
+            assert_eq!(
+                packet.time(8),
+                second.map(|second| jiff::civil::time(23, 59, second, 0)),
+                "{bcd:02x}"
+            );
         }
     }
 

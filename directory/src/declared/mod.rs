@@ -22,6 +22,8 @@ use crate::client::Client;
 use crate::facts::ConfigurationChanged;
 use crate::{DirectoryError, name};
 
+pub use redirect_uri::check as check_redirect_uri;
+
 /// Kinds, in the order in which they must be written; they are deleted in the reverse order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {

@@ -10,7 +10,7 @@ use url::Url;
 ///
 /// # Errors
 /// What is wrong, to be read after the URI.
-pub(super) fn check(uri: &str) -> Result<(), &'static str> {
+pub fn check(uri: &str) -> Result<(), &'static str> {
     // RFC 3986, section 2. Browsers drop tabs, take `\` for `/`, and each encodes the rest as it likes.
     if !uri.bytes().all(is_uri_byte) {
         return Err("must be written in the characters of a URI, others as %XX");
@@ -43,19 +43,32 @@ pub(super) fn check_called(uri: &str) -> Result<(), &'static str> {
 }
 
 fn check_web(uri: &str, parsed: &Url) -> Result<(), &'static str> {
-    // A parser for browsers forgives any number of slashes.
-    let authority =
-        uri.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?']).next().unwrap_or_default());
+    // A parser for browsers forgives any number of slashes: `https:evil.example://app.example` leads to the first.
+    let rest = uri.get(parsed.scheme().len()..).and_then(|rest| rest.strip_prefix("://"));
+    let authority = rest.and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
     if authority.is_empty() || authority.contains('@') {
         return Err("must name its host after ://, and nothing else");
     }
     if authority.contains('*') {
         return Err("must name one host: it is compared exactly, and * means nothing");
     }
+    // Browsers decode %XX, and take 0x7f.1 for an address: what is meant must be what stands there.
+    let is_read_so = |host: &str| host.eq_ignore_ascii_case(host_of(authority));
+    if parsed.host_str().is_none_or(|host| !is_read_so(host)) {
+        return Err("must write its host as browsers do: without %XX, an IP address in its usual form");
+    }
     let local = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     match parsed.scheme() {
         "http" if !local => Err("must be https (http is for localhost only)"),
         _ => Ok(()),
+    }
+}
+
+/// An authority without its port.
+fn host_of(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => host,
+        _ => authority,
     }
 }
 
@@ -100,7 +113,14 @@ mod tests {
             ("https:evil.example/cb", "host"),
             ("https:/evil.example/cb", "host"),
             ("https:///evil.example/cb", "host"),
+            ("https:evil.example://app.example/cb", "host"),
             ("https://*.example/cb", "one host"),
+            ("https://app%2Eexample/cb", "as browsers do"),
+            ("https://0x7f.1/cb", "as browsers do"),
+            ("http://127.1/cb", "as browsers do"),
+            ("https://[2001:db8:0:0:0:0:0:1]/cb", "as browsers do"),
+            ("HTTPS://App.Example:443/cb", ""),
+            ("http://[::1]/cb", ""),
             ("http://app.example/cb", "localhost only"),
             ("http://localhost.evil.example/cb", "localhost only"),
             ("http://127.0.0.1.evil.example/cb", "localhost only"),

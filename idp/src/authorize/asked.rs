@@ -155,7 +155,7 @@ fn without_ours(encoded: &str) -> String {
 
 /// Exactly one of the client's own (RFC 9700, section 4.1.3), and of a kind that can carry an answer: a browser
 /// would run `javascript:` and `data:` in our name, and a fragment would swallow the answer.
-fn may_redirect(client: &Client, uri: &str) -> bool {
+pub(crate) fn may_redirect(client: &Client, uri: &str) -> bool {
     let scheme = uri.split(':').next().unwrap_or_default().to_ascii_lowercase();
     let runs = ["javascript", "data", "vbscript", "blob", "about", "file"].contains(&scheme.as_str());
     client.allows_redirect_to(uri)

@@ -31,7 +31,7 @@ use crate::session;
 use crate::visit::{Visit, Visitor};
 
 pub(crate) use answer::answer;
-pub(crate) use asked::{Asked, LONGEST_REQUEST, WAY};
+pub(crate) use asked::{Asked, LONGEST_REQUEST, WAY, may_redirect};
 pub(crate) use next::{Next, next};
 pub(crate) use wishes::{Prompt, Refusal, SCOPES, Wishes};
 

@@ -8,7 +8,7 @@ use kernel::{Secret, Sensitivity, TokenHash};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::config::read_secret;
+use crate::config::{read_toml, secret_in};
 use crate::files;
 
 /// Why a file cannot be read as a declaration.
@@ -145,28 +145,41 @@ struct CardPool {
     last: i64,
 }
 
+/// The text of a file that a declaration names.
+type Read<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
+
 /// A bearer secret must not be guessable: we hash it fast.
 const SHORTEST_SECRET: usize = 32;
 
 impl Declaration {
     /// Reads a text; the error names line and column.
     pub fn parse(text: &str) -> Result<Self, FileError> {
-        toml::from_str(text).map_err(|error| FileError::Malformed(error.to_string().trim_end().to_owned()))
+        read_toml(text).map_err(FileError::Malformed)
     }
 
     /// The items in canonical form; files are taken from `folder` when relative.
     pub fn items(self, folder: &Path) -> Result<Vec<Item>, FileError> {
+        self.items_with(&|file| files::read_text(&folder.join(file))).map_err(|error| match error {
+            FileError::Unreadable { what, path, reason } => {
+                FileError::Unreadable { what, path: folder.join(path), reason }
+            }
+            other => other,
+        })
+    }
+
+    /// The same, with texts of files from elsewhere.
+    pub fn items_with(self, read: Read<'_>) -> Result<Vec<Item>, FileError> {
         let mut items = Vec::new();
         for (name, client) in self.client {
-            items.push(client_item(name, client, folder)?);
+            items.push(client_item(name, client, read)?);
         }
         for (name, connection) in self.scim_connection {
-            let token = bearer(&format!("scim_connection {name}"), folder, &connection.token_file)?;
+            let token = bearer(&format!("scim_connection {name}"), read, &connection.token_file)?;
             let fields = json!({ "token_hash": token.as_str() });
             items.push(Item::new(Kind::ScimConnection, name, fields));
         }
         for (name, policy) in self.policy {
-            items.push(policy_item(name, policy, folder)?);
+            items.push(policy_item(name, policy, read)?);
         }
         for (name, area) in self.area {
             let fields = json!({
@@ -176,7 +189,7 @@ impl Declaration {
         }
         check_access_points(&self.door_system)?;
         for (name, system) in self.door_system {
-            door_items(name, system, folder, &mut items)?;
+            door_items(name, system, read, &mut items)?;
         }
         for (name, profile) in self.access_profile {
             let mut points = profile.access_points;
@@ -198,9 +211,9 @@ impl Declaration {
     }
 }
 
-fn client_item(name: String, client: Client, folder: &Path) -> Result<Item, FileError> {
+fn client_item(name: String, client: Client, read: Read<'_>) -> Result<Item, FileError> {
     let secret_hash = match (&client.secret_file, client.public) {
-        (Some(file), false) => Some(bearer(&format!("client {name}"), folder, file)?.as_str().to_owned()),
+        (Some(file), false) => Some(bearer(&format!("client {name}"), read, file)?.as_str().to_owned()),
         (None, true) => None,
         _ => {
             return Err(FileError::Contradiction(format!(
@@ -223,12 +236,11 @@ fn client_item(name: String, client: Client, folder: &Path) -> Result<Item, File
     Ok(Item::new(Kind::Client, name, fields))
 }
 
-fn policy_item(name: String, policy: Policy, folder: &Path) -> Result<Item, FileError> {
+fn policy_item(name: String, policy: Policy, read: Read<'_>) -> Result<Item, FileError> {
     let text = match (policy.text, policy.file) {
         (Some(text), None) => text,
         (None, Some(file)) => {
-            let path = folder.join(file);
-            files::read_text(&path).map_err(|error| unreadable(format!("policy {name}"), path, &error))?
+            read(&file).map_err(|error| unreadable(&format!("policy {name}"), &file, &error))?
         }
         _ => return Err(FileError::Contradiction(format!("policy {name}: give text or file, one of them"))),
     };
@@ -238,11 +250,11 @@ fn policy_item(name: String, policy: Policy, folder: &Path) -> Result<Item, File
 fn door_items(
     name: String,
     system: DoorSystem,
-    folder: &Path,
+    read: Read<'_>,
     items: &mut Vec<Item>,
 ) -> Result<(), FileError> {
     let secret = match &system.secret_file {
-        Some(file) => Some(secret(&format!("door_system {name}"), folder, file)?),
+        Some(file) => Some(secret(&format!("door_system {name}"), read, file)?),
         None => None,
     };
     for (point, area) in system.access_points {
@@ -269,13 +281,13 @@ fn check_access_points(systems: &BTreeMap<String, DoorSystem>) -> Result<(), Fil
     Ok(())
 }
 
-fn secret(what: &str, folder: &Path, file: &Path) -> Result<Secret<String>, FileError> {
-    let path = folder.join(file);
-    read_secret(&path).map_err(|reason| FileError::Unreadable { what: what.into(), path, reason })
+fn secret(what: &str, read: Read<'_>, file: &Path) -> Result<Secret<String>, FileError> {
+    let text = read(file).map_err(|error| unreadable(what, file, error))?;
+    secret_in(&text).map_err(|reason| unreadable(what, file, reason))
 }
 
-fn bearer(what: &str, folder: &Path, file: &Path) -> Result<TokenHash, FileError> {
-    let secret = secret(what, folder, file)?;
+fn bearer(what: &str, read: Read<'_>, file: &Path) -> Result<TokenHash, FileError> {
+    let secret = secret(what, read, file)?;
     if secret.expose().chars().count() < SHORTEST_SECRET {
         return Err(FileError::Contradiction(format!(
             "{what}: the secret in {} is shorter than {SHORTEST_SECRET} characters; make one with: openssl rand -base64 32",
@@ -285,8 +297,8 @@ fn bearer(what: &str, folder: &Path, file: &Path) -> Result<TokenHash, FileError
     Ok(TokenHash::of(secret.expose()))
 }
 
-fn unreadable(what: String, path: PathBuf, error: &std::io::Error) -> FileError {
-    FileError::Unreadable { what, path, reason: error.to_string() }
+fn unreadable(what: &str, file: &Path, reason: impl ToString) -> FileError {
+    FileError::Unreadable { what: what.into(), path: file.into(), reason: reason.to_string() }
 }
 
 #[cfg(test)]

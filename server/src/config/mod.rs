@@ -6,6 +6,7 @@
 mod export;
 mod journal;
 mod mail;
+mod nesting;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::{files, logging};
 pub use export::ExportTo;
 pub use journal::Journal;
 pub use mail::{Mail, MailTls};
+pub(crate) use nesting::read_toml;
 pub use parts::{
     Database, Ephemeral, Http, Log, LogFormat, Outbound, Passwords, Postgres, Redis, Sealing, Site, Tls,
 };
@@ -161,13 +163,13 @@ impl Config {
 
     /// Reads a text, as if it stood in `folder`. The error names line and column.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, String> {
-        let mut config: Self =
-            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let mut config: Self = read_toml(text)?;
         config.folder = folder.to_path_buf();
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    /// What the file's form does not say: addresses are addresses, and no key contradicts another. Reads no file.
+    pub fn check(&self) -> Result<(), ConfigError> {
         let issuer = self.issuer()?;
         self.proxies()?;
         self.idp()?;
@@ -279,7 +281,11 @@ fn networks(key: &'static str, texts: &[String]) -> Result<Networks, ConfigError
 
 /// The text of a file that holds one secret.
 pub fn read_secret(path: &Path) -> Result<Secret<String>, String> {
-    let text = files::read_text(path).map_err(|error| error.to_string())?;
+    secret_in(&files::read_text(path).map_err(|error| error.to_string())?)
+}
+
+/// The one secret of a file's text; the last line break does not belong to it.
+pub(crate) fn secret_in(text: &str) -> Result<Secret<String>, String> {
     let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
     if secret.expose().is_empty() { Err("it is empty".into()) } else { Ok(secret) }
 }
