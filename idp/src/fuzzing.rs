@@ -15,7 +15,6 @@ pub fn may_redirect(client: &Client, uri: &str) -> bool {
 
 /// Whether an authorization request, encoded, asks for something that can be given. An ID token that it brings along as
 /// a hint is read, and not verified.
-#[must_use]
 pub fn can_be_asked(encoded: &[u8]) -> bool {
     Params::parse(encoded).is_ok_and(|params| Wishes::read(&params).is_ok())
 }

@@ -25,9 +25,7 @@ use super::object::{
 use super::online;
 use super::push::{self, Ear};
 use super::rights::{self, Rows};
-use super::transport::{
-    Refused, SystemInformation, Turn, Wire, brief, granting, in_flight, round, verb_limit,
-};
+use super::transport::{Refused, SystemInformation, Turn, Wire, granting, in_flight, round, verb_limit};
 use crate::card::Card;
 use crate::connector::fleet::{Part, Slots, Told};
 use crate::connector::lanes::{Lane, Patience, Putting, Stands, Unanswered, UnderWay};
@@ -335,7 +333,7 @@ impl Device {
     ) -> Result<(), Unanswered> {
         let turn = self.wire.turn(Lane::Grants).await?;
         let said: SystemInformation = turn.ask("system_information", &json!({}), &|| true).await?;
-        health.firmware = Some(said.version.map_or_else(|| "unstated".into(), |version| brief(&version)));
+        health.firmware = Some(said.firmware());
         let shown = said.time.and_then(rights::wall_clock);
         health.clock_drift_seconds = shown.zip(now).map(|(shown, now)| shown.duration_since(now).as_secs());
         health.findings.extend(match (shown, health.clock_drift_seconds) {

@@ -14,7 +14,7 @@ use super::events;
 use super::object::{self, CardRow, Contingency, Log, Object, Which};
 use super::push::{self, Monitor};
 use super::rights::{self, Rows};
-use super::transport::{PATIENCE, Refused, Session, SystemInformation, Wire, brief, refusal};
+use super::transport::{PATIENCE, Refused, Session, SystemInformation, Wire, refusal};
 use crate::connector::lanes::Unanswered;
 use crate::connector::{AccessPointAddress, DoorEvent, ReadBack};
 
@@ -48,7 +48,7 @@ pub fn hear(said: &[u8]) -> Heard {
     let mut heard = Heard { speaker: push::speaker(said).flatten(), ..Heard::default() };
     heard.note(WIRE.read::<Session>("login", said));
     if let Some(information) = heard.note(WIRE.read::<SystemInformation>("system_information", said)) {
-        heard.words.extend(information.version.map(|version| brief(&version)));
+        heard.words.push(information.firmware());
         // What clock it shows decides nothing here, but must be read.
         let _ = information.time.and_then(rights::wall_clock);
     }

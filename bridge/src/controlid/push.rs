@@ -283,12 +283,6 @@ pub(super) fn speaker(body: &[u8]) -> Option<Option<i64>> {
     Some(said["device_id"].as_i64())
 }
 
-/// Which device a notification says it is from, if it says so; `None` when it is none.
-pub(super) fn speaker(body: &[u8]) -> Option<Option<i64>> {
-    let said: Value = serde_json::from_slice(body).ok()?;
-    Some(said["device_id"].as_i64())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

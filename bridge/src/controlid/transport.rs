@@ -97,7 +97,7 @@ pub(super) struct SystemInformation {
     #[serde(deserialize_with = "number_or_text")]
     pub(super) device_id: i64,
     #[serde(default)]
-    pub(super) version: Option<String>,
+    version: Option<String>,
     /// Its wall clock, written as if it were UTC.
     #[serde(default)]
     pub(super) time: Option<i64>,
@@ -109,6 +109,12 @@ fn number_or_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<i64, D::E
         Value::String(text) => text.parse().map_err(|_| wrong()),
         Value::Number(number) => number.as_i64().ok_or_else(wrong),
         _ => Err(wrong()),
+    }
+}
+
+impl SystemInformation {
+    pub(super) fn firmware(&self) -> String {
+        self.version.as_deref().map_or_else(|| "unstated".into(), brief)
     }
 }
 

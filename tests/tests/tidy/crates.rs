@@ -6,7 +6,7 @@ use crate::tree::{File, Finding, Tree};
 
 /// Which crates of the house each may use: the map of ARCHITECTURE.md. Rooms (idp, scim, bridge, audit) meet
 /// only in the directory and through facts; `sim` is an independent witness.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("kernel", &[]),
     ("store", &["kernel"]),
     ("keys", &["kernel", "store"]),
@@ -41,6 +41,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "tests/parts",
         ],
     ),
+    ("fuzz", &["kernel", "store", "keys", "directory", "idp", "scim", "bridge", "server"]),
 ];
 
 /// What `policy` may use from outside: crates that compute and do nothing else.

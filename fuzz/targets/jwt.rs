@@ -1,0 +1,3 @@
+//! `fuzz::jwt` under libFuzzer.
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::jwt(data));
