@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bridge::connector::CONNECTORS;
+use bridge::connector::{CONNECTORS, Opening};
 use directory::declared::{Item, Kind};
 use kernel::{Ctx, Secret};
 use serde_json::Value;
@@ -44,8 +44,9 @@ fn declared(item: &Item) {
             let config = item.fields.get("config").cloned().unwrap_or_default();
             for kind in CONNECTORS {
                 // What it is refused for is the connector's to say; here it only may not panic.
-                let _ = (kind.open)(&Ctx::for_tests(1), &config, item.secret.clone());
-                let _ = (kind.open)(&Ctx::for_tests(1), &config, Some(Secret::new(FILE.to_owned())));
+                for secret in [item.secret.clone(), Some(Secret::new(FILE.to_owned()))] {
+                    let _ = (kind.open)(Opening { secret, ..Opening::new(&Ctx::for_tests(1), &config) });
+                }
             }
         }
         Kind::CardPool => {
