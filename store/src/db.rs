@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kernel::Ctx;
 use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
 use sqlx::{Postgres, Sqlite};
 use tokio::sync::{Notify, watch};
 
@@ -16,6 +15,7 @@ use crate::delivery::Positions;
 use crate::error::of_commit;
 use crate::journal::Buffer;
 use crate::listen::Neighbours;
+use crate::readers::Readers;
 use crate::sql::bind;
 use crate::start::{Migrate, check_clock, check_existing, open_postgres, open_sqlite};
 use crate::tx::Engine;
@@ -47,7 +47,7 @@ pub struct Db {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Pools {
-    Sqlite { path: PathBuf, write: Arc<Writer>, read: SqlitePool },
+    Sqlite { path: PathBuf, write: Arc<Writer>, read: Readers },
     Postgres { pool: PgPool, neighbours: Arc<Neighbours> },
 }
 
@@ -63,6 +63,8 @@ pub(crate) struct Shared {
     holds_number: watch::Sender<bool>,
     /// How far the clock was off the database's when last compared, in milliseconds; 0 when it was right.
     clock_off: AtomicI64,
+    /// See [`Db::statements`].
+    statements: AtomicU64,
     wakers: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
@@ -75,8 +77,14 @@ impl Shared {
             positions: Positions::default(),
             holds_number: watch::Sender::new(false),
             clock_off: AtomicI64::new(0),
+            statements: AtomicU64::new(0),
             wakers: Mutex::default(),
         }
+    }
+
+    /// Counts one more statement of a caller.
+    pub(crate) fn count_statement(&self) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn has_number(&self) -> bool {
@@ -181,6 +189,14 @@ impl Db {
         matches!(self.engine, Pools::Postgres { .. })
     }
 
+    /// How many statements were sent to the database for callers since this was opened: each read, each statement of a
+    /// transaction, and each savepoint that one needed, is a call of its own that somebody waited for. What many share
+    /// is not counted: BEGIN and COMMIT, and the writing of recorded facts, which goes with the commit.
+    #[must_use]
+    pub fn statements(&self) -> u64 {
+        self.shared.statements.load(Ordering::Relaxed)
+    }
+
     /// Begins a transaction. On SQLite this waits for the one writer's turn, 10 s at most.
     ///
     /// # Errors
@@ -209,6 +225,7 @@ impl Db {
         let values = params.values();
         match &self.engine {
             Pools::Sqlite { write, .. } => {
+                self.shared.count_statement();
                 let mut buffer = Buffer::default();
                 for fact in facts {
                     buffer.record(&self.shared.ctx, &origin, &self.shared.sinks, fact);
@@ -217,6 +234,7 @@ impl Db {
             }
             // A statement alone is a transaction, too, and needs one call instead of three.
             Pools::Postgres { pool, .. } if facts.is_empty() => {
+                self.shared.count_statement();
                 let done = sqlx::query_with::<Postgres, _>(sql.into_sqlx(), bind::<Postgres>(values)?);
                 Ok(answered(done.execute(pool)).await.map_err(of_commit)?.rows_affected())
             }
@@ -241,6 +259,7 @@ impl Db {
         values: Vec<Value>,
     ) -> Result<Vec<T>, StoreError> {
         self.shared.clock_is_right()?;
+        self.shared.count_statement();
         match &self.engine {
             Pools::Sqlite { write, .. } => {
                 write.change(sql, values, Buffer::default()).await.map(|(rows, _)| rows)
@@ -266,11 +285,9 @@ impl Db {
     /// All rows, outside any transaction. Only what is committed is seen.
     pub async fn all<T: Row>(&self, sql: Sql, params: impl Params) -> Result<Vec<T>, StoreError> {
         let values = params.values();
+        self.shared.count_statement();
         match &self.engine {
-            Pools::Sqlite { read, .. } => {
-                let arguments = bind::<Sqlite>(values)?;
-                Ok(sqlx::query_as_with::<Sqlite, T, _>(sql.into_sqlx(), arguments).fetch_all(read).await?)
-            }
+            Pools::Sqlite { read, .. } => Ok(read.all(sql, bind::<Sqlite>(values)?).await?),
             Pools::Postgres { pool, .. } => fetch_pg(pool, sql, values).await,
         }
     }
@@ -279,7 +296,7 @@ impl Db {
     pub async fn prepare(&self, sql: Sql) -> Result<(), StoreError> {
         use sqlx::Executor as _;
         match &self.engine {
-            Pools::Sqlite { read, .. } => drop(read.prepare(sql.into_sqlx()).await?),
+            Pools::Sqlite { read, .. } => read.prepare(sql).await?,
             Pools::Postgres { pool, .. } => drop(pool.prepare(sql.into_sqlx()).await?),
         }
         Ok(())

@@ -26,6 +26,7 @@ mod journal;
 pub mod lane;
 mod lease;
 mod listen;
+mod readers;
 mod serve;
 mod sql;
 mod start;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use kernel::{Ctx, Secret};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
-    SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
 use sqlx::{Connection as _, Executor as _};
 
 use crate::db::answered;
+use crate::readers::Readers;
 
 /// Which database.
 #[derive(Clone, Debug)]
@@ -82,12 +82,10 @@ impl StartError {
     }
 }
 
-/// How many connections read a SQLite file at once.
-const SQLITE_READERS: u32 = 4;
 /// Distinct statement texts that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
 /// How long to wait for a server to answer, and for a free connection.
-const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(10);
 /// How far this machine's clock may be off its database's.
 const CLOCK_TOLERANCE_MS: i64 = 2_000;
 
@@ -101,11 +99,11 @@ pub(crate) enum Migrate {
     No,
 }
 
-/// A file: the options for its writer, and the pool of its readers.
+/// A file: the options for its writer, and its readers.
 pub(crate) async fn open_sqlite(
     path: &Path,
     migrate: Migrate,
-) -> Result<(SqliteConnectOptions, SqlitePool), StartError> {
+) -> Result<(SqliteConnectOptions, Readers), StartError> {
     let unreachable = |error: sqlx::Error| StartError::Unreachable {
         place: path.display().to_string(),
         reason: explain_sqlite(&error),
@@ -127,12 +125,7 @@ pub(crate) async fn open_sqlite(
         migrate_sqlite(&mut conn).await?;
     }
     conn.close().await.map_err(StartError::failed)?;
-    let read = SqlitePoolOptions::new()
-        .max_connections(SQLITE_READERS)
-        .acquire_timeout(REACH_TIMEOUT)
-        .connect_with(options.clone().pragma("query_only", "ON"))
-        .await
-        .map_err(unreachable)?;
+    let read = Readers::open(options.clone().pragma("query_only", "ON")).await.map_err(unreachable)?;
     Ok((options, read))
 }
 

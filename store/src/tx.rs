@@ -96,6 +96,7 @@ impl Tx {
     }
 
     fn begin_statement(&mut self) -> Result<(), StoreError> {
+        self.shared.count_statement();
         match self.broken.replace(StoreError::Conflict) {
             None => Ok(()),
             Some(error) => {

@@ -134,6 +134,7 @@ impl State {
         let (mine, text) = Savepoint::after(previous);
         // Set first: should we be dropped while it runs, the next holder rolls back to it.
         turn.savepoint = Some(mine);
+        self.shared.count_statement();
         if let Err(error) = self.execute(Sent::Statement, text).await {
             // Which savepoint stands is unknown now.
             self.fail_group(StoreError::Conflict).await;
