@@ -39,6 +39,7 @@ mod reseal;
 mod ring;
 mod rotation;
 mod seal;
+mod verified;
 
 pub use error::KeysError;
 pub use evidence::{Evidence, VerifyError, verify_evidence};

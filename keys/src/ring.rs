@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::jwt::{self, Expect, JwtError, MAX_JWT_BYTES};
 use crate::pair::KeyPair;
 use crate::rotation::{self, Age, Purpose, RotationPolicy, Slot, Step};
+use crate::verified::Verified;
 use crate::{
     Alg, Evidence, KeysError, SealError, SealedColumn, SealingKeys, SigningKeyCreated, SigningKeyRetired,
     evidence,
@@ -54,6 +55,7 @@ struct Ring {
     policy: RotationPolicy,
     lease: Lease,
     keys: watch::Sender<Arc<Keys>>,
+    verified: Verified,
 }
 
 /// The keys as they were last read.
@@ -107,7 +109,8 @@ impl KeyRing {
         policy.check()?;
         let lease = Lease::new("signing_keys", NodeId::new(db.ctx()), UPKEEP_LEASE);
         let keys = watch::Sender::new(Arc::new(Keys::of(Vec::new(), &policy, db.ctx().now())));
-        let ring = Self(Arc::new(Ring { db, sealing, policy, lease, keys }));
+        let verified = Verified::default();
+        let ring = Self(Arc::new(Ring { db, sealing, policy, lease, keys, verified }));
         ring.reload().await?;
         Ok(ring)
     }
@@ -182,7 +185,8 @@ impl KeyRing {
         }
         let (keys, now) = (self.keys(), self.now());
         let find = |kid: &str| keys.token_key(kid, &self.0.policy, now);
-        jwt::open(token, expect.typ, expect.algs, find)
+        let decode = |token: &str, alg, key: &DecodingKey| self.0.verified.decode(token, alg, key);
+        jwt::open_by(token, expect.typ, expect.algs, find, decode)
     }
 
     /// What its own keys are sealed with.
