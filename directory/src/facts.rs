@@ -211,6 +211,12 @@ facts! {
         /// was presented).
         reason: String,
     }
+    /// A service was given a token for itself. Such tokens die by themselves and nothing is kept of them, so this is
+    /// noted of the first, and once a minute while it goes on.
+    ClientSignedIn = "client.signed-in" {
+        /// `jti` of the access token.
+        token: String,
+    }
     /// A person lets an application of somebody else know something.
     ConsentGiven = "consent.given" about ["user", "client"] {
         /// The client.

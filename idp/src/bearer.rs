@@ -1,9 +1,11 @@
 //! Access tokens: what they say (RFC 9068), and whether one is in force.
 //!
-//! A token is checked in memory; whether its grant lives, the directory is asked each time. That makes a
-//! token dead at the commit of whatever ended its user, session or grant.
+//! A token is checked in memory, its signature once; whether its grant lives, the directory is asked each time. That
+//! makes a token dead at the commit of whatever ended its user, session or grant.
+//!
+//! A service's token rests on no grant: [`crate::token`] knows it.
 
-use directory::session::grant::{self, LiveGrant};
+use directory::session::grant::{self, Granted, LiveGrant};
 use kernel::id::GrantId;
 use keys::{Alg, Expect};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use crate::error::IdpError;
 
 /// The `typ` of an access token (RFC 9068, section 2.1): no other kind of token of ours passes for one.
 pub(crate) const TYPE: &str = "at+jwt";
-/// Access tokens are ours to verify, so they have the faster signature.
+/// People's access tokens are ours to verify, so they have the faster signature.
 pub(crate) const ALG: Alg = Alg::Es256;
 
 /// The claims of an access token (RFC 9068, section 2.2).
@@ -56,4 +58,11 @@ pub(crate) async fn in_force(
         let grant = LiveGrant { scope: claims.scope.clone(), ..grant };
         (claims, grant)
     }))
+}
+
+/// The same with the client of the grant, whose scope is what was granted.
+pub(crate) async fn granted(idp: &Idp, presented: &str) -> Result<Option<(AccessClaims, Granted)>, IdpError> {
+    let Some(claims) = claims(idp, presented) else { return Ok(None) };
+    let granted = grant::live_with_client(&idp.db, claims.gid).await?;
+    Ok(granted.map(|granted| (claims, granted)))
 }

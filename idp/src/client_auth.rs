@@ -23,7 +23,8 @@ struct Presented {
     secret: Option<Secret<String>>,
 }
 
-/// The client that sent a request.
+/// The client that sent a request. `known` is one that was read along with something else of the request: it is taken
+/// if it is the one that was named, and else the named one is read.
 ///
 /// # Errors
 /// [`IdpError::InvalidClient`] for an unknown client, a wrong secret, and a confidential client without one;
@@ -32,10 +33,14 @@ pub(crate) async fn authenticate(
     idp: &Idp,
     request: &HttpRequest,
     form: &Params,
+    known: Option<&Client>,
 ) -> Result<Client, IdpError> {
     let header = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
     let presented = presented(header, form)?;
-    let client = client::get(&idp.db, &presented.id).await?.ok_or(IdpError::InvalidClient)?;
+    let client = match known.filter(|known| known.id == presented.id) {
+        Some(known) => known.clone(),
+        None => client::get(&idp.db, &presented.id).await?.ok_or(IdpError::InvalidClient)?,
+    };
     let proven = match &presented.secret {
         Some(secret) => client.has_secret(secret.expose()),
         None => !client.is_confidential(),
@@ -48,8 +53,9 @@ pub(crate) async fn authenticate_confidential(
     idp: &Idp,
     request: &HttpRequest,
     form: &Params,
+    known: Option<&Client>,
 ) -> Result<Client, IdpError> {
-    let client = authenticate(idp, request, form).await?;
+    let client = authenticate(idp, request, form, known).await?;
     if client.is_confidential() { Ok(client) } else { Err(IdpError::InvalidClient) }
 }
 

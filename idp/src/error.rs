@@ -31,11 +31,14 @@ pub(crate) enum IdpError {
     #[error("{0}")]
     InvalidGrant(&'static str),
     /// Another grant type than ours.
-    #[error("grant_type must be authorization_code or refresh_token")]
+    #[error("grant_type must be authorization_code, refresh_token or client_credentials")]
     UnsupportedGrantType,
     /// A grant type that was not declared for this client.
-    #[error("this client is given no refresh tokens; its administrator may declare refresh_tokens = true")]
-    UnauthorizedClient,
+    #[error("{0}")]
+    UnauthorizedClient(&'static str),
+    /// A token that cannot be ended before its time.
+    #[error("a service's token cannot be revoked: it dies by itself within minutes")]
+    UnsupportedTokenType,
     /// More than was granted, or less than is needed.
     #[error("{0}")]
     InvalidScope(&'static str),
@@ -119,7 +122,8 @@ impl IdpError {
             }
             IdpError::NoRecovery | IdpError::NothingHere => (404, "invalid_request"),
             IdpError::UnsupportedGrantType => (400, "unsupported_grant_type"),
-            IdpError::UnauthorizedClient => (400, "unauthorized_client"),
+            IdpError::UnauthorizedClient(_) => (400, "unauthorized_client"),
+            IdpError::UnsupportedTokenType => (400, "unsupported_token_type"),
             IdpError::InvalidScope(_) => (400, "invalid_scope"),
             IdpError::Throttled { .. } | IdpError::Crowded => (429, "temporarily_unavailable"),
             IdpError::Busy => (503, "temporarily_unavailable"),
@@ -144,7 +148,8 @@ impl IdpError {
             IdpError::InvalidRequest(_)
             | IdpError::InvalidGrant(_)
             | IdpError::UnsupportedGrantType
-            | IdpError::UnauthorizedClient
+            | IdpError::UnauthorizedClient(_)
+            | IdpError::UnsupportedTokenType
             | IdpError::InvalidScope(_) => (400, &texts.invalid_request),
             IdpError::Failed(_) | IdpError::Elsewhere(_) => (500, &texts.failed),
         }

@@ -6,7 +6,7 @@
 //! - [`arrive`]: the one place that decides where a browser goes next, and whether a code is granted.
 //! - [`consent`]: a person is asked what an application of somebody else may know.
 //! - [`enrol`]: a person adds something to sign in with; [`account`]: what a person sees and ends.
-//! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700).
+//! - [`token`]: the application exchanges its code (RFC 6749, section 4.1.3; RFC 9700); a service asks for itself.
 //! - [`userinfo`], [`introspect`], [`revoke`]: what becomes of a token. Each asks the directory whether the
 //!   grant is alive, so a token is dead at the commit that ends its user, session or grant.
 //! - [`logout`]: an application signs a person out, and all applications of the session are told.
@@ -92,6 +92,7 @@ pub struct Idp {
     metadata: Prebuilt,
     published: discovery::Published,
     rs256_is_ready: AtomicBool,
+    noted: token::Noted,
 }
 
 /// What can be set. The defaults are safe.
@@ -174,6 +175,7 @@ impl Idp {
             metadata,
             published,
             rs256_is_ready,
+            noted: token::Noted::default(),
         }
     }
 

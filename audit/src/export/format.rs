@@ -41,6 +41,7 @@ const WARNINGS: &[&str] = &[
 const ROUTINE: &[&str] = &[
     "authenticator.password-rehashed",
     "authenticator.used",
+    "client.signed-in",
     "door.decided",
     "door.event",
     "grant.redeemed",

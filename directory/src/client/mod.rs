@@ -14,13 +14,13 @@ pub struct Client {
     pub name: String,
     /// SHA-256 of its secret; a public client has none.
     pub secret_hash: Option<String>,
-    /// Where answers may go, compared exactly (RFC 9700, section 2.1).
+    /// Where answers may go, compared exactly (RFC 9700, section 2.1). None: it signs nobody in ([`Client::is_service`]).
     pub redirect_uris: JsonText<Vec<String>>,
     /// How much it matters: `low`, `moderate`, `high`, `critical`.
     pub sensitivity: String,
     /// The undertaking it belongs to.
     pub project: Option<String>,
-    /// How its ID tokens are signed: `RS256` or `ES256`.
+    /// How its ID tokens are signed, and a service's access tokens: `RS256` or `ES256`.
     pub id_token_alg: String,
     /// Whether it must use PKCE: `required`, or `optional` for one that keeps a secret.
     pub pkce: String,
@@ -53,6 +53,13 @@ impl Client {
     #[must_use]
     pub fn is_confidential(&self) -> bool {
         self.secret_hash.is_some()
+    }
+
+    /// Whether it is a service, which signs nobody in and acts for itself (RFC 6749, section 4.4): it keeps a secret, and
+    /// no browser may be sent to it. So none that signs people in can take itself for one of them.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        self.is_confidential() && self.redirect_uris.0.is_empty()
     }
 
     /// Whether it must use PKCE. A client that keeps no secret must, and so must one whose word cannot be read

@@ -7,16 +7,19 @@
 use std::time::Duration;
 
 use kernel::id::{GrantId, SessionId, UserId};
-use kernel::{Assurance, Timestamp};
-use store::{Db, Fact, JsonText, StoreError, Tx, sql};
+use kernel::{Assurance, Principal, Timestamp};
+use store::{Db, Fact, JsonText, Origin, StoreError, Tx, sql};
 
 use super::{Session, rung_of};
+use crate::client::Client;
 use crate::facts::{GrantCreated, GrantEnded};
+use crate::user::principal;
 
 /// A grant, while it, its session and its user live, with what tokens and userinfo say of them.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct LiveGrant {
     /// Its id.
+    #[sqlx(rename = "grant_id")]
     pub id: GrantId,
     /// `sub`.
     pub user_id: UserId,
@@ -55,6 +58,40 @@ impl LiveGrant {
     #[must_use]
     pub fn assurance(&self) -> Assurance {
         rung_of(self.assurance)
+    }
+}
+
+/// A grant with its client, read at once.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Granted {
+    /// The grant.
+    #[sqlx(flatten)]
+    pub grant: LiveGrant,
+    /// The client that it was given to.
+    #[sqlx(flatten)]
+    pub client: Client,
+}
+
+/// The same with what policy may ask about its user: all that new tokens rest on.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Basis {
+    /// The grant and its client.
+    #[sqlx(flatten)]
+    pub granted: Granted,
+    department: Option<String>,
+    title: Option<String>,
+    /// As [`principal::groups`] reads them; `None` when there are none.
+    user_groups: Option<String>,
+}
+
+impl Basis {
+    /// The user as policies see one, when all this was read.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        let grant = &self.granted.grant;
+        let groups = principal::groups(self.user_groups.as_deref().unwrap_or_default());
+        let (department, title) = (self.department.clone(), self.title.clone());
+        principal::of(grant.user_id, groups, department, title, &grant.document)
     }
 }
 
@@ -109,12 +146,33 @@ pub async fn create(tx: &mut Tx, session: &Session, asked: &GrantRequest<'_>) ->
 pub async fn live(db: &Db, id: GrantId) -> Result<Option<LiveGrant>, StoreError> {
     db.opt(
         sql!(
-            "SELECT g.id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, \
+            "SELECT g.id AS grant_id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, \
              COALESCE(g.authenticated_at, s.authenticated_at) AS authenticated_at, \
              COALESCE(g.assurance, s.assurance) AS assurance, COALESCE(g.amr, s.amr) AS amr, \
              COALESCE(g.network, 'remote') AS network, \
              u.user_name, u.display_name, u.email, u.document, u.updated_at FROM oauth_grant g \
              JOIN session s ON s.id = g.session_id JOIN users u ON u.id = g.user_id \
+             WHERE g.id = $1 AND g.ended_at IS NULL AND g.expires_at > $2 AND s.ended_at IS NULL \
+             AND s.expires_at > $2 AND u.active AND u.deleted_at IS NULL AND u.access_epoch = s.access_epoch"
+        ),
+        (id, db.ctx().now()),
+    )
+    .await
+}
+
+/// The same with its client: for one call where there would be two.
+pub async fn live_with_client(db: &Db, id: GrantId) -> Result<Option<Granted>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT g.id AS grant_id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, \
+             COALESCE(g.authenticated_at, s.authenticated_at) AS authenticated_at, \
+             COALESCE(g.assurance, s.assurance) AS assurance, COALESCE(g.amr, s.amr) AS amr, \
+             COALESCE(g.network, 'remote') AS network, \
+             u.user_name, u.display_name, u.email, u.document, u.updated_at, \
+             k.id, k.version, k.name, k.secret_hash, k.redirect_uris, k.sensitivity, k.project, k.id_token_alg, \
+             k.pkce, k.refresh_tokens, k.post_logout_redirect_uris, k.backchannel_logout_uri, \
+             k.backchannel_logout_session_required, k.third_party FROM oauth_grant g \
+             JOIN session s ON s.id = g.session_id JOIN users u ON u.id = g.user_id JOIN client k ON k.id = g.client_id \
              WHERE g.id = $1 AND g.ended_at IS NULL AND g.expires_at > $2 AND s.ended_at IS NULL \
              AND s.expires_at > $2 AND u.active AND u.deleted_at IS NULL AND u.access_epoch = s.access_epoch"
         ),
@@ -135,6 +193,20 @@ pub async fn end(tx: &mut Tx, id: GrantId, reason: &str) -> Result<bool, StoreEr
     let body = GrantEnded { grant: id.to_string(), reason: reason.to_owned() };
     tx.record(Fact::new(user.subject(), &body).about(id.subject()));
     Ok(true)
+}
+
+/// The same in a transaction of its own, by whoever knows whose grant it is.
+pub async fn revoke(
+    db: &Db,
+    origin: Origin,
+    id: GrantId,
+    user: UserId,
+    reason: &str,
+) -> Result<bool, StoreError> {
+    let body = GrantEnded { grant: id.to_string(), reason: reason.to_owned() };
+    let fact = Fact::new(user.subject(), &body).about(id.subject());
+    let text = sql!("UPDATE oauth_grant SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL");
+    Ok(db.change(origin, text, (id, db.ctx().now()), vec![fact]).await? == 1)
 }
 
 /// Ends all grants of one user to one client; answers how many lived. The fact of why they end says so.

@@ -6,17 +6,21 @@
 //! [`ANSWER_TIME`], because the answer was lost on its way, is given the same successor. After that, or once the
 //! successor has been used itself, somebody else has the token, and the whole grant ends.
 //!
+//! The first token of a grant is the successor of its authorization code ([`super::code`]).
+//!
 //! What it is not: a token has no life of its own. It rests on its grant, as access tokens do, and is dead at the
 //! commit that ends grant, session or user. It ends when the grant does.
 
 use std::time::Duration;
 
-use kernel::id::GrantId;
+use kernel::id::{GrantId, UserId};
 use kernel::{Timestamp, Token, TokenHash};
-use store::{Db, Fact, Origin, StoreError, Tx, sql};
+use store::{Db, Fact, Origin, StoreError, sql};
 
-use super::grant::LiveGrant;
+use super::grant::{Basis, LiveGrant};
+use crate::client::Client;
 use crate::facts::GrantRefreshed;
+use crate::user::principal;
 
 /// How long after its use a token is answered with the same successor.
 pub const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -29,7 +33,7 @@ pub const PREFIX: &str = "cdr";
 pub struct Refresh {
     /// What it is for.
     #[sqlx(flatten)]
-    pub grant: LiveGrant,
+    pub basis: Basis,
     successor_hash: Option<String>,
     used_at: Option<Timestamp>,
     successor_is_used: bool,
@@ -58,44 +62,56 @@ impl Refresh {
     }
 }
 
-/// Makes the first token of a grant.
-pub async fn issue(tx: &mut Tx, grant: GrantId) -> Result<Token, StoreError> {
-    let token = Token::generate(tx.ctx(), PREFIX);
-    tx.run(
-        sql!("INSERT INTO refresh_token (token_hash, grant_id, created_at) VALUES ($1, $2, $3)"),
-        (token.hash().as_str(), grant, tx.now()),
-    )
-    .await?;
-    Ok(token)
-}
-
 /// Reads a presented token, if everything its grant rests on is alive now.
 pub async fn find(db: &Db, presented: &str) -> Result<Option<Refresh>, StoreError> {
     db.opt(
         sql!(
-            "SELECT g.id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, \
+            "SELECT g.id AS grant_id, g.user_id, g.client_id, g.session_id, g.scope, g.acr, g.expires_at, \
              COALESCE(g.authenticated_at, s.authenticated_at) AS authenticated_at, \
              COALESCE(g.assurance, s.assurance) AS assurance, COALESCE(g.amr, s.amr) AS amr, \
              COALESCE(g.network, 'remote') AS network, \
-             u.user_name, u.display_name, u.email, u.document, u.updated_at, \
+             u.user_name, u.display_name, u.email, u.document, u.updated_at, u.department, u.title, \
+             (WITH RECURSIVE belonging (group_id) AS (SELECT m.group_id FROM membership m WHERE m.member_id = u.id \
+             UNION SELECT m.group_id FROM belonging b JOIN membership m ON m.member_id = b.group_id) \
+             SELECT string_agg(d.id || $3 || d.display_name, $4) FROM belonging b JOIN groups d ON d.id = b.group_id) \
+             AS user_groups, \
+             k.id, k.version, k.name, k.secret_hash, k.redirect_uris, k.sensitivity, k.project, k.id_token_alg, \
+             k.pkce, k.refresh_tokens, k.post_logout_redirect_uris, k.backchannel_logout_uri, \
+             k.backchannel_logout_session_required, k.third_party, \
              n.token_hash AS successor_hash, n.created_at AS used_at, \
              EXISTS (SELECT 1 FROM refresh_token l WHERE l.predecessor_hash = n.token_hash) AS successor_is_used \
              FROM refresh_token r JOIN oauth_grant g ON g.id = r.grant_id JOIN session s ON s.id = g.session_id \
-             JOIN users u ON u.id = g.user_id LEFT JOIN refresh_token n ON n.predecessor_hash = r.token_hash \
+             JOIN users u ON u.id = g.user_id JOIN client k ON k.id = g.client_id \
+             LEFT JOIN refresh_token n ON n.predecessor_hash = r.token_hash \
              WHERE r.token_hash = $1 AND g.ended_at IS NULL AND g.expires_at > $2 AND s.ended_at IS NULL \
              AND s.expires_at > $2 AND u.active AND u.deleted_at IS NULL AND u.access_epoch = s.access_epoch"
         ),
-        (TokenHash::of(presented).as_str(), db.ctx().now()),
+        (TokenHash::of(presented).as_str(), db.ctx().now(), principal::WITHIN, principal::BETWEEN),
     )
     .await
 }
 
-/// The grant of a presented token, whatever the state of either, with the client it was given to.
-pub async fn owner(db: &Db, presented: &str) -> Result<Option<(GrantId, String)>, StoreError> {
+/// To whom a token belongs.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Owner {
+    /// Its grant.
+    pub grant_id: GrantId,
+    /// Whose.
+    pub user_id: UserId,
+    /// The client that it was given to.
+    #[sqlx(flatten)]
+    pub client: Client,
+}
+
+/// The owner of a presented token, whatever the state of it and of its grant.
+pub async fn owner(db: &Db, presented: &str) -> Result<Option<Owner>, StoreError> {
     db.opt(
         sql!(
-            "SELECT g.id, g.client_id FROM refresh_token r JOIN oauth_grant g ON g.id = r.grant_id \
-             WHERE r.token_hash = $1"
+            "SELECT g.id AS grant_id, g.user_id, \
+             k.id, k.version, k.name, k.secret_hash, k.redirect_uris, k.sensitivity, k.project, k.id_token_alg, \
+             k.pkce, k.refresh_tokens, k.post_logout_redirect_uris, k.backchannel_logout_uri, \
+             k.backchannel_logout_session_required, k.third_party FROM refresh_token r \
+             JOIN oauth_grant g ON g.id = r.grant_id JOIN client k ON k.id = g.client_id WHERE r.token_hash = $1"
         ),
         (TokenHash::of(presented).as_str(),),
     )

@@ -69,7 +69,8 @@ pub(crate) async fn end_sign_ins(tx: &mut Tx, user: UserId) -> Result<Ending<End
         .run(
             sql!(
                 "DELETE FROM authorization_code WHERE used_at IS NULL AND expires_at > $2 AND grant_id IN \
-                 (SELECT id FROM oauth_grant WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2)"
+                 (SELECT id FROM oauth_grant WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2) \
+                 AND NOT EXISTS (SELECT 1 FROM refresh_token n WHERE n.predecessor_hash = authorization_code.code_hash)"
             ),
             (user, now),
         )

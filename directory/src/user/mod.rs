@@ -2,7 +2,7 @@
 
 pub mod email;
 pub(crate) mod ending;
-mod principal;
+pub(crate) mod principal;
 
 use kernel::id::{GroupId, UserId};
 use kernel::{Ctx, Timestamp};
@@ -67,7 +67,7 @@ impl User {
     /// The values of the SCIM attribute `roles`: what policies know as `Role`.
     #[must_use]
     pub fn roles(&self) -> Vec<String> {
-        principal::roles(&principal::document(self))
+        principal::roles(&principal::document_of(&self.document))
     }
 }
 

@@ -8,7 +8,7 @@
 //! What it is not: a decision. To add an attribute: `kernel::Principal`, policy's schema, one line here.
 
 use kernel::Principal;
-use kernel::id::GroupId;
+use kernel::id::{GroupId, UserId};
 use serde_json::Value;
 use store::{Db, StoreError};
 
@@ -17,31 +17,57 @@ use super::User;
 /// The user with everything that policies may ask about.
 pub async fn principal(db: &Db, user: &User) -> Result<Principal, StoreError> {
     let groups = super::all_groups(db, user.id).await?;
-    let document = document(user);
-    Ok(Principal {
-        id: user.id.to_string(),
-        active: user.active,
-        groups: names_of(groups),
+    let groups = groups.into_iter().flat_map(|(id, name)| names_of(id.to_string(), name)).collect();
+    let (department, title) = (user.department.clone(), user.title.clone());
+    let principal = of(user.id, groups, department, title, &user.document);
+    Ok(Principal { active: user.active, ..principal })
+}
+
+/// An active user, from what a statement of another noun read along with its own.
+pub(crate) fn of(
+    id: UserId,
+    groups: Vec<String>,
+    department: Option<String>,
+    title: Option<String>,
+    document: &str,
+) -> Principal {
+    let document = document_of(document);
+    Principal {
+        id: id.to_string(),
+        active: true,
+        groups,
         roles: roles(&document),
-        department: user.department.clone(),
-        title: user.title.clone(),
+        department,
+        title,
         employee_type: document["userType"].as_str().map(str::to_owned),
+    }
+}
+
+/// What stands between the id and the name of a group, and between two groups, where one text holds them all. A name
+/// has no control characters.
+pub(crate) const WITHIN: &str = "\u{1f}";
+pub(crate) const BETWEEN: &str = "\u{1e}";
+
+/// The names that policies know these groups by: each an id, [`WITHIN`], a display name; [`BETWEEN`] them.
+pub(crate) fn groups(listed: &str) -> Vec<String> {
+    let each = listed.split(BETWEEN).filter(|group| !group.is_empty());
+    each.flat_map(|group| {
+        let (id, name) = group.split_once(WITHIN).unwrap_or((group, ""));
+        names_of(id.to_owned(), name.to_owned())
     })
+    .collect()
 }
 
-/// Ids and display names. A display name that reads as an id is left out: nobody takes another group's place
-/// by calling a group so.
-fn names_of(groups: Vec<(GroupId, String)>) -> Vec<String> {
-    let both = |(id, name): (GroupId, String)| {
-        let name = Some(name).filter(|name| name.parse::<GroupId>().is_err());
-        [Some(id.to_string()), name].into_iter().flatten()
-    };
-    groups.into_iter().flat_map(both).collect()
+/// Id and display name. A display name that reads as an id is left out: nobody takes another group's place by calling
+/// a group so.
+fn names_of(id: String, name: String) -> impl Iterator<Item = String> {
+    let name = Some(name).filter(|name| !name.is_empty() && name.parse::<GroupId>().is_err());
+    [Some(id), name].into_iter().flatten()
 }
 
-/// The SCIM document. What cannot be read says nothing.
-pub(super) fn document(user: &User) -> Value {
-    serde_json::from_str(&user.document).unwrap_or_default()
+/// The SCIM document of a user. What cannot be read says nothing.
+pub(super) fn document_of(document: &str) -> Value {
+    serde_json::from_str(document).unwrap_or_default()
 }
 
 /// The values of the SCIM attribute `roles`. An element without one is no role, and hides no other.

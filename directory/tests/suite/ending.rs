@@ -8,8 +8,8 @@ use store::{StoredFact, sql};
 
 use crate::house::{House, change};
 use crate::people::{
-    ISSUER, Person, accept_in, company, create, create_group, current, declare, delete, exchange_in,
-    member_ids, open, profile, set_active, update,
+    ISSUER, Person, accept_in, company, create, create_group, current, declare, delete, exchange, member_ids,
+    open, profile, set_active, update,
 };
 
 on_both_engines! {
@@ -136,8 +136,7 @@ async fn an_inactive_account_gets_nothing_new(house: House) {
     assert!(matches!(resumed, Err(DirectoryError::NotFound(_))), "{resumed:?}");
     let accepted = change(db, async |tx| accept_in(tx, person.invitation.expose(), "$hash").await).await;
     assert!(!accepted.unwrap());
-    let exchanged = change(db, async |tx| exchange_in(tx, person.code.expose()).await).await.unwrap();
-    assert!(!exchanged);
+    assert!(!exchange(db, person.code.expose()).await.unwrap());
     assert_eq!(house.count(sql!("SELECT COUNT(*) FROM fact")).await, facts, "and nothing happened");
     assert_eq!(authenticator::password::verifier(db, off.id).await.unwrap(), None);
 }
@@ -316,13 +315,16 @@ async fn a_refresh_token_gives_one_successor_and_is_dead_with_what_it_rests_on(h
     let db = &house.db;
     declare(db, &company()).await.unwrap();
     let person = Person::furnish(&house, "ada").await;
-    let first = change(db, async |tx| refresh::issue(tx, person.grant).await).await.unwrap();
+    let first = kernel::Token::generate(db.ctx(), refresh::PREFIX);
+    let (redemption, values) = session::code::redemption(person.code.expose(), &first, db.ctx().now());
+    assert_eq!(db.change(store::Origin::system(), redemption, values, Vec::new()).await.unwrap(), 1);
     let found = refresh::find(db, first.expose()).await.unwrap().unwrap();
-    assert_eq!((found.grant.id, found.worth(db.ctx().now())), (person.grant, Worth::Fresh));
+    let grant = &found.basis.granted.grant;
+    assert_eq!((grant.id, found.worth(db.ctx().now())), (person.grant, Worth::Fresh));
     let next: Vec<_> = (0..2).map(|_| kernel::Token::generate(db.ctx(), refresh::PREFIX)).collect();
     let rotate = async |successor| {
         let origin = store::Origin::system();
-        refresh::rotate(db, origin, first.expose(), &found.grant, successor, "jti").await.unwrap()
+        refresh::rotate(db, origin, first.expose(), grant, successor, "jti").await.unwrap()
     };
     assert!(rotate(&next[0]).await);
     assert!(!rotate(&next[0]).await && !rotate(&next[1]).await, "one successor");
@@ -334,6 +336,6 @@ async fn a_refresh_token_gives_one_successor_and_is_dead_with_what_it_rests_on(h
     assert_eq!(refresh::find(db, next[0].expose()).await.unwrap(), None);
     let after = kernel::Token::generate(db.ctx(), refresh::PREFIX);
     let origin = store::Origin::system();
-    assert!(!refresh::rotate(db, origin, next[0].expose(), &found.grant, &after, "jti").await.unwrap());
+    assert!(!refresh::rotate(db, origin, next[0].expose(), grant, &after, "jti").await.unwrap());
     assert_eq!(house.facts("grant.refreshed").await, 1);
 }

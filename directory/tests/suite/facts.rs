@@ -101,6 +101,7 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
     let (grant, client, token) = (text("g"), text("c"), text("jti"));
     recorded.one(GrantRefreshed { grant, client, token, again: true });
     recorded.one(GrantEnded { grant: text("g"), reason: text("code-reused") });
+    recorded.one(ClientSignedIn { token: text("jti") });
     recorded.one(ConsentGiven { client: text("c"), scope: text("openid") });
     recorded.one(ConsentWithdrawn { client: text("c"), scope: text("openid"), grants: 2 });
     recorded.one(CredentialIssued { credential, pool: text("staff") });

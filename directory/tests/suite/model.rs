@@ -13,7 +13,7 @@ use store::{Db, sql};
 
 use crate::house::{House, begin, change};
 use crate::people::{
-    ISSUER, POOL, accept_in, client, code_in, create, current, declare, exchange_in, grant_in, open, pool,
+    ISSUER, POOL, accept_in, client, code_in, create, current, declare, exchange, grant_in, open, pool,
     profile, update,
 };
 
@@ -248,7 +248,7 @@ impl Model<'_> {
         let which = self.draw.below(count);
         let allowed = &mut self.accounts[at].sessions[nth].grants[which];
         let code = allowed.code.clone();
-        let served = change(self.db, async |tx| exchange_in(tx, code.expose()).await).await.unwrap();
+        let served = exchange(self.db, code.expose()).await.unwrap();
         assert_eq!(served, allowed.alive && allowed.unused);
         // Presented again, it ends what it gave.
         allowed.alive &= allowed.unused;

@@ -6,13 +6,13 @@ use directory::credential::Credential;
 use directory::declared::{self, Item, Kind, Sealer};
 use directory::group::{self, Group, GroupProfile};
 use directory::session::grant::GrantRequest;
-use directory::session::{Session, SignIn, code, grant};
+use directory::session::{Session, SignIn, code, grant, refresh};
 use directory::user::{self, Profile, User};
 use directory::{DirectoryError, authenticator, credential, door, invitation, session};
 use kernel::id::{GrantId, UserId};
 use kernel::{Assurance, Secret, Token};
 use serde_json::json;
-use store::{Db, StoreError, Tx};
+use store::{Db, Origin, StoreError, Tx};
 
 use crate::house::{House, change};
 
@@ -107,8 +107,18 @@ pub(crate) async fn code_in(tx: &mut Tx, grant: GrantId) -> Result<Token, StoreE
 }
 
 /// What the token endpoint does with a code: whether it was this one who was served.
-pub(crate) async fn exchange_in(tx: &mut Tx, code: &str) -> Result<bool, StoreError> {
-    Ok(code::redeem(tx, code, "jti").await? == code::Redemption::Done)
+pub(crate) async fn exchange(db: &Db, presented: &str) -> Result<bool, StoreError> {
+    let Some(code) = code::find(db, presented).await? else { return Ok(false) };
+    let first = Token::generate(db.ctx(), refresh::PREFIX);
+    let redeemed = code::redeem(db, Origin::system(), presented, &code, &first, "jti").await?;
+    Ok(redeemed == code::Redemption::Done)
+}
+
+/// The statement of it, in a transaction that stays open.
+pub(crate) async fn exchange_in(tx: &mut Tx, presented: &str) -> Result<bool, StoreError> {
+    let first = Token::generate(tx.ctx(), refresh::PREFIX);
+    let (sql, values) = code::redemption(presented, &first, tx.now());
+    Ok(tx.run(sql, values).await? == 1)
 }
 
 /// Sets a password with an invitation: whether it was this one who used it.

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::house::{House, begin, change, let_others_work};
 use crate::people::{
     CLIENT, ISSUER, POOL, Person, Reversed, accept_in, client, code_in, company, create, current, declare,
-    exchange_in, grant_in, open, pool, profile, set_active, set_active_in, sign_in,
+    exchange, exchange_in, grant_in, open, pool, profile, set_active, set_active_in, sign_in,
 };
 
 on_both_engines! {
@@ -241,11 +241,7 @@ async fn of_twenty_who_redeem_a_code_one_does_and_the_grant_ends(house: House) {
     let mut all = JoinSet::new();
     for _ in 0..20 {
         let (db, code) = (db.clone(), person.code.clone());
-        all.spawn(async move {
-            let mut tx = begin(&db).await;
-            let exchanged = exchange_in(&mut tx, code.expose()).await;
-            tx.end(exchanged).await.unwrap()
-        });
+        all.spawn(async move { exchange(&db, code.expose()).await.unwrap() });
     }
     let answers = all.join_all().await;
     assert_eq!(answers.iter().filter(|redeemed| **redeemed).count(), 1, "{answers:?}");

@@ -10,7 +10,7 @@ use store::{Db, StoredFact, sql};
 
 use crate::house::{House, change};
 use crate::people::{
-    HOUR, Person, accept_in, code_in, company, create, declare, exchange_in, grant_in, open, profile,
+    HOUR, Person, accept_in, code_in, company, create, declare, exchange, grant_in, open, profile,
     set_active, sign_in,
 };
 
@@ -230,11 +230,11 @@ async fn a_code_is_kept_as_long_as_its_grant_could_live(house: House) {
     let db = &house.db;
     declare(db, &company()).await.unwrap();
     let person = Person::furnish(&house, "ada").await;
-    assert!(change(db, async |tx| exchange_in(tx, person.code.expose()).await).await.unwrap());
+    assert!(exchange(db, person.code.expose()).await.unwrap());
     house.advance(HOUR - Duration::from_secs(1));
     sweep(db, 100).await.unwrap();
     assert!(grant::live(db, person.grant).await.unwrap().is_some());
-    assert!(!change(db, async |tx| exchange_in(tx, person.code.expose()).await).await.unwrap());
+    assert!(!exchange(db, person.code.expose()).await.unwrap());
     assert!(grant::live(db, person.grant).await.unwrap().is_none(), "its reuse was noticed");
     assert_eq!(house.facts("grant.ended").await, 1);
 }

@@ -10,21 +10,27 @@ use serde_json::json;
 use web::Params;
 use web::body::{BodyError, Form};
 
-use crate::bearer::AccessClaims;
 use crate::error::{IdpError, answer_as_oauth};
-use crate::{Idp, bearer, client_auth};
+use crate::{Idp, bearer, client_auth, token};
 
 /// The introspection endpoint.
 pub(crate) const PATH: &str = "/introspect";
 
 /// RFC 7662, section 2.2.
 #[derive(Serialize)]
-struct Active {
+struct Active<C> {
     active: bool,
     token_type: &'static str,
-    username: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<String>,
     #[serde(flatten)]
-    claims: AccessClaims,
+    claims: C,
+}
+
+impl<C: Serialize> Active<C> {
+    fn answer(claims: C, username: Option<String>) -> HttpResponse {
+        HttpResponse::Ok().json(Self { active: true, token_type: "Bearer", username, claims })
+    }
 }
 
 /// `POST /introspect`.
@@ -41,14 +47,21 @@ pub(crate) async fn post(
 }
 
 async fn introspect(idp: &Idp, request: &HttpRequest, form: &Params) -> Result<HttpResponse, IdpError> {
-    let client = client_auth::authenticate_confidential(idp, request, form).await?;
-    let token = form.one("token")?.ok_or(IdpError::invalid_request("token is missing"))?;
-    let in_force = bearer::in_force(idp, token).await?;
-    Ok(match in_force.filter(|(claims, _)| claims.client_id == client.id) {
-        Some((claims, grant)) => {
-            let active = Active { active: true, token_type: "Bearer", username: grant.user_name, claims };
-            HttpResponse::Ok().json(active)
-        }
+    let presented = form.one("token");
+    // Read together with the client it was given to, which is who asks, or is told nothing.
+    let granted = match presented {
+        Ok(Some(token)) => bearer::granted(idp, token).await?,
+        _ => None,
+    };
+    let known = granted.as_ref().map(|(_, granted)| &granted.client);
+    let client = client_auth::authenticate_confidential(idp, request, form, known).await?;
+    let token = presented?.ok_or(IdpError::invalid_request("token is missing"))?;
+    if let Some((claims, granted)) = granted.filter(|(claims, _)| claims.client_id == client.id) {
+        return Ok(Active::answer(claims, Some(granted.grant.user_name)));
+    }
+    let of_service = token::service_claims(idp, token).filter(|claims| claims.is_of(&client));
+    Ok(match of_service {
+        Some(claims) => Active::answer(claims, None),
         None => HttpResponse::Ok().json(json!({ "active": false })),
     })
 }

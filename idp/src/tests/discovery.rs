@@ -28,7 +28,7 @@ async fn the_metadata_is_what_we_are(world: World) {
         ("end_session_endpoint", json!("https://id.example.org/logout")),
         ("backchannel_logout_supported", json!(true)),
         ("backchannel_logout_session_supported", json!(true)),
-        ("grant_types_supported", json!(["authorization_code", "refresh_token"])),
+        ("grant_types_supported", json!(["authorization_code", "refresh_token", "client_credentials"])),
         ("response_types_supported", json!(["code"])),
         ("code_challenge_methods_supported", json!(["S256"])),
         ("acr_values_supported", json!(["aal1", "aal2", "phr", "phrh"])),

@@ -4,10 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use directory::client::Client;
 use directory::session::code::{self, Code, Redemption};
-use directory::session::grant::{self, LiveGrant};
-use directory::session::refresh;
+use directory::session::grant::LiveGrant;
+use directory::session::refresh::PREFIX;
 use kernel::{Actor, RequestId, Timestamp, Token, constant_time_eq, sha256};
-use store::{Origin, StoreError, Tx};
+use store::Origin;
 use web::Params;
 
 use super::decide;
@@ -28,8 +28,7 @@ pub(super) struct TokenRequest<'a> {
 }
 
 impl<'a> TokenRequest<'a> {
-    /// Reads a token request. A code that comes without all that it must be bound to is not looked at, and not
-    /// used up.
+    /// Reads a token request. A code that comes without all that it must be bound to is not judged, and not used up.
     pub(super) fn read(form: &'a Params, requires_pkce: bool) -> Result<Self, IdpError> {
         if let Some(repeated) = form.repeated(&ONCE) {
             return Err(repeated.into());
@@ -54,7 +53,7 @@ impl<'a> TokenRequest<'a> {
         if code.used_at.is_some() {
             return Some(("the code was used before", "code-reused"));
         }
-        if code.client_id != client.id {
+        if code.basis.granted.grant.client_id != client.id {
             return Some(("the code was given to another client", "code-misused"));
         }
         if code.redirect_uri != self.redirect_uri {
@@ -108,7 +107,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// Exchanges a code, for an access token with this `jti`.
+    /// Exchanges the code that was found for what is presented, for an access token with this `jti`.
     ///
     /// A code that is presented wrongly, with another verifier, redirect URI or client, is used up by it and its
     /// grant ends: it has left the hands it was meant for (code injection: RFC 9700, section 4.5), and whoever
@@ -117,37 +116,26 @@ impl Exchange<'_> {
     ///
     /// Policy is asked again: what it says now counts, not what it said when the person signed in. It is asked
     /// before the transaction, which judges nothing; whatever ends meanwhile is seen by the redemption.
-    pub(super) async fn run(&self, token: &str) -> Result<Exchanged, IdpError> {
-        let (db, presented) = (&self.idp.db, self.request.code);
-        let code = code::find(db, presented).await?;
-        let code = code.ok_or(IdpError::InvalidGrant("there is no such code"))?;
+    pub(super) async fn run(&self, found: Option<Code>, token: &str) -> Result<Exchanged, IdpError> {
+        let code = found.ok_or(IdpError::InvalidGrant("there is no such code"))?;
         if let Some((why, reason)) = self.request.objection(&code, self.client, self.idp.ctx().now()) {
             return Err(self.spoil(&code, why, reason).await?);
         }
         let ended = IdpError::InvalidGrant("the sign-in has ended");
-        let Some(grant) = grant::live(db, code.grant_id).await? else { return Err(ended) };
-        self.ask_policy(&code, &grant).await?;
-        let mut tx = db.write(self.origin()).await?;
-        let redeemed = self.redeem(&mut tx, &grant, token).await;
-        match tx.end(redeemed).await? {
-            (Redemption::Done, refresh) => Ok(Exchanged { grant, nonce: code.nonce, refresh }),
-            (Redemption::Reused, _) => Err(IdpError::InvalidGrant("the code was used before")),
-            (Redemption::Dead, _) => Err(ended),
+        if !code.lives {
+            return Err(ended);
         }
-    }
-
-    async fn redeem(
-        &self,
-        tx: &mut Tx,
-        grant: &LiveGrant,
-        token: &str,
-    ) -> Result<(Redemption, Option<Token>), StoreError> {
-        let redeemed = code::redeem(tx, self.request.code, token).await?;
-        let refresh = match redeemed {
-            Redemption::Done if self.client.may_refresh() => Some(refresh::issue(tx, grant.id).await?),
-            _ => None,
-        };
-        Ok((redeemed, refresh))
+        self.ask_policy(&code).await?;
+        let (db, presented) = (&self.idp.db, self.request.code);
+        let first = Token::generate(self.idp.ctx(), PREFIX);
+        match code::redeem(db, self.origin(), presented, &code, &first, token).await? {
+            Redemption::Done => {
+                let refresh = self.client.may_refresh().then_some(first);
+                Ok(Exchanged { grant: code.basis.granted.grant, nonce: code.nonce, refresh })
+            }
+            Redemption::Reused => Err(IdpError::InvalidGrant("the code was used before")),
+            Redemption::Dead => Err(ended),
+        }
     }
 
     fn origin(&self) -> Origin {
@@ -163,12 +151,12 @@ impl Exchange<'_> {
     }
 
     /// What policy says about this person now, from where the person signed in, with what was proven then.
-    async fn ask_policy(&self, code: &Code, grant: &LiveGrant) -> Result<(), IdpError> {
-        let decision = decide(self.idp, self.client, grant).await?;
+    async fn ask_policy(&self, code: &Code) -> Result<(), IdpError> {
+        let decision = decide(self.idp, self.client, &code.basis);
         let Some(verdict) = Verdict::of(&decision) else { return Ok(()) };
         let mut tx = self.idp.db.write(self.origin()).await?;
         let spoiled = code::spoil(&mut tx, self.request.code, code, verdict.reason).await;
-        verdict.record(&mut tx, grant.user_id, &self.client.id);
+        verdict.record(&mut tx, code.basis.granted.grant.user_id, &self.client.id);
         tx.end(spoiled).await?;
         Err(IdpError::InvalidGrant("policy no longer allows this sign-in"))
     }

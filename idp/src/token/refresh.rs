@@ -6,7 +6,7 @@
 //! when its grant ends instead, [`directory::session::refresh`] says.
 
 use directory::client::Client;
-use directory::session::grant::{self, LiveGrant};
+use directory::session::grant::{self, Basis, LiveGrant};
 use directory::session::refresh::{self, PREFIX, Refresh, Worth};
 use kernel::{Actor, RequestId, Secret, Token};
 use store::Origin;
@@ -38,13 +38,13 @@ impl<'a> RefreshRequest<'a> {
         Ok(Self { token, scope: form.one("scope")? })
     }
 
-    /// The grant with the scope that was asked for now: what was granted, or a part of it. The next refresh may
-    /// ask for all of it again (RFC 6749, section 6).
-    fn narrow(&self, grant: LiveGrant) -> Result<LiveGrant, IdpError> {
-        let Some(asked) = self.scope else { return Ok(grant) };
+    /// The scope that is asked for now: what was granted, or a part of it. The next refresh may ask for all of it again
+    /// (RFC 6749, section 6).
+    fn narrow(&self, granted: &str) -> Result<String, IdpError> {
+        let Some(asked) = self.scope else { return Ok(granted.to_owned()) };
         let asked: Vec<&str> = asked.split(' ').filter(|word| !word.is_empty()).collect();
-        let granted = |word: &&str| grant.scope.split(' ').any(|scope| scope == *word);
-        if !asked.iter().all(granted) {
+        let was_granted = |word: &&str| granted.split(' ').any(|scope| scope == *word);
+        if !asked.iter().all(was_granted) {
             return Err(IdpError::InvalidScope("scope asks for more than was granted"));
         }
         // Userinfo and the ID token need it.
@@ -52,7 +52,7 @@ impl<'a> RefreshRequest<'a> {
             return Err(IdpError::InvalidScope("scope must contain openid"));
         }
         let kept: Vec<&str> = SCOPES.into_iter().filter(|scope| asked.contains(scope)).collect();
-        Ok(LiveGrant { scope: kept.join(" "), ..grant })
+        Ok(kept.join(" "))
     }
 }
 
@@ -73,17 +73,18 @@ pub(super) struct Refreshing<'a> {
 }
 
 impl Refreshing<'_> {
-    /// Exchanges a refresh token, for an access token with this `jti`.
+    /// Exchanges the refresh token that was found for what is presented, for an access token with this `jti`.
     ///
     /// Policy is asked as it is asked for a code. What it no longer allows ends.
-    pub(super) async fn run(&self, jti: &str) -> Result<Refreshed, IdpError> {
-        let found = self.find().await?;
-        let worth = found.worth(self.idp.ctx().now());
+    pub(super) async fn run(&self, found: Option<Refresh>, jti: &str) -> Result<Refreshed, IdpError> {
+        let found = self.own(found)?;
+        let (worth, basis) = (found.worth(self.idp.ctx().now()), found.basis);
         if worth == Worth::Spent {
-            return Err(self.reused(&found.grant).await?);
+            return Err(self.reused(&basis.granted.grant).await?);
         }
-        let grant = self.request.narrow(found.grant)?;
-        self.ask_policy(&grant).await?;
+        let scope = self.request.narrow(&basis.granted.grant.scope)?;
+        self.ask_policy(&basis).await?;
+        let grant = LiveGrant { scope, ..basis.granted.grant };
         let next = match worth {
             Worth::Answered(hash) => self.again(&grant, &hash, jti).await?,
             _ => self.rotate(&grant, jti).await?,
@@ -92,9 +93,8 @@ impl Refreshing<'_> {
     }
 
     /// A token that another client holds is not that client's, and stays good for its own.
-    async fn find(&self) -> Result<Refresh, IdpError> {
-        let found = refresh::find(&self.idp.db, self.request.token).await?;
-        found.filter(|found| found.grant.client_id == self.client.id).ok_or(ENDED)
+    fn own(&self, found: Option<Refresh>) -> Result<Refresh, IdpError> {
+        found.filter(|found| found.basis.granted.client.id == self.client.id).ok_or(ENDED)
     }
 
     async fn rotate(&self, grant: &LiveGrant, jti: &str) -> Result<Token, IdpError> {
@@ -104,7 +104,8 @@ impl Refreshing<'_> {
             return Ok(next);
         }
         // Somebody presented it at the same time, or all has ended meanwhile.
-        match self.find().await?.worth(self.idp.ctx().now()) {
+        let found = self.own(refresh::find(db, presented).await?)?;
+        match found.worth(self.idp.ctx().now()) {
             Worth::Answered(hash) => self.again(grant, &hash, jti).await,
             Worth::Spent => Err(self.reused(grant).await?),
             Worth::Fresh => Err(IdpError::Busy),
@@ -133,10 +134,10 @@ impl Refreshing<'_> {
         derived.into_iter().map(|bytes| Secret::new(format!("{PREFIX}_{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    async fn ask_policy(&self, grant: &LiveGrant) -> Result<(), IdpError> {
-        let decision = decide(self.idp, self.client, grant).await?;
+    async fn ask_policy(&self, basis: &Basis) -> Result<(), IdpError> {
+        let decision = decide(self.idp, self.client, basis);
         let Some(verdict) = Verdict::of(&decision) else { return Ok(()) };
-        self.end(grant, verdict.reason, Some(&verdict)).await?;
+        self.end(&basis.granted.grant, verdict.reason, Some(&verdict)).await?;
         Err(IdpError::InvalidGrant("policy no longer allows this sign-in"))
     }
 

@@ -49,6 +49,7 @@ pub struct Declaration {
 #[serde(deny_unknown_fields)]
 struct Client {
     name: Option<String>,
+    /// None for a service, which signs nobody in and acts for itself.
     redirect_uris: Vec<String>,
     /// A file that holds the client's secret; at least 32 characters.
     secret_file: Option<PathBuf>,

@@ -362,8 +362,8 @@ mod tests {
     use super::*;
 
     /// Kinds of people, apps and doors that are left out, and why: the machine's own, told by another fact, or of what
-    /// the demo has not, which are apps of others and administrators.
-    const UNTOLD: [&str; 16] = [
+    /// the demo has not, which are apps of others, services and administrators.
+    const UNTOLD: [&str; 17] = [
         "group.created",
         "group.changed",
         "group.deleted",
@@ -373,6 +373,7 @@ mod tests {
         "grant.redeemed",
         "grant.refreshed",
         "grant.ended",
+        "client.signed-in",
         "configuration.changed",
         "invitation.asked",
         "recovery.asked",

@@ -20,8 +20,9 @@ pub(crate) fn only_store_names_a_database(tree: &Tree) -> Vec<Finding> {
     let files: Vec<_> = tree.rust().filter(|file| !file.is_in("store")).collect();
     let says_which = |file: &File| file.is_in("server/src/config") || file.is_in("tests") || is_tests(file);
     words(&files, |file, word| {
-        let neutral =
-            ["::FromRow", "::Type", "(flatten)"].iter().any(|derive| word.after.starts_with(derive));
+        let neutral = ["::FromRow", "::Type", "(flatten)", "(rename"]
+            .iter()
+            .any(|derive| word.after.starts_with(derive));
         let bad = match word.text {
             "sqlx" => !neutral,
             "sqlx_core" => !file.is_in("kernel"),
