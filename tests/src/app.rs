@@ -79,6 +79,34 @@ impl App {
         user: &str,
         password: &str,
     ) -> Result<String, BrowserError> {
+        Ok(code_in(&self.arrive(browser, user, password).await?))
+    }
+
+    /// The same for somebody who may be refused: `None` where the person gets no further.
+    ///
+    /// # Errors
+    /// As [`Browser::get`].
+    pub async fn try_code(
+        &self,
+        browser: &mut Browser,
+        user: &str,
+        password: &str,
+    ) -> Result<Option<String>, BrowserError> {
+        Ok(brought(&self.arrive(browser, user, password).await?, "code"))
+    }
+
+    /// The error that a browser brings back when nobody may be asked (`prompt=none`): `None` where a session lives.
+    ///
+    /// # Errors
+    /// As [`Browser::get`].
+    pub async fn silently(&self, browser: &mut Browser) -> Result<Option<String>, BrowserError> {
+        browser.redirects = Redirects::Until(self.redirect_uri.clone());
+        let page = browser.get(&self.authorization(&[("prompt", "none")])).await?;
+        browser.redirects = Redirects::Follow;
+        Ok(brought(&page, "error"))
+    }
+
+    async fn arrive(&self, browser: &mut Browser, user: &str, password: &str) -> Result<Page, BrowserError> {
         browser.redirects = Redirects::Until(self.redirect_uri.clone());
         let mut page = browser.get(&self.authorization(&[])).await?;
         if page.stopped_at.is_none() {
@@ -86,7 +114,7 @@ impl App {
             page = browser.submit(&form, &[("username", user), ("password", password)]).await?;
         }
         browser.redirects = Redirects::Follow;
-        Ok(code_in(&page))
+        Ok(page)
     }
 
     /// Exchanges a code for tokens.
@@ -138,6 +166,11 @@ async fn answer(response: reqwest::Response) -> Result<Answer, reqwest::Error> {
 
 fn code_in(page: &Page) -> String {
     let at = page.stopped_at.as_ref().unwrap_or_else(|| panic!("stuck at {}: {}", page.url, page.text()));
-    let code = at.query_pairs().find(|(name, _)| name == "code").map(|(_, code)| code.into_owned());
-    code.unwrap_or_else(|| panic!("no code in {at}"))
+    brought(page, "code").unwrap_or_else(|| panic!("no code in {at}"))
+}
+
+/// A parameter that the browser brings back to the application, if it gets there.
+fn brought(page: &Page, name: &str) -> Option<String> {
+    let mut parameters = page.stopped_at.as_ref()?.query_pairs();
+    parameters.find(|(parameter, _)| parameter == name).map(|(_, value)| value.into_owned())
 }

@@ -1,7 +1,7 @@
 //! A whole server on a free port, on both pairs of engines, and those who speak to it.
 //!
 //! - [`Scene`]: the house in this process among simulators, with a clock that can be moved.
-//! - [`Served`]: the binary in a process of its own, which can be killed and has a log.
+//! - [`Served`]: the binary in a process of its own, which can be killed and has a log, on [`Engines`].
 //! - [`Node`]: one process that serves a house, alone or beside others behind [`Nginx`].
 //! - [`Relay`]: a way to a server that can be cut; [`Wire`]: a connection over which any bytes are said.
 //! - [`PostOffice`]: a mail server, which can be closed and opened again.
@@ -15,6 +15,7 @@
 mod apache;
 mod app;
 mod chromium;
+mod engines;
 mod nginx;
 mod node;
 mod port;
@@ -28,6 +29,7 @@ mod wire;
 pub use apache::Apache;
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
 pub use chromium::{Chromium, VirtualAuthenticator};
+pub use engines::Engines;
 pub use nginx::Nginx;
 pub use node::Node;
 pub use parts::{self, skip};

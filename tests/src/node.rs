@@ -60,6 +60,14 @@ impl Node {
         self.process.take().expect("it is served").kill().await.expect("it runs");
     }
 
+    /// Gives the process away: to whoever ends it while others still speak to the house.
+    ///
+    /// # Panics
+    /// If none runs.
+    pub fn release(&mut self) -> Child {
+        self.process.take().expect("it is served")
+    }
+
     /// Asks the process to end (SIGTERM) and gives its exit code.
     ///
     /// # Panics

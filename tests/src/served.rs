@@ -6,15 +6,18 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use kernel::{Clock as _, Ctx, SystemClock, Token};
+use server::config::Config;
 use server::stage::{DEVICE, at_device, device};
 use sim::browser::Browser;
 use sim::controlid::Device;
 use sim::hr::Hr;
 use sim::uhppote::{Controller, ControllerOptions};
+use store::DbConfig;
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::app::App;
+use crate::engines::Engines;
 use crate::node::Node;
 use crate::port::free_port;
 
@@ -58,6 +61,8 @@ pub struct Served {
     /// The process that serves it, where one is enough.
     pub node: Node,
     binary: PathBuf,
+    // Dropped after the process that uses them.
+    engines: Engines,
 }
 
 impl Served {
@@ -66,23 +71,21 @@ impl Served {
     /// # Panics
     /// If that fails: the test cannot go on.
     pub async fn prepare(binary: &Path) -> Self {
-        Self::prepare_on(binary, None).await
+        Self::prepare_on(binary, Engines::light()).await
     }
 
-    /// The same on PostgreSQL and Redis, given by their URLs.
+    /// The same on a pair of engines.
     ///
     /// # Panics
     /// As [`Served::prepare`].
-    pub async fn prepare_on(binary: &Path, servers: Option<(&str, &str)>) -> Self {
-        let house = Self::empty(binary).await;
+    pub async fn prepare_on(binary: &Path, engines: Engines) -> Self {
+        let house = Self { engines, ..Self::empty(binary).await };
         house.must(&["init", &house.path(""), "--issuer", &house.issuer]).await;
         let config = fs::read_to_string(house.config()).expect("init wrote it");
         let mut config = config.replace("[log]\n", "[log]\nformat = \"json\"\nfilter = \"debug\"\n");
-        if let Some((postgres, redis)) = servers {
-            house.write("postgres.url", postgres);
-            house.write("redis.url", redis);
-            config.push_str("\n[database.postgres]\nurl_file = \"postgres.url\"\n");
-            config.push_str("\n[ephemeral.redis]\nurl_file = \"redis.url\"\n");
+        for (section, url) in house.engines.sections() {
+            house.write(&format!("{section}.url"), url);
+            config.push_str(&format!("\n[{section}]\nurl_file = \"{section}.url\"\n"));
         }
         fs::write(house.config(), config).expect("the folder is ours");
         house.write("hr.token", &house.hr_token);
@@ -115,6 +118,7 @@ impl Served {
             hr_token: Token::generate(&ctx, "hr").expose().clone(),
             app_secret: Token::generate(&ctx, "app").expose().clone(),
             binary: binary.into(),
+            engines: Engines::light(),
         }
     }
 
@@ -152,6 +156,16 @@ impl Served {
     #[must_use]
     pub fn config(&self) -> String {
         self.path("cardea.toml")
+    }
+
+    /// Its database, for whoever looks into it.
+    ///
+    /// # Panics
+    /// If the configuration cannot be read.
+    #[must_use]
+    pub fn database(&self) -> DbConfig {
+        let config = Config::read(Path::new(&self.config())).expect("a configuration");
+        config.database().expect("a database")
     }
 
     /// Writes a file into the folder.
@@ -248,6 +262,14 @@ impl Served {
     /// As there.
     pub async fn kill(&mut self) {
         self.node.kill().await;
+    }
+
+    /// Gives the process away: to whoever ends it while others still speak to the house.
+    ///
+    /// # Panics
+    /// If none runs.
+    pub fn release(&mut self) -> Child {
+        self.node.release()
     }
 
     /// See [`Node::stop`].

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use server::stage::{CONTROL_ROOM, SUBSTATION, at_device, payload};
 use sim::controlid;
 use sim::uhppote::Misbehaviour;
-use world::{App, Nginx, Node, Served, VERIFIER, parts, skip, until};
+use world::{App, Engines, Nginx, Node, Served, VERIFIER, parts, skip, until};
 
 use crate::steps::{Employee, PASSWORD, hire_at, person, set_password};
 
@@ -21,10 +21,8 @@ fn app_at(house: &Served, node: &Node) -> App {
 async fn a_story_on_two_nodes_ends_well_when_one_of_them_is_killed_in_its_middle() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let Some(nginx) = parts::nginx() else { skip!("{}", parts::NO_NGINX) };
-    let (Some(postgres), Some(redis)) = (parts::postgres(), parts::redis()) else {
-        skip!("{}", world::NO_ENGINES)
-    };
-    let house = Served::prepare_on(&binary, Some((postgres.url(), redis.url()))).await;
+    let Some(engines) = Engines::heavy() else { skip!("{}", world::NO_ENGINES) };
+    let house = Served::prepare_on(&binary, engines).await;
     let (mut first, mut second) = (house.node("first"), house.node("second"));
     tokio::join!(first.serve(), second.serve());
     let proxy = Nginx::start(&nginx, &house.issuer, &[&first, &second]).await;
@@ -98,10 +96,8 @@ async fn a_story_on_two_nodes_ends_well_when_one_of_them_is_killed_in_its_middle
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_one_node_revokes_the_other_knows_within_a_second() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
-    let (Some(postgres), Some(redis)) = (parts::postgres(), parts::redis()) else {
-        skip!("{}", world::NO_ENGINES)
-    };
-    let house = Served::prepare_on(&binary, Some((postgres.url(), redis.url()))).await;
+    let Some(engines) = Engines::heavy() else { skip!("{}", world::NO_ENGINES) };
+    let house = Served::prepare_on(&binary, engines).await;
     let (mut first, mut second) = (house.node("first"), house.node("second"));
     tokio::join!(first.serve(), second.serve());
     let hr = sim::hr::Hr::new(&format!("{}/scim/v2", first.address), house.hr_token.clone()).unwrap();
