@@ -1,0 +1,312 @@
+//! Everybody at once, until the process is killed: two clerks of HR, people at their browsers, cards at the doors, trouble
+//! on the wire, and a hand that suspends cards.
+//!
+//! Each notes what is asked before it is asked, and what was answered when it was.
+
+use std::cell::{Cell, RefCell};
+use std::time::{Duration, Instant};
+
+use kernel::Ctx;
+use server::stage::{at_device, clock, payload};
+use sim::browser::{Browser, BrowserError};
+use sim::hr::{Hr, HrError};
+use tokio::process::Child;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use world::{App, Served, VERIFIER};
+
+use crate::model::{self, Act, CLERKS, Employee, Errand, Life, World};
+use crate::plan::{Dice, Fault, Kill, Plan};
+use crate::story::Story;
+
+pub(crate) const PASSWORD: &str = "nine ducks on a cold river";
+/// Whoever waits for an end to be acknowledged does not wait for ever.
+const LONGEST: Duration = Duration::from_millis(400);
+
+/// The load of one round.
+pub(crate) struct Load<'a> {
+    house: &'a Served,
+    world: &'a RefCell<World>,
+    story: &'a Story,
+    /// The process is dead.
+    is_over: Cell<bool>,
+    /// Rung when HR was told that somebody's access has ended.
+    ended: Notify,
+}
+
+/// The process did not answer: whoever asked it stops.
+struct Gone;
+
+impl<'a> Load<'a> {
+    pub(crate) fn new(house: &'a Served, world: &'a RefCell<World>, story: &'a Story) -> Self {
+        Self { house, world, story, is_over: Cell::new(false), ended: Notify::new() }
+    }
+
+    /// Until the process is dead, and everybody has noticed.
+    pub(crate) async fn run(&self, plan: &Plan, process: Child) {
+        let mut dice = plan.dice.clone();
+        let clerks: [Dice; CLERKS] = std::array::from_fn(|_| dice.fork());
+        let clerks = clerks.into_iter().enumerate().map(|(clerk, dice)| self.clerk(clerk, dice));
+        tokio::join!(
+            self.kill(plan.kill, process),
+            futures_util::future::join_all(clerks),
+            self.people(dice.fork()),
+            self.doors(dice.fork()),
+            self.trouble(plan),
+            self.hand(plan, dice.fork()),
+        );
+    }
+
+    async fn kill(&self, when: Kill, mut process: Child) {
+        match when {
+            Kill::At(after) => sleep(after).await,
+            Kill::AfterEnd(after) => {
+                let waited = timeout(LONGEST, self.ended.notified()).await;
+                self.story.tell(if waited.is_ok() {
+                    "an end is acknowledged"
+                } else {
+                    "nobody's access ended"
+                });
+                sleep(after).await;
+            }
+        }
+        let ended = process.try_wait().expect("it was started here");
+        assert!(ended.is_none(), "it ended by itself: {ended:?}");
+        process.kill().await.expect("it runs");
+        self.is_over.set(true);
+        self.world.borrow_mut().killed(&model::held(self.house));
+        self.story.tell("killed");
+    }
+
+    async fn clerk(&self, clerk: usize, mut dice: Dice) {
+        let hr = self.house.hr();
+        while !self.is_over.get() {
+            let errand = self.world.borrow_mut().errand(clerk, &mut dice);
+            let Errand { n, act, .. } = errand;
+            let outcome = carry_out(&hr, &errand).await;
+            self.story.tell(format!("clerk {clerk}: {act:?} of {n}: {}", heard(&outcome)));
+            match outcome {
+                Ok(id) => {
+                    self.world.borrow_mut().acknowledge(&errand, id);
+                    if act.ends() {
+                        self.ended.notify_one();
+                        self.is_dead_at_once(&errand).await;
+                    }
+                }
+                Err(error) => match error.status() {
+                    None => return,
+                    // What it did before, nobody knows.
+                    Some(500..) => self.world.borrow_mut().tally.errors += 1,
+                    Some(_) => panic!("HR is refused {act:?} of {n}: {error}"),
+                },
+            }
+            sleep(dice.millis(0..40)).await;
+        }
+    }
+
+    /// HR was answered: from now on no token of before is good.
+    async fn is_dead_at_once(&self, errand: &Errand) {
+        let token = {
+            let world = self.world.borrow();
+            let mut before = world.lives.iter().rev();
+            let life = before.find(|life| life.n == errand.n && life.answered < errand.sent);
+            life.and_then(|life| life.access.last().cloned())
+        };
+        let Some(token) = token else { return };
+        if let Ok(answer) = self.house.app().introspect(&token).await {
+            let is_active = answer.body["active"] == true;
+            assert!(!is_active, "a token of {} is alive after the end of the account", errand.n);
+        }
+    }
+
+    async fn people(&self, mut dice: Dice) {
+        let app = self.house.app();
+        while !self.is_over.get() {
+            let done = match dice.percent() {
+                0..40 => self.sign_in(&app, &mut dice).await,
+                40..75 => self.refresh(&app, &mut dice).await,
+                _ => self.introspect(&app, &mut dice).await,
+            };
+            if done.is_err() {
+                return;
+            }
+            sleep(dice.millis(2..20)).await;
+        }
+    }
+
+    async fn sign_in(&self, app: &App, dice: &mut Dice) -> Result<(), Gone> {
+        let who = {
+            let world = self.world.borrow();
+            let may = world.which(|employee| employee.active && employee.has_password);
+            dice.one_of(&may).map(|n| (n, world.staff[n].person.user_name.clone()))
+        };
+        let Some((n, user_name)) = who else { return Ok(()) };
+        let signed_in = sign_in(app, n, &user_name).await;
+        match signed_in {
+            Ok(Some(life)) => {
+                self.story.tell(format!("{n} signed in"));
+                let mut world = self.world.borrow_mut();
+                world.tally.sign_ins += 1;
+                world.lives.push(life);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err(error) => {
+                self.story.tell(format!("{n} did not sign in: {error}"));
+                Err(Gone)
+            }
+        }
+    }
+
+    async fn refresh(&self, app: &App, dice: &mut Dice) -> Result<(), Gone> {
+        let presented = {
+            let world = self.world.borrow();
+            let has_one = |at: &usize| world.lives[*at].refresh.is_some() && !world.lives[*at].is_spent;
+            let all: Vec<usize> = (0..world.lives.len()).filter(has_one).collect();
+            dice.one_of(&all).and_then(|at| Some((at, world.lives[at].refresh.clone()?)))
+        };
+        let Some((at, token)) = presented else { return Ok(()) };
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
+        let answer = app.post("/token", &form).await;
+        let mut world = self.world.borrow_mut();
+        match answer {
+            Ok(answer) if answer.status == 200 => {
+                world.tally.refreshes += 1;
+                world.lives[at].renew(&answer.body);
+                Ok(())
+            }
+            // Of somebody whose access has ended, or is ending.
+            Ok(_) => Ok(()),
+            Err(_) => {
+                world.lives[at].is_spent = true;
+                Err(Gone)
+            }
+        }
+    }
+
+    async fn introspect(&self, app: &App, dice: &mut Dice) -> Result<(), Gone> {
+        let token = {
+            let world = self.world.borrow();
+            let all: Vec<usize> = (0..world.lives.len()).collect();
+            dice.one_of(&all).and_then(|at| world.lives[at].access.last().cloned())
+        };
+        let Some(token) = token else { return Ok(()) };
+        app.introspect(&token).await.map(drop).map_err(|_| Gone)
+    }
+
+    /// Cards of all who ever had one, at every door. What the doors say of themselves is asked later.
+    async fn doors(&self, mut dice: Dice) {
+        while !self.is_over.get() {
+            let card = dice.one_of(&self.world.borrow().cards());
+            if let Some(card) = card {
+                match dice.one_of(&[1, 2, 3]).unwrap_or(1) {
+                    door @ 1..=2 => {
+                        let _ = self.house.controller.swipe(card, door);
+                    }
+                    _ => {
+                        self.house.device.swipe(1, at_device(card)).await;
+                    }
+                }
+                self.world.borrow_mut().tally.swipes += 1;
+            }
+            sleep(dice.millis(10..50)).await;
+        }
+    }
+
+    async fn trouble(&self, plan: &Plan) {
+        let Some(outage) = plan.outage else { return };
+        sleep(outage.at).await;
+        if self.is_over.get() {
+            return;
+        }
+        match outage.fault {
+            Fault::Controller(misbehaviour) => self.house.controller.misbehave(misbehaviour),
+            Fault::Device(misbehaviour) => self.house.device.misbehave(misbehaviour),
+        }
+        self.world.borrow_mut().tally.outages += 1;
+        self.story.tell("the trouble begins");
+    }
+
+    /// A command is a process of its own: it is not killed with the house.
+    async fn hand(&self, plan: &Plan, mut dice: Dice) {
+        let chosen = {
+            let world = self.world.borrow();
+            let may = world.which(|employee| employee.card.is_some() && employee.is_there);
+            let chosen = dice.one_of(&may).filter(|_| plan.by_hand);
+            chosen.and_then(|n| Some((n, world.staff[n].card?, world.staff[n].by_hand)))
+        };
+        let Some((n, card, was_suspended)) = chosen else { return };
+        let note = |what: fn(&mut Employee)| what(&mut self.world.borrow_mut().staff[n]);
+        note(|employee| {
+            employee.touched = true;
+            employee.hand_is_open = true;
+        });
+        let verb = if was_suspended { "resume" } else { "suspend" };
+        let card = format!("h10301:{}:{}", card / 100_000, card % 100_000);
+        let said = self.house.cardea(&["credential", verb, &card, "--who", "Guard"]).await;
+        self.story.tell(format!("{verb} the card of {n}: {said:?}"));
+        // Whoever is told no does not know how far it came: the account may have ended meanwhile.
+        if said.code == Some(0) {
+            note(|employee| {
+                employee.by_hand = !employee.by_hand;
+                employee.hand_is_open = false;
+            });
+            self.world.borrow_mut().tally.by_hand += 1;
+        }
+    }
+}
+
+async fn carry_out(hr: &Hr, errand: &Errand) -> Result<Option<String>, HrError> {
+    let id = errand.id.as_str();
+    match errand.act {
+        Act::Join => return hr.hire(&errand.person).await.map(Some),
+        Act::Move(department) => hr.move_department(id, department).await,
+        Act::Leave => hr.end_employment(id).await,
+        Act::Return => hr.rehire(id).await,
+        Act::Delete => hr.delete(id).await,
+    }
+    .map(|()| None)
+}
+
+fn heard(outcome: &Result<Option<String>, HrError>) -> String {
+    outcome.as_ref().map_or_else(ToString::to_string, |_| "done".to_owned())
+}
+
+/// Signs in with a new browser; `None` for somebody who gets no further, or whose code was worth nothing.
+pub(crate) async fn sign_in(app: &App, n: usize, user_name: &str) -> Result<Option<Life>, BrowserError> {
+    let mut browser = Browser::new(clock(&Ctx::system()));
+    let began = Instant::now();
+    let Some(code) = app.try_code(&mut browser, user_name, PASSWORD).await? else { return Ok(None) };
+    let Ok(answer) = app.exchange(&code, VERIFIER).await else { return Ok(None) };
+    if answer.status != 200 {
+        return Ok(None);
+    }
+    let now = Instant::now();
+    let mut life = Life {
+        n,
+        browser,
+        began,
+        answered: now,
+        access: Vec::new(),
+        refresh: None,
+        renewed: now,
+        is_spent: false,
+        unread: Vec::new(),
+        found_dead: 0,
+    };
+    life.renew(&answer.body);
+    Ok(Some(life))
+}
+
+impl Life {
+    /// The application was given tokens.
+    fn renew(&mut self, tokens: &serde_json::Value) {
+        let text = |name: &str| tokens[name].as_str().map(str::to_owned);
+        let access = text("access_token").expect("an access token");
+        let claims = payload(&access).expect("an access token is a JWS");
+        self.unread.push(claims["jti"].as_str().expect("a token has an id").to_owned());
+        self.access.push(access);
+        self.refresh = text("refresh_token");
+        self.renewed = Instant::now();
+    }
+}
