@@ -7,6 +7,7 @@
 
 mod assurance;
 mod ctx;
+mod day;
 pub mod id;
 mod principal;
 mod problem;
@@ -15,6 +16,7 @@ mod time;
 
 pub use assurance::{Assurance, ProtectionClass, Sensitivity, UnknownWord};
 pub use ctx::{Clock, Ctx, Entropy, ManualClock, SeededEntropy, SystemClock, SystemEntropy};
+pub use day::{Day, NotADay};
 pub use id::{Actor, RequestId, Subject};
 pub use principal::Principal;
 pub use problem::Problem;
