@@ -6,6 +6,7 @@
 //! of facts says of it.
 
 use kernel::id::CredentialId;
+use kernel::{Day, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{FactBody, FactKind};
@@ -261,6 +262,17 @@ facts! {
         /// The person who did it, where a hand did.
         who: Option<String>,
     }
+    /// Somebody said from when to when a credential opens anything.
+    CredentialValidityChanged = "credential.validity-changed" about ["credential", "user"] {
+        /// Its id.
+        credential: CredentialId,
+        /// The first day, in the local time of each door.
+        valid_from: Option<Day>,
+        /// From when on it opens nothing, in milliseconds.
+        valid_until: Option<Timestamp>,
+        /// The person who did it, where a hand did.
+        who: Option<String>,
+    }
     /// Policy gives a user an access profile.
     EntitlementGranted = "entitlement.granted" about ["user", "credential"] {
         /// Its name.
@@ -282,7 +294,7 @@ facts! {
     SetUpDone = "set-up.done" about ["user", "group"] {}
     /// An administrator changed a part of the configuration that lives in the database.
     ConfigurationChanged = "configuration.changed" about [
-        "client", "scim_connection", "policy", "area", "door_system", "access_point", "access_profile", "card_pool"
+        "client", "scim_connection", "policy", "area", "schedule", "door_system", "access_point", "access_profile", "card_pool"
     ] {
         /// `created`, `changed`, `deleted`.
         change: String,

@@ -114,6 +114,7 @@ fn type_of(schema: &Value) -> String {
     }
     let words = types(schema).into_iter().map(|name| match name {
         "string" if schema["format"] == "uuid" => "id (UUID)".to_owned(),
+        "string" if schema["format"] == "date" => "day (2026-12-31)".to_owned(),
         "string" => "text".to_owned(),
         "integer" if schema["format"] == "unix-milliseconds" => "time (milliseconds since 1970)".to_owned(),
         "integer" => "whole number".to_owned(),

@@ -4,15 +4,20 @@
 //! mislaid or its holder is to stay out, and then only a hand brings it back, whatever HR says meanwhile. While a
 //! card is suspended by hand its holder gets no other one: a sanction that hands out a new card is none. Who has
 //! lost a card for good has it revoked, and policy gives the next one.
+//!
+//! How long it is valid is said beside its state, by hand, and changes nothing of it: a card whose time is over is
+//! active still, opens nothing, and its holder gets no other one. It opens again when somebody says a later end.
 
 use std::fmt;
 use std::str::FromStr;
 
 use kernel::id::{CredentialId, UserId};
-use kernel::{Timestamp, UnknownWord};
+use kernel::{Day, Timestamp, UnknownWord};
 use store::{Db, Fact, StoreError, Tx, sql};
 
-use crate::facts::{CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended};
+use crate::facts::{
+    CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended, CredentialValidityChanged,
+};
 use crate::{DirectoryError, user};
 
 /// Whether a credential may be on any list.
@@ -95,6 +100,10 @@ pub struct Credential {
     pub state: String,
     /// Of a suspended one: `account` (so is `None`, from before there was another) or `hand`.
     pub suspended_by: Option<String>,
+    /// The first day on which it opens anything, in the local time of each door; `None` is no limit.
+    pub valid_from: Option<Day>,
+    /// From when on it opens nothing any more; `None` is no limit. [`Credential::is_active`] does not ask about it.
+    pub valid_until: Option<Timestamp>,
     /// When it was handed out.
     pub issued_at: Timestamp,
 }
@@ -141,7 +150,8 @@ pub struct CardPool {
 pub async fn get(db: &Db, id: CredentialId) -> Result<Option<Credential>, StoreError> {
     db.opt(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential WHERE id = $1"
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, valid_from, valid_until, \
+             issued_at FROM credential WHERE id = $1"
         ),
         (id,),
     )
@@ -157,8 +167,8 @@ pub async fn by_card(
 ) -> Result<Option<Credential>, StoreError> {
     db.opt(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
-             WHERE format = $1 AND facility = $2 AND number = $3"
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, valid_from, valid_until, \
+             issued_at FROM credential WHERE format = $1 AND facility = $2 AND number = $3"
         ),
         (format, facility, number),
     )
@@ -169,8 +179,8 @@ pub async fn by_card(
 pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Credential>, StoreError> {
     db.all(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
-             WHERE user_id = $1 ORDER BY issued_at, id"
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, valid_from, valid_until, \
+             issued_at FROM credential WHERE user_id = $1 ORDER BY issued_at, id"
         ),
         (user,),
     )
@@ -181,8 +191,8 @@ pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Credential>, StoreErro
 pub async fn of_user_in(tx: &mut Tx, user: UserId) -> Result<Vec<Credential>, StoreError> {
     tx.all(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
-             WHERE user_id = $1 ORDER BY issued_at, id"
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, valid_from, valid_until, \
+             issued_at FROM credential WHERE user_id = $1 ORDER BY issued_at, id"
         ),
         (user,),
     )
@@ -194,8 +204,8 @@ pub async fn page(db: &Db, after: Option<CredentialId>, limit: i64) -> Result<Ve
     let after = after.map(|id| id.to_string()).unwrap_or_default();
     db.all(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
-             WHERE id > $1 ORDER BY id LIMIT $2"
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, valid_from, valid_until, \
+             issued_at FROM credential WHERE id > $1 ORDER BY id LIMIT $2"
         ),
         (after, limit),
     )
@@ -232,6 +242,8 @@ pub async fn issue(tx: &mut Tx, user: UserId, pool: &str) -> Result<Option<Crede
             number,
             state: State::Active.to_string(),
             suspended_by: None,
+            valid_from: None,
+            valid_until: None,
             issued_at: tx.now(),
         };
         if insert(tx, &card, pool).await? {
@@ -350,6 +362,56 @@ pub async fn end(
     set_state(tx, seen, state, by).await?;
     record_end(tx, seen.id, seen.user_id, state, who);
     Ok(())
+}
+
+/// The first instant beyond the days that every door system can count.
+const BEYOND_DAYS: Timestamp = Timestamp::from_secs(4_070_908_800);
+
+/// Says from when to when a credential opens anything, over the version that the caller saw; `None` is no limit. Nothing
+/// is written when it is so already.
+/// `who` is the person whose hand it is, where that is known.
+///
+/// # Errors
+/// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] when it was revoked, and for an end after the year
+/// 2098.
+pub async fn set_validity(
+    tx: &mut Tx,
+    seen: &Credential,
+    valid_from: Option<Day>,
+    valid_until: Option<Timestamp>,
+    who: Option<&str>,
+) -> Result<(), DirectoryError> {
+    if seen.state.parse() == Ok(State::Revoked) {
+        return Err(DirectoryError::Invalid("a revoked credential opens nothing, whenever".into()));
+    }
+    if valid_until.is_some_and(|until| until > BEYOND_DAYS) {
+        let problem = "no door system counts days after the year 2098: leave the end out for no limit";
+        return Err(DirectoryError::Invalid(problem.into()));
+    }
+    if (seen.valid_from, seen.valid_until) == (valid_from, valid_until) {
+        return Ok(());
+    }
+    tx.run_versioned(
+        sql!(
+            "UPDATE credential SET valid_from = $3, valid_until = $4, version = version + 1, updated_at = $5 \
+             WHERE id = $1 AND version = $2"
+        ),
+        (seen.id, seen.version, valid_from.map(|day| day.to_string()), valid_until, tx.now()),
+    )
+    .await?;
+    let who = who.map(str::to_owned);
+    let body = CredentialValidityChanged { credential: seen.id, valid_from, valid_until, who };
+    let mut fact = Fact::new(seen.id.subject(), &body).about(seen.user_id.subject());
+    fact.revokes = is_shorter(seen, valid_from, valid_until);
+    tx.record(fact);
+    Ok(())
+}
+
+/// Whether a time begins later or ends earlier than that of a credential.
+fn is_shorter(seen: &Credential, valid_from: Option<Day>, valid_until: Option<Timestamp>) -> bool {
+    let ends_before = |until: Timestamp| seen.valid_until.is_none_or(|seen| until < seen);
+    // No first day is before all days.
+    valid_from > seen.valid_from || valid_until.is_some_and(ends_before)
 }
 
 async fn set_state(

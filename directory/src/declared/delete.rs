@@ -17,9 +17,15 @@ pub(super) async fn delete(tx: &mut Tx, item: &Item) -> Result<(), DirectoryErro
             refuse_if_used(tx, item).await?;
             tx.run(sql!("DELETE FROM area WHERE name = $1"), (name,)).await?
         }
+        Kind::Schedule => {
+            refuse_if_scheduled(tx, item).await?;
+            tx.run(sql!("DELETE FROM schedule WHERE name = $1"), (name,)).await?
+        }
         Kind::DoorSystem => {
             refuse_if_used(tx, item).await?;
             refuse_if_it_holds_cards(tx, item).await?;
+            tx.run(sql!("DELETE FROM door_system_schedule WHERE door_system = $1"), (name,)).await?;
+            tx.run(sql!("DELETE FROM placement_due WHERE door_system = $1"), (name,)).await?;
             tx.run(sql!("DELETE FROM door_system WHERE name = $1"), (name,)).await?
         }
         Kind::AccessPoint => {
@@ -55,7 +61,9 @@ async fn refuse_if_used(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> 
     let by: Option<(String,)> = tx
         .opt(
             match item.kind {
-                Kind::Area => sql!("SELECT name FROM access_point WHERE area = $1 ORDER BY name LIMIT 1"),
+                Kind::Area => {
+                    sql!("SELECT name FROM access_point WHERE area = $1 OR area_from = $1 ORDER BY name LIMIT 1")
+                }
                 _ => sql!("SELECT name FROM access_point WHERE door_system = $1 ORDER BY name LIMIT 1"),
             },
             (&item.name,),
@@ -68,6 +76,25 @@ async fn refuse_if_used(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> 
             item.kind, item.name
         ))),
     }
+}
+
+async fn refuse_if_scheduled(tx: &mut Tx, item: &Item) -> Result<(), DirectoryError> {
+    let text =
+        sql!("SELECT door_system FROM door_system_schedule WHERE schedule = $1 ORDER BY door_system LIMIT 1");
+    let system: Option<(String,)> = tx.opt(text, (&item.name,)).await?;
+    let text = sql!(
+        "SELECT access_profile FROM access_profile_point WHERE schedule = $1 ORDER BY access_profile LIMIT 1"
+    );
+    let profile: Option<(String,)> = tx.opt(text, (&item.name,)).await?;
+    let by = match (profile, system) {
+        (Some((profile,)), _) => format!("the access profile {profile}"),
+        (None, Some((system,))) => format!("the door system {system}"),
+        (None, None) => return Ok(()),
+    };
+    Err(DirectoryError::Invalid(format!(
+        "schedule {} is still used by {by}; take it off there first",
+        item.name
+    )))
 }
 
 /// While it is not proven that a card is off its list, we must still be able to speak to it.

@@ -1,4 +1,4 @@
-//! What an administrator declares in a file: clients, SCIM connections, policies, areas, door systems, access
+//! What an administrator declares in a file: clients, SCIM connections, policies, areas, schedules, door systems, access
 //! points, access profiles, card pools.
 //!
 //! Each is an [`Item`] in one canonical form, read from the database and from the file alike, so that
@@ -14,7 +14,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use kernel::{Secret, Subject, constant_time_eq};
+use kernel::{Day, NotADay, Secret, Subject, constant_time_eq};
 use serde_json::{Value, json};
 use store::{Db, Fact, JsonText, Tx};
 
@@ -35,6 +35,8 @@ pub enum Kind {
     Policy,
     /// What is behind doors.
     Area,
+    /// Hours by a name.
+    Schedule,
     /// A vendor's system.
     DoorSystem,
     /// Where a credential is shown.
@@ -47,11 +49,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in order.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Client,
         Kind::ScimConnection,
         Kind::Policy,
         Kind::Area,
+        Kind::Schedule,
         Kind::DoorSystem,
         Kind::AccessPoint,
         Kind::AccessProfile,
@@ -66,6 +69,7 @@ impl Kind {
             Kind::ScimConnection => "scim_connection",
             Kind::Policy => "policy",
             Kind::Area => "area",
+            Kind::Schedule => "schedule",
             Kind::DoorSystem => "door_system",
             Kind::AccessPoint => "access_point",
             Kind::AccessProfile => "access_profile",
@@ -104,7 +108,7 @@ impl Item {
             _ => BTreeMap::new(),
         };
         if let Some(Value::Array(points)) = fields.get_mut("access_points") {
-            points.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+            points.sort_by(|a, b| named_point(a).cmp(&named_point(b)));
             points.dedup();
         }
         Self { kind, name: name.into(), fields, secret: None, version: None }
@@ -173,9 +177,61 @@ impl Item {
             .unwrap_or_default()
     }
 
+    /// `None` when it is not said.
+    pub(crate) fn day(&self, field: &str) -> Result<Option<Day>, DirectoryError> {
+        match self.fields.get(field) {
+            None => Ok(None),
+            Some(_) => {
+                let day = self.required(field)?.parse::<Day>();
+                day.map(Some).map_err(|error: NotADay| self.wrong(field, &format!("is {error}")))
+            }
+        }
+    }
+
+    /// The access points of a profile, each with its schedule.
+    pub(crate) fn profile_points(&self) -> Result<Vec<(String, Option<String>)>, DirectoryError> {
+        let listed = self.fields.get("access_points").and_then(Value::as_array).into_iter().flatten();
+        let points = listed.map(|point| {
+            let schedule = match point.get("schedule") {
+                None => None,
+                Some(schedule) => Some(schedule.as_str()?.to_owned()),
+            };
+            Some((named_point(point)?.to_owned(), schedule))
+        });
+        let problem = "must be names, each perhaps with a schedule";
+        points.collect::<Option<_>>().ok_or_else(|| self.wrong("access_points", problem))
+    }
+
+    /// Which time profile each schedule is.
+    pub(crate) fn time_profiles(&self) -> Result<Vec<(String, i64)>, DirectoryError> {
+        let listed = self.fields.get("schedules").and_then(Value::as_object).into_iter().flatten();
+        let profiles = listed.map(|(schedule, number)| {
+            let number = number.as_i64().filter(|number| TIME_PROFILES.contains(number));
+            let problem = format!(": {schedule} must be the number of a time profile, 1 to 255");
+            number.map(|number| (schedule.clone(), number)).ok_or_else(|| self.wrong("schedules", &problem))
+        });
+        profiles.collect()
+    }
+
     pub(crate) fn wrong(&self, field: &str, problem: &str) -> DirectoryError {
         DirectoryError::Invalid(format!("{} {}: {field} {problem}", self.kind, self.name))
     }
+}
+
+/// How door systems may number their time profiles; each has bounds of its own within.
+const TIME_PROFILES: std::ops::RangeInclusive<i64> = 1..=255;
+
+/// An access point of a profile, as fields hold it: its name, or an object where a schedule says when it opens.
+#[must_use]
+pub fn profile_point(access_point: &str, schedule: Option<&str>) -> Value {
+    match schedule {
+        None => json!(access_point),
+        Some(schedule) => json!({ "access_point": access_point, "schedule": schedule }),
+    }
+}
+
+fn named_point(point: &Value) -> Option<&str> {
+    point.as_str().or_else(|| point.get("access_point")?.as_str())
 }
 
 fn same_secret(a: Option<&Secret<String>>, b: Option<&Secret<String>>) -> bool {
@@ -239,31 +295,64 @@ async fn read_doors(db: &Db, sealer: &dyn Sealer, items: &mut Vec<Item>) -> Resu
         let fields = json!({ "title": area.title, "protection_class": area.protection_class });
         items.push(Item::new(Kind::Area, area.name, fields).of_version(area.version));
     }
-    for system in crate::door::systems(db).await? {
-        let secret = match &system.secret_sealed {
-            Some(sealed) => Some(sealer.open(&system.name, sealed).map_err(DirectoryError::Invalid)?),
-            None => None,
-        };
-        let fields = json!({ "connector": system.connector, "config": system.config.0 });
-        let item = Item::new(Kind::DoorSystem, system.name, fields);
-        items.push(item.with_secret(secret).of_version(system.version));
+    for schedule in crate::door::schedules(db).await? {
+        let fields = json!({ "title": schedule.title });
+        items.push(Item::new(Kind::Schedule, schedule.name, fields).of_version(schedule.version));
     }
+    read_door_systems(db, sealer, items).await?;
     for point in crate::door::access_points(db).await? {
-        let fields = json!({ "door_system": point.door_system, "area": point.area });
+        let fields = json!({ "door_system": point.door_system, "area": point.area, "from": point.area_from });
         items.push(Item::new(Kind::AccessPoint, point.name, fields).of_version(point.version));
     }
-    let points = crate::door::profile_points(db).await?;
-    for profile in crate::door::access_profiles(db).await? {
-        let its_own: Vec<&String> =
-            points.iter().filter(|(name, ..)| *name == profile.name).map(|(_, point, ..)| point).collect();
-        let fields = json!({ "title": profile.title, "project": profile.project, "access_points": its_own });
-        items.push(Item::new(Kind::AccessProfile, profile.name, fields).of_version(profile.version));
-    }
+    read_access_profiles(db, items).await?;
     for pool in crate::credential::pools(db).await? {
         let fields = json!({
             "format": pool.format, "facility": pool.facility, "first": pool.first_number, "last": pool.last_number,
         });
         items.push(Item::new(Kind::CardPool, pool.name, fields).of_version(pool.version));
+    }
+    Ok(())
+}
+
+async fn read_door_systems(
+    db: &Db,
+    sealer: &dyn Sealer,
+    items: &mut Vec<Item>,
+) -> Result<(), DirectoryError> {
+    let mut schedules: BTreeMap<String, BTreeMap<String, i64>> = BTreeMap::new();
+    for (system, schedule, time_profile) in crate::door::time_profiles(db).await? {
+        schedules.entry(system).or_default().insert(schedule, time_profile);
+    }
+    for system in crate::door::systems(db).await? {
+        let secret = match &system.secret_sealed {
+            Some(sealed) => Some(sealer.open(&system.name, sealed).map_err(DirectoryError::Invalid)?),
+            None => None,
+        };
+        let fields = json!({
+            "connector": system.connector, "config": system.config.0, "schedules": schedules.remove(&system.name),
+        });
+        let item = Item::new(Kind::DoorSystem, system.name, fields);
+        items.push(item.with_secret(secret).of_version(system.version));
+    }
+    Ok(())
+}
+
+async fn read_access_profiles(db: &Db, items: &mut Vec<Item>) -> Result<(), DirectoryError> {
+    let points = crate::door::profile_points(db).await?;
+    let scheduled = crate::door::scheduled_points(db).await?;
+    for profile in crate::door::access_profiles(db).await? {
+        let schedule_at = |point: &str| {
+            let here = scheduled.iter().find(|(name, at, _)| *name == profile.name && at == point);
+            here.map(|(.., schedule)| schedule.as_str())
+        };
+        let its_own = points.iter().filter(|(name, ..)| *name == profile.name);
+        let its_own: Vec<Value> =
+            its_own.map(|(_, point, ..)| profile_point(point, schedule_at(point))).collect();
+        let fields = json!({
+            "title": profile.title, "project": profile.project, "access_points": its_own,
+            "valid_from": profile.valid_from, "valid_until": profile.valid_until,
+        });
+        items.push(Item::new(Kind::AccessProfile, profile.name, fields).of_version(profile.version));
     }
     Ok(())
 }

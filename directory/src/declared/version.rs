@@ -18,6 +18,7 @@ pub(super) async fn take(tx: &mut Tx, seen: &Item) -> Result<i64, StoreError> {
         }
         Kind::Policy => sql!("UPDATE policy SET version = version + 1 WHERE name = $1 AND version = $2"),
         Kind::Area => sql!("UPDATE area SET version = version + 1 WHERE name = $1 AND version = $2"),
+        Kind::Schedule => sql!("UPDATE schedule SET version = version + 1 WHERE name = $1 AND version = $2"),
         Kind::DoorSystem => {
             sql!("UPDATE door_system SET version = version + 1 WHERE name = $1 AND version = $2")
         }

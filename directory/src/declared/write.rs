@@ -1,7 +1,7 @@
 //! How each kind of item is written: made, or over the version that was taken.
 
 use kernel::id::ScimConnectionId;
-use kernel::{ProtectionClass, Sensitivity};
+use kernel::{Day, ProtectionClass, Sensitivity};
 use store::{JsonText, Tx, sql};
 
 use super::{Item, Kind, Sealer, as_json, redirect_uri};
@@ -23,6 +23,7 @@ pub(super) async fn put(
         Kind::ScimConnection => put_scim_connection(tx, item, over).await,
         Kind::Policy => put_policy(tx, item, over).await,
         Kind::Area => put_area(tx, item, over).await,
+        Kind::Schedule => put_schedule(tx, item, over).await,
         Kind::DoorSystem => put_door_system(tx, item, over, sealer).await,
         Kind::AccessPoint => put_access_point(tx, item, over).await,
         Kind::AccessProfile => put_access_profile(tx, item, over).await,
@@ -157,6 +158,28 @@ async fn put_area(tx: &mut Tx, item: &Item, over: i64) -> Result<(), DirectoryEr
     Ok(())
 }
 
+async fn put_schedule(tx: &mut Tx, item: &Item, over: i64) -> Result<(), DirectoryError> {
+    tx.run_versioned(
+        sql!(
+            "INSERT INTO schedule (name, version, title, updated_at) VALUES ($1, 1, $2, $3) ON CONFLICT (name) \
+             DO UPDATE SET title = excluded.title, updated_at = excluded.updated_at WHERE schedule.version = $4"
+        ),
+        (&item.name, item.required("title")?, tx.now(), over),
+    )
+    .await?;
+    Ok(())
+}
+
+/// Refuses what names a schedule that is not declared.
+async fn check_schedule(tx: &mut Tx, item: &Item, field: &str, schedule: &str) -> Result<(), DirectoryError> {
+    let there: Option<(String,)> =
+        tx.opt(sql!("SELECT name FROM schedule WHERE name = $1"), (schedule,)).await?;
+    match there {
+        Some(_) => Ok(()),
+        None => Err(item.wrong(field, &format!(": the schedule {schedule:?} is not declared"))),
+    }
+}
+
 async fn put_door_system(
     tx: &mut Tx,
     item: &Item,
@@ -174,6 +197,17 @@ async fn put_door_system(
         (&item.name, item.required("connector")?, &as_json(item.fields.get("config")), sealed, tx.now(), over),
     )
     .await?;
+    tx.run(sql!("DELETE FROM door_system_schedule WHERE door_system = $1"), (&item.name,)).await?;
+    for (schedule, time_profile) in item.time_profiles()? {
+        check_schedule(tx, item, "schedules", &schedule).await?;
+        tx.run(
+            sql!(
+                "INSERT INTO door_system_schedule (door_system, schedule, time_profile) VALUES ($1, $2, $3)"
+            ),
+            (&item.name, schedule, time_profile),
+        )
+        .await?;
+    }
     Ok(())
 }
 
@@ -184,44 +218,74 @@ async fn put_access_point(tx: &mut Tx, item: &Item, over: i64) -> Result<(), Dir
     if there.is_none() {
         return Err(item.wrong("door_system", &format!("{system:?} is not declared")));
     }
-    let there: Option<(String,)> = tx.opt(sql!("SELECT name FROM area WHERE name = $1"), (&area,)).await?;
-    if there.is_none() {
-        return Err(item.wrong("area", &format!("{area:?} is not declared")));
+    let from = match item.fields.contains_key("from") {
+        true => Some(item.required("from")?),
+        false => None,
+    };
+    for (field, area) in [("area", Some(&area)), ("from", from.as_ref())] {
+        let Some(area) = area else { continue };
+        let there: Option<(String,)> = tx.opt(sql!("SELECT name FROM area WHERE name = $1"), (area,)).await?;
+        if there.is_none() {
+            return Err(item.wrong(field, &format!("{area:?} is not declared")));
+        }
     }
     tx.run_versioned(
         sql!(
-            "INSERT INTO access_point (name, version, door_system, area, updated_at) VALUES ($1, 1, $2, $3, $4) \
+            "INSERT INTO access_point (name, version, door_system, area, updated_at, area_from) \
+             VALUES ($1, 1, $2, $3, $4, $6) \
              ON CONFLICT (name) DO UPDATE SET door_system = excluded.door_system, area = excluded.area, \
-             updated_at = excluded.updated_at WHERE access_point.version = $5"
+             updated_at = excluded.updated_at, area_from = excluded.area_from WHERE access_point.version = $5"
         ),
-        (&item.name, system, area, tx.now(), over),
+        (&item.name, system, area, tx.now(), over, from),
     )
     .await?;
     Ok(())
 }
 
 async fn put_access_profile(tx: &mut Tx, item: &Item, over: i64) -> Result<(), DirectoryError> {
+    let (from, until) = (item.day("valid_from")?, item.day("valid_until")?);
+    if from.zip(until).is_some_and(|(from, until)| until < from) {
+        return Err(item.wrong("valid_until", "must not be before valid_from"));
+    }
+    let text = |day: Option<Day>| day.map(|day| day.to_string());
     tx.run_versioned(
         sql!(
-            "INSERT INTO access_profile (name, version, title, project, updated_at) VALUES ($1, 1, $2, $3, $4) \
+            "INSERT INTO access_profile (name, version, title, project, updated_at, valid_from, valid_until) \
+             VALUES ($1, 1, $2, $3, $4, $6, $7) \
              ON CONFLICT (name) DO UPDATE SET title = excluded.title, project = excluded.project, \
-             updated_at = excluded.updated_at WHERE access_profile.version = $5"
+             updated_at = excluded.updated_at, valid_from = excluded.valid_from, valid_until = excluded.valid_until \
+             WHERE access_profile.version = $5"
         ),
-        (&item.name, item.required("title")?, item.text("project"), tx.now(), over),
+        (
+            &item.name,
+            item.required("title")?,
+            item.text("project"),
+            tx.now(),
+            over,
+            text(from),
+            text(until),
+        ),
     )
     .await?;
     tx.run(sql!("DELETE FROM access_profile_point WHERE access_profile = $1"), (&item.name,)).await?;
-    for point in item.texts("access_points") {
+    let points = item.profile_points()?;
+    for (at, (point, schedule)) in points.iter().enumerate() {
         let known: Option<(String,)> =
-            tx.opt(sql!("SELECT name FROM access_point WHERE name = $1"), (&point,)).await?;
+            tx.opt(sql!("SELECT name FROM access_point WHERE name = $1"), (point,)).await?;
         if known.is_none() {
             return Err(
                 item.wrong("access_points", &format!(": {point:?} is not declared by any door system"))
             );
         }
+        if points[..at].iter().any(|(other, _)| other == point) {
+            return Err(item.wrong("access_points", &format!(": {point:?} has two schedules, choose one")));
+        }
+        if let Some(schedule) = schedule {
+            check_schedule(tx, item, "access_points", schedule).await?;
+        }
         tx.run(
-            sql!("INSERT INTO access_profile_point (access_profile, access_point) VALUES ($1, $2)"),
-            (&item.name, point),
+            sql!("INSERT INTO access_profile_point (access_profile, access_point, schedule) VALUES ($1, $2, $3)"),
+            (&item.name, point, schedule.clone()),
         )
         .await?;
     }

@@ -1,9 +1,9 @@
-//! Door systems, access points, areas and access profiles, as administrators want them, and which user is
+//! Door systems, access points, areas, schedules and access profiles, as administrators want them, and which user is
 //! entitled to what.
 
 pub mod entitlement;
 
-use kernel::Timestamp;
+use kernel::Day;
 use kernel::id::{CredentialId, UserId};
 use store::{Db, JsonText, StoreError, sql};
 
@@ -33,6 +33,8 @@ pub struct AccessPoint {
     pub door_system: String,
     /// What is behind it.
     pub area: String,
+    /// What lies before it, where somebody said so: whoever is let *out* here goes there.
+    pub area_from: Option<String>,
 }
 
 /// What is behind doors.
@@ -48,7 +50,19 @@ pub struct Area {
     pub protection_class: i64,
 }
 
-/// Which access points, for those who are entitled to it.
+/// Hours by a name that all door systems share. Which hours they are is set at the door systems themselves, under a
+/// number of their own ([`time_profiles`]).
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Schedule {
+    /// Its name.
+    pub name: String,
+    /// Raised by one at each change.
+    pub version: i64,
+    /// How to show it.
+    pub title: String,
+}
+
+/// Which access points, on which schedule, for those who are entitled to it.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct AccessProfile {
     /// Its name.
@@ -59,6 +73,23 @@ pub struct AccessProfile {
     pub title: String,
     /// The undertaking it belongs to.
     pub project: Option<String>,
+    /// The first day on which it opens, in the local time of each door.
+    pub valid_from: Option<Day>,
+    /// The last day on which it opens, in the local time of each door.
+    pub valid_until: Option<Day>,
+}
+
+/// One reason why somebody may pass an access point: an access profile that opens it, on a schedule, for a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+pub struct WantedPoint {
+    /// The access point.
+    pub access_point: String,
+    /// In which hours; `None` is always.
+    pub schedule: Option<String>,
+    /// The first day, in the local time of the door; `None` is no limit.
+    pub valid_from: Option<Day>,
+    /// The last day, in the local time of the door; `None` is no limit.
+    pub valid_until: Option<Day>,
 }
 
 /// All door systems, by name.
@@ -67,9 +98,46 @@ pub async fn systems(db: &Db) -> Result<Vec<DoorSystem>, StoreError> {
         .await
 }
 
+/// The door system of that name.
+pub async fn system(db: &Db, name: &str) -> Result<Option<DoorSystem>, StoreError> {
+    db.opt(
+        sql!("SELECT name, version, connector, config, secret_sealed FROM door_system WHERE name = $1"),
+        (name,),
+    )
+    .await
+}
+
+/// All schedules, by name.
+pub async fn schedules(db: &Db) -> Result<Vec<Schedule>, StoreError> {
+    db.all(sql!("SELECT name, version, title FROM schedule ORDER BY name"), ()).await
+}
+
+/// Which of its own time profiles each schedule is at each door system: `(door system, schedule, time profile)`.
+pub async fn time_profiles(db: &Db) -> Result<Vec<(String, String, i64)>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT door_system, schedule, time_profile FROM door_system_schedule ORDER BY door_system, schedule"
+        ),
+        (),
+    )
+    .await
+}
+
+/// The same of one door system: `(schedule, time profile)`.
+pub async fn time_profiles_of(db: &Db, system: &str) -> Result<Vec<(String, i64)>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT schedule, time_profile FROM door_system_schedule WHERE door_system = $1 ORDER BY schedule"
+        ),
+        (system,),
+    )
+    .await
+}
+
 /// All access points, by name.
 pub async fn access_points(db: &Db) -> Result<Vec<AccessPoint>, StoreError> {
-    db.all(sql!("SELECT name, version, door_system, area FROM access_point ORDER BY name"), ()).await
+    db.all(sql!("SELECT name, version, door_system, area, area_from FROM access_point ORDER BY name"), ())
+        .await
 }
 
 /// All areas, by name.
@@ -79,7 +147,25 @@ pub async fn areas(db: &Db) -> Result<Vec<Area>, StoreError> {
 
 /// All access profiles, by name.
 pub async fn access_profiles(db: &Db) -> Result<Vec<AccessProfile>, StoreError> {
-    db.all(sql!("SELECT name, version, title, project FROM access_profile ORDER BY name"), ()).await
+    db.all(
+        sql!(
+            "SELECT name, version, title, project, valid_from, valid_until FROM access_profile ORDER BY name"
+        ),
+        (),
+    )
+    .await
+}
+
+/// The access points that a profile opens on a schedule only: `(profile, access point, schedule)`.
+pub async fn scheduled_points(db: &Db) -> Result<Vec<(String, String, String)>, StoreError> {
+    db.all(
+        sql!(
+            "SELECT access_profile, access_point, schedule FROM access_profile_point WHERE schedule IS NOT NULL \
+             ORDER BY access_profile, access_point"
+        ),
+        (),
+    )
+    .await
 }
 
 /// Which access points belong to which profile: `(profile, access point, area, protection class)`.
@@ -95,43 +181,49 @@ pub async fn profile_points(db: &Db) -> Result<Vec<(String, String, String, i64)
     .await
 }
 
-/// Which access points of one door system each active credential shall open, for the credentials whose ids lie
-/// after the first and up to the second: `(credential, access point)`. As [`wanted_points`] says it for one.
+/// Why each active credential shall open which access points of one door system, for the credentials whose ids lie
+/// after the first and up to the second. As [`wanted_points`] says it for one; how long the credentials themselves are
+/// valid is not looked at.
 pub async fn wanted_points_between(
     db: &Db,
     system: &str,
     after: &str,
     up_to: CredentialId,
-) -> Result<Vec<(CredentialId, String)>, StoreError> {
-    db.all(
-        sql!(
-            "SELECT DISTINCT c.id, p.name FROM credential c \
-             JOIN users u ON u.id = c.user_id AND u.active AND u.deleted_at IS NULL \
-             JOIN entitlement e ON e.user_id = c.user_id \
-             JOIN access_profile_point pp ON pp.access_profile = e.access_profile \
-             JOIN access_point p ON p.name = pp.access_point AND p.door_system = $1 \
-             WHERE c.state = 'active' AND c.id > $2 AND c.id <= $3"
-        ),
-        (system, after, up_to),
-    )
-    .await
+) -> Result<Vec<(CredentialId, WantedPoint)>, StoreError> {
+    type Row = (CredentialId, String, Option<String>, Option<Day>, Option<Day>);
+    let rows: Vec<Row> = db
+        .all(
+            sql!(
+                "SELECT DISTINCT c.id, p.name, pp.schedule, f.valid_from, f.valid_until FROM credential c \
+                 JOIN users u ON u.id = c.user_id AND u.active AND u.deleted_at IS NULL \
+                 JOIN entitlement e ON e.user_id = c.user_id \
+                 JOIN access_profile f ON f.name = e.access_profile \
+                 JOIN access_profile_point pp ON pp.access_profile = e.access_profile \
+                 JOIN access_point p ON p.name = pp.access_point AND p.door_system = $1 \
+                 WHERE c.state = 'active' AND c.id > $2 AND c.id <= $3"
+            ),
+            (system, after, up_to),
+        )
+        .await?;
+    let wanted = rows.into_iter().map(|(credential, access_point, schedule, valid_from, valid_until)| {
+        (credential, WantedPoint { access_point, schedule, valid_from, valid_until })
+    });
+    Ok(wanted.collect())
 }
 
-/// The access points of one door system that a user is entitled to, by name, and since when.
+/// Why a user may pass which access points of one door system: one for each access profile that opens it. Whether its
+/// days have come, or are over, is for those to say who know the local time of the door.
 ///
 /// Empty when the user is not active: the directory never says that somebody inactive may enter.
-pub async fn wanted_points(
-    db: &Db,
-    user: UserId,
-    system: &str,
-) -> Result<Vec<(String, Timestamp)>, StoreError> {
+pub async fn wanted_points(db: &Db, user: UserId, system: &str) -> Result<Vec<WantedPoint>, StoreError> {
     db.all(
         sql!(
-            "SELECT p.name, MIN(e.since) FROM entitlement e \
+            "SELECT p.name AS access_point, pp.schedule, f.valid_from, f.valid_until FROM entitlement e \
              JOIN users u ON u.id = e.user_id AND u.active AND u.deleted_at IS NULL \
+             JOIN access_profile f ON f.name = e.access_profile \
              JOIN access_profile_point pp ON pp.access_profile = e.access_profile \
              JOIN access_point p ON p.name = pp.access_point \
-             WHERE e.user_id = $1 AND p.door_system = $2 GROUP BY p.name ORDER BY p.name"
+             WHERE e.user_id = $1 AND p.door_system = $2 ORDER BY p.name, e.access_profile"
         ),
         (user, system),
     )

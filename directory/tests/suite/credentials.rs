@@ -2,14 +2,17 @@
 
 use directory::credential::{self, CardPool, Credential, State};
 use directory::declared::{self, Item, Kind};
-use directory::door::{self, entitlement};
+use directory::door::{self, WantedPoint, entitlement};
 use directory::{DirectoryError, user};
 use kernel::id::{CredentialId, UserId};
+use kernel::{Day, Timestamp};
 use serde_json::{Value, json};
-use store::{Db, sql};
+use store::{Address, Db, sql};
 
 use crate::house::{House, change};
-use crate::people::{POOL, PROFILE, Reversed, SYSTEM, company, create, declare, pool, profile, set_active};
+use crate::people::{
+    POINT, POOL, PROFILE, Reversed, SYSTEM, company, create, declare, pool, profile, set_active,
+};
 
 on_both_engines! {
     a_pool_hands_out_its_numbers_in_order_until_it_is_empty,
@@ -22,7 +25,8 @@ on_both_engines! {
     handing_out_a_card_does_not_change_what_is_declared,
     an_entitlement_that_stays_is_not_touched,
     only_the_active_are_wanted_anywhere,
-    a_point_of_two_profiles_is_wanted_since_the_earlier,
+    a_point_is_wanted_once_for_each_profile_with_its_schedule_and_its_days,
+    how_long_a_card_is_valid_is_said_by_hand_and_shorter_overtakes,
 }
 
 async fn user_named(db: &Db, name: &str) -> UserId {
@@ -242,7 +246,7 @@ async fn settle(db: &Db, user: UserId, wanted: &[&str], cards: &[CredentialId]) 
 }
 
 fn profile_item(name: &str) -> Item {
-    Item::new(Kind::AccessProfile, name, json!({ "title": name, "access_points": [crate::people::POINT] }))
+    Item::new(Kind::AccessProfile, name, json!({ "title": name, "access_points": [POINT] }))
 }
 
 async fn an_entitlement_that_stays_is_not_touched(house: House) {
@@ -286,15 +290,90 @@ async fn only_the_active_are_wanted_anywhere(house: House) {
     assert_eq!(wanted(SYSTEM).await, 0);
 }
 
-async fn a_point_of_two_profiles_is_wanted_since_the_earlier(house: House) {
+async fn a_point_is_wanted_once_for_each_profile_with_its_schedule_and_its_days(house: House) {
     let db = &house.db;
     declare(db, &company()).await.unwrap();
-    declare(db, &[profile_item("second")]).await.unwrap();
+    let second = Item::new(
+        Kind::AccessProfile,
+        "second",
+        json!({
+            "title": "second", "access_points": [{ "access_point": POINT, "schedule": "day" }],
+            "valid_from": "2026-11-01", "valid_until": "2026-11-30",
+        }),
+    );
+    declare(db, &[Item::new(Kind::Schedule, "day", json!({ "title": "Day" })), second]).await.unwrap();
     let user = user_named(db, "ada").await;
-    settle(db, user, &["second"], &[]).await;
-    let since = db.ctx().now();
-    house.advance(std::time::Duration::from_secs(9));
+    let card = issue(db, user, POOL).await.unwrap();
     settle(db, user, &["second", PROFILE], &[]).await;
-    let wanted = door::wanted_points(db, user, SYSTEM).await.unwrap();
-    assert_eq!(wanted, [(crate::people::POINT.to_owned(), since)]);
+    let always =
+        WantedPoint { access_point: POINT.to_owned(), schedule: None, valid_from: None, valid_until: None };
+    let by_day = WantedPoint {
+        schedule: Some("day".into()),
+        valid_from: "2026-11-01".parse().ok(),
+        valid_until: "2026-11-30".parse().ok(),
+        ..always.clone()
+    };
+    assert_eq!(door::wanted_points(db, user, SYSTEM).await.unwrap(), [always.clone(), by_day.clone()]);
+    let mut between = door::wanted_points_between(db, SYSTEM, "", card.id).await.unwrap();
+    between.sort();
+    assert_eq!(between, [(card.id, always), (card.id, by_day)]);
+    assert_eq!(door::wanted_points_between(db, "elsewhere", "", card.id).await.unwrap(), []);
+}
+
+async fn set_validity(
+    db: &Db,
+    seen: &Credential,
+    from: Option<Day>,
+    until: Option<Timestamp>,
+) -> Result<(), DirectoryError> {
+    change(db, async |tx| credential::set_validity(tx, seen, from, until, Some("Guard")).await).await
+}
+
+/// Whether the last change of a card's validity overtakes at the doors.
+async fn overtakes(house: &House) -> bool {
+    let text = sql!("SELECT priority FROM delivery WHERE sink = 'door:test' AND subject LIKE 'credential:%'");
+    let due: Vec<(i64,)> = house.all(text).await;
+    house.settle_all().await;
+    assert_eq!(due.len(), 1, "{due:?}");
+    due[0].0 == 1
+}
+
+async fn how_long_a_card_is_valid_is_said_by_hand_and_shorter_overtakes(house: House) {
+    let db = &house.db;
+    declare(db, &[pool(POOL, 5, 7)]).await.unwrap();
+    let user = user_named(db, "ada").await;
+    let issued = issue(db, user, POOL).await.unwrap();
+    assert_eq!((issued.valid_from, issued.valid_until), (None, None));
+    db.sinks().set("door:test", |fact| {
+        vec![Address::reconcile("door:test", fact.subject.clone()).revoking(fact.revokes)]
+    });
+    let day = |text: &str| text.parse::<Day>().ok();
+    let at = |text: &str| Timestamp::parse(text);
+    for (from, until, shorter) in [
+        (None, at("2026-12-24T16:00:00Z"), true),
+        (None, at("2026-12-24T17:00:00Z"), false),
+        (day("2026-12-01"), at("2026-12-24T17:00:00Z"), true),
+        (day("2026-11-30"), at("2026-12-24T17:00:00Z"), false),
+        (day("2026-11-29"), at("2026-12-24T16:59:59Z"), true),
+        (None, None, false),
+    ] {
+        let seen = current(db, issued.id).await;
+        set_validity(db, &seen, from, until).await.unwrap();
+        let now = current(db, issued.id).await;
+        assert_eq!((now.valid_from, now.valid_until, now.version), (from, until, seen.version + 1));
+        assert_eq!(overtakes(&house).await, shorter, "{from:?} {until:?}");
+        assert!(now.is_active(), "its state is another thing");
+        let lost = set_validity(db, &seen, day("2026-12-02"), None).await;
+        assert!(matches!(lost, Err(DirectoryError::VersionMismatch)), "{lost:?}");
+        // The same again is no change.
+        set_validity(db, &now, from, until).await.unwrap();
+        assert_eq!(current(db, issued.id).await, now);
+    }
+    assert_eq!(house.facts("credential.validity-changed").await, 6);
+    let seen = current(db, issued.id).await;
+    let beyond = set_validity(db, &seen, None, at("2099-01-02T00:00:00Z")).await;
+    assert!(matches!(&beyond, Err(DirectoryError::Invalid(text)) if text.contains("2098")), "{beyond:?}");
+    end(db, &seen, State::Revoked).await.unwrap();
+    let revoked = set_validity(db, &current(db, issued.id).await, None, at("2026-12-24T16:00:00Z")).await;
+    assert!(matches!(revoked, Err(DirectoryError::Invalid(_))), "{revoked:?}");
 }

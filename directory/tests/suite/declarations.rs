@@ -27,6 +27,7 @@ on_both_engines! {
     what_is_wrong_names_item_and_field_and_leaves_nothing,
     a_sealed_secret_is_read_back_and_a_wrong_one_is_an_error,
     what_others_rest_on_cannot_be_deleted,
+    a_schedule_is_kept_as_long_as_somebody_goes_by_it,
     a_door_system_that_still_holds_cards_cannot_be_deleted,
     everything_can_be_deleted_from_the_last_to_the_first,
     a_profile_that_goes_is_taken_from_everybody_about_their_cards,
@@ -61,19 +62,27 @@ fn everything() -> Vec<Item> {
         item(Kind::Policy, "empty", json!({ "text": "" })),
         item(Kind::Area, "hall", json!({ "title": "Hall", "protection_class": 5 })),
         item(Kind::Area, "street", json!({ "title": "", "protection_class": -1 })),
+        item(Kind::Schedule, "office-hours", json!({ "title": "Office hours" })),
+        item(Kind::Schedule, "nights", json!({ "title": "" })),
         item(
             Kind::DoorSystem,
             "hq",
-            json!({ "connector": "uhppote", "config": { "b": [1, 2.5, null], "a": { "é": true } } }),
+            json!({
+                "connector": "uhppote", "config": { "b": [1, 2.5, null], "a": { "é": true } },
+                "schedules": { "office-hours": 2, "nights": 255 },
+            }),
         )
         .with_secret(secret("pässword")),
         item(Kind::DoorSystem, "bare", json!({ "connector": "x" })),
         item(Kind::AccessPoint, "door", json!({ "door_system": "hq", "area": "hall" })),
-        item(Kind::AccessPoint, "gate", json!({ "door_system": "bare", "area": "street" })),
+        item(Kind::AccessPoint, "gate", json!({ "door_system": "bare", "area": "street", "from": "hall" })),
         item(
             Kind::AccessProfile,
             "operators",
-            json!({ "title": "Operators", "project": "grid", "access_points": ["gate", "door", "gate"] }),
+            json!({
+                "title": "Operators", "project": "grid", "valid_from": "2026-11-01", "valid_until": "2026-11-30",
+                "access_points": ["gate", { "access_point": "door", "schedule": "office-hours" }, "gate"],
+            }),
         ),
         item(Kind::AccessProfile, "nobody", json!({ "title": "Nobody", "access_points": [] })),
         pool("staff", 0, 65_535),
@@ -123,7 +132,7 @@ async fn what_is_written_is_what_is_read(house: House) {
         assert_eq!(wanted.differing(found), [""; 0], "{wanted:?} {found:?}");
         assert_eq!((found.version, wanted.version), (Some(1), None));
     }
-    assert_eq!(house.facts("configuration.changed").await, 16);
+    assert_eq!(house.facts("configuration.changed").await, 18);
 }
 
 async fn writing_what_is_there_changes_nothing_and_records_nothing(house: House) {
@@ -135,7 +144,7 @@ async fn writing_what_is_there_changes_nothing_and_records_nothing(house: House)
             found.iter().find(|found| found.kind == wanted.kind && found.name == wanted.name).unwrap();
         put(db, &wanted, Some(before)).await.unwrap();
     }
-    assert_eq!(house.facts("configuration.changed").await, 16);
+    assert_eq!(house.facts("configuration.changed").await, 18);
     assert!(read(db).await.iter().all(|item| item.version == Some(1)));
 }
 
@@ -156,6 +165,16 @@ async fn a_change_records_which_fields_and_no_value(house: House) {
         (Kind::Policy, "empty", "text", json!("// secret-project")),
         (Kind::Area, "hall", "title", json!("secret-project")),
         (Kind::CardPool, "staff", "last", json!(70_000)),
+        (Kind::Schedule, "nights", "title", json!("secret-project")),
+        (Kind::DoorSystem, "hq", "schedules", json!({ "nights": 3 })),
+        (Kind::AccessPoint, "door", "from", json!("street")),
+        (Kind::AccessProfile, "operators", "valid_until", json!("2026-12-24")),
+        (
+            Kind::AccessProfile,
+            "nobody",
+            "access_points",
+            json!([{ "access_point": "door", "schedule": "nights" }]),
+        ),
     ] {
         let before = find(db, kind, name).await;
         let after = with(&before, field, value.clone());
@@ -176,7 +195,7 @@ async fn a_change_records_which_fields_and_no_value(house: House) {
 
 async fn the_names_of_what_differs_are_told_the_secrets_among_them(house: House) {
     let db = &house.db;
-    let hq = everything().remove(8);
+    let hq = everything().remove(10);
     put(db, &hq, None).await.unwrap();
     for (secret, differs) in [
         (secret("pässword"), vec![]),
@@ -204,7 +223,7 @@ async fn nobody_overwrites_or_deletes_what_they_did_not_see(house: House) {
             Kind::Client => ("project", json!("p")),
             Kind::ScimConnection => ("token_hash", json!(seen.name.clone())),
             Kind::Policy => ("text", json!("//")),
-            Kind::Area | Kind::AccessProfile => ("title", json!("T")),
+            Kind::Area | Kind::Schedule | Kind::AccessProfile => ("title", json!("T")),
             Kind::DoorSystem => ("connector", json!("c")),
             Kind::AccessPoint => ("area", json!(if seen.name == "door" { "street" } else { "hall" })),
             Kind::CardPool => ("last", json!(99_999)),
@@ -244,6 +263,12 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
         Item::new(Kind::Area, "a", json!({ "title": "A", "protection_class": 1 })),
         Item::new(Kind::AccessPoint, "p", json!({ "door_system": SYSTEM, "area": "lobby" })),
     );
+    let (system, access) = (
+        Item::new(Kind::DoorSystem, "s", json!({ "connector": "x" })),
+        Item::new(Kind::AccessProfile, "q", json!({ "title": "Q", "access_points": [] })),
+    );
+    put(db, &Item::new(Kind::Schedule, "day", json!({ "title": "Day" })), None).await.unwrap();
+    let facts = facts + 1;
     let pool = pool("p", 1, 2);
     let named = |name: &str| Item { name: name.into(), ..area.clone() };
     for (item, expect) in [
@@ -272,6 +297,42 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
             Item::new(Kind::AccessProfile, "q", json!({ "title": "Q", "access_points": ["nothing"] })),
             "access_profile q: access_points : \"nothing\" is not declared",
         ),
+        (with(&point, "from", json!("nowhere")), "access_point p: from \"nowhere\" is not declared"),
+        (with(&point, "from", json!(1)), "access_point p: from must be a text"),
+        (
+            with(&system, "schedules", json!({ "noon": 2 })),
+            "door_system s: schedules : the schedule \"noon\"",
+        ),
+        (
+            with(&system, "schedules", json!({ "day": 0 })),
+            "door_system s: schedules : day must be the number",
+        ),
+        (
+            with(&system, "schedules", json!({ "day": 256 })),
+            "door_system s: schedules : day must be the number",
+        ),
+        (
+            with(&system, "schedules", json!({ "day": "2" })),
+            "door_system s: schedules : day must be the number",
+        ),
+        (
+            with(&access, "access_points", json!([{ "access_point": POINT, "schedule": "noon" }])),
+            "access_profile q: access_points : the schedule \"noon\" is not declared",
+        ),
+        (
+            with(&access, "access_points", json!([POINT, { "access_point": POINT, "schedule": "day" }])),
+            "access_profile q: access_points : \"front-door\" has two schedules",
+        ),
+        (
+            with(&access, "access_points", json!([{ "schedule": "day" }])),
+            "access_profile q: access_points must be names",
+        ),
+        (with(&access, "valid_from", json!("yesterday")), "access_profile q: valid_from is not a day"),
+        (with(&access, "valid_until", json!(20_261_231)), "access_profile q: valid_until must be a text"),
+        (
+            with(&with(&access, "valid_from", json!("2026-12-02")), "valid_until", json!("2026-12-01")),
+            "access_profile q: valid_until must not be before valid_from",
+        ),
         (with(&pool, "first", json!(3)), "card_pool p: first must not be above last"),
         (with(&pool, "first", json!(-1)), "card_pool p: first"),
         (with(&pool, "facility", json!(-1)), "card_pool p: first"),
@@ -290,12 +351,12 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
     let refused = put(db, &doubled, None).await;
     assert!(matches!(refused, Err(DirectoryError::Taken("token of the SCIM connection"))), "{refused:?}");
     assert_eq!(house.count(sql!("SELECT COUNT(*) FROM fact")).await, facts + 1);
-    assert_eq!(read(db).await.len(), company().len() + 1);
+    assert_eq!(read(db).await.len(), company().len() + 2);
 }
 
 async fn a_sealed_secret_is_read_back_and_a_wrong_one_is_an_error(house: House) {
     let db = &house.db;
-    let hq = everything().remove(8);
+    let hq = everything().remove(10);
     put(db, &hq, None).await.unwrap();
     let plain = sql!("SELECT COUNT(*) FROM door_system WHERE secret_sealed LIKE '%pässword%'");
     assert_eq!(house.count(plain).await, 0);
@@ -319,6 +380,41 @@ async fn what_others_rest_on_cannot_be_deleted(house: House) {
         assert!(text.contains(name) && text.contains(POINT), "{text}");
     }
     assert_eq!(read(db).await.len(), company().len());
+    // What an access point leads out of is as much used as what it leads into.
+    put(db, &Item::new(Kind::Area, "yard", json!({ "title": "Yard", "protection_class": 0 })), None)
+        .await
+        .unwrap();
+    let point = find(db, Kind::AccessPoint, POINT).await;
+    put(db, &with(&point, "from", json!("yard")), Some(&point)).await.unwrap();
+    assert!(delete(db, &find(db, Kind::Area, "yard").await).await.unwrap_err().to_string().contains(POINT));
+}
+
+async fn a_schedule_is_kept_as_long_as_somebody_goes_by_it(house: House) {
+    let db = &house.db;
+    declare(db, &company()).await.unwrap();
+    put(db, &Item::new(Kind::Schedule, "day", json!({ "title": "Day" })), None).await.unwrap();
+    let refused = async |by: &str| {
+        let error = delete(db, &find(db, Kind::Schedule, "day").await).await.unwrap_err().to_string();
+        assert_eq!(error, format!("schedule day is still used by {by}; take it off there first"));
+    };
+    let system = find(db, Kind::DoorSystem, SYSTEM).await;
+    put(db, &with(&system, "schedules", json!({ "day": 2 })), Some(&system)).await.unwrap();
+    refused(&format!("the door system {SYSTEM}")).await;
+    let profile = find(db, Kind::AccessProfile, PROFILE).await;
+    let by_day = json!([{ "access_point": POINT, "schedule": "day" }]);
+    put(db, &with(&profile, "access_points", by_day), Some(&profile)).await.unwrap();
+    refused(&format!("the access profile {PROFILE}")).await;
+
+    let person = Person::furnish(&house, "ada").await;
+    let wanted = door::wanted_points(db, person.user.id, SYSTEM).await.unwrap();
+    assert_eq!((wanted.len(), wanted[0].schedule.as_deref()), (1, Some("day")));
+    let profile = find(db, Kind::AccessProfile, PROFILE).await;
+    put(db, &with(&profile, "access_points", json!([POINT])), Some(&profile)).await.unwrap();
+    let system = find(db, Kind::DoorSystem, SYSTEM).await;
+    put(db, &with(&system, "schedules", json!(null)), Some(&system)).await.unwrap();
+    delete(db, &find(db, Kind::Schedule, "day").await).await.unwrap();
+    let wanted = door::wanted_points(db, person.user.id, SYSTEM).await.unwrap();
+    assert_eq!(wanted[0].schedule, None);
 }
 
 async fn place(db: &Db, card: &str, wanted: &str, ack: i64) {
@@ -368,7 +464,7 @@ async fn everything_can_be_deleted_from_the_last_to_the_first(house: House) {
     .await
     .unwrap();
     assert!(read(db).await.is_empty());
-    assert_eq!(house.facts("configuration.changed").await, 32);
+    assert_eq!(house.facts("configuration.changed").await, 36);
     declare(db, &everything()).await.unwrap();
 }
 

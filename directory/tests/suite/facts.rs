@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use directory::facts::*;
-use kernel::Subject;
 use kernel::id::CredentialId;
+use kernel::{Subject, Timestamp};
 use store::{Fact, FactBody, Origin, StoredFact, Tx, sql};
 
 use crate::house::House;
@@ -108,6 +108,9 @@ fn record_access(recorded: &mut Recorded<'_>, credential: CredentialId) {
     recorded.one(CredentialSuspended { credential, who: None });
     recorded.one(CredentialResumed { credential, who: None });
     recorded.one(CredentialRevoked { credential, who: None });
+    let (valid_from, valid_until) =
+        ("2026-11-01".parse().ok(), Some(Timestamp::from_millis(1_795_000_000_001)));
+    recorded.one(CredentialValidityChanged { credential, valid_from, valid_until, who: Some(text("w")) });
     recorded.one(EntitlementGranted { access_profile: text("p"), because: text("b") });
     recorded.one(EntitlementEnded { access_profile: text("p") });
     recorded.one(SetUpOffered { until: 1 });

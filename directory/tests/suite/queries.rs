@@ -8,13 +8,15 @@ use store::Sql;
 use crate::house::House;
 
 /// Tables that hold a handful of rows, however large the company is; `below` is what a recursion has just found.
-const SMALL: [&str; 11] = [
+const SMALL: [&str; 13] = [
     "below",
     "client",
     "scim_connection",
     "policy",
     "area",
+    "schedule",
     "door_system",
+    "door_system_schedule",
     "access_point",
     "access_profile",
     "access_profile_point",
