@@ -2,27 +2,29 @@
 //! entitlement, every credential at every door system for what it opens there.
 //!
 //! A reconciler with one subject, so that ten changes cost one look. Users are handed to [`entitlement`], page
-//! by page. Credentials are compared here, a page with two readings, and only those whose doors changed are
-//! handed on: those that lose a door before all others, whatever kind of change it was.
+//! by page. Credentials are compared here, a page with three readings, and only those whose doors, hours or days changed
+//! are handed on: those that lose something before all others, whatever kind of change it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use directory::credential::{self, Credential};
 use directory::declared::Kind;
+use directory::door::{self, WantedPoint};
 use directory::facts::ConfigurationChanged;
 use directory::user;
-use directory::{credential, door};
-use kernel::Subject;
 use kernel::id::{CredentialId, FactId};
+use kernel::{Subject, Timestamp};
 use policy::Policies;
 use store::{
     Address, Db, Delivery, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError, delivery, sql,
 };
 use tokio::sync::watch;
 
+use crate::alert;
 use crate::connector::Want;
 use crate::entitlement;
-use crate::placement::{self, Placement, sink_name};
+use crate::placement::{self, Placement, Terms, Turn, merge, sink_name};
 
 /// The sink's name.
 pub const SINK: &str = "configuration";
@@ -111,54 +113,42 @@ impl Configuration {
     }
 
     async fn hint_credentials(&self, cause: &Delivery) -> Result<(), StoreError> {
-        let systems = door::systems(&self.db).await?;
+        let mut systems = Vec::new();
+        for system in door::systems(&self.db).await? {
+            systems.push((placement::terms_of(&self.db, &system.name).await?, system.name));
+        }
+        let unheld = alert::open_of_kind(&self.db, alert::CANNOT_HOLD).await?;
+        let unheld: BTreeSet<String> = unheld.into_iter().map(|alert| alert.subject).collect();
         let mut after = String::new();
         loop {
-            let from = after.parse().ok();
-            let page: Vec<CredentialId> =
-                credential::page(&self.db, from, PAGE).await?.into_iter().map(|card| card.id).collect();
-            let Some(last) = page.last().copied() else { return Ok(()) };
+            let page = credential::page(&self.db, after.parse().ok(), PAGE).await?;
+            let Some(last) = page.last().map(|card| card.id) else { return Ok(()) };
             let mut hints = Vec::new();
-            for system in &systems {
-                hints.extend(self.changed_at(&system.name, &after, last).await?);
+            for (terms, name) in &systems {
+                let seen = self.seen(name, &after, last).await?;
+                let concerned = page.iter().filter_map(|card| seen.change(card, terms, &unheld));
+                hints.extend(concerned.collect::<Vec<_>>());
             }
             self.hint(hints, cause).await?;
             after = last.to_string();
         }
     }
 
-    /// Credentials of a page that should open other doors of a system than they were last seen to.
-    async fn changed_at(
+    /// What is wanted of a page of credentials at one door system, and what they were last seen to be there.
+    async fn seen<'a>(
         &self,
-        system: &str,
+        system: &'a str,
         after: &str,
         up_to: CredentialId,
-    ) -> Result<Vec<Address>, StoreError> {
-        let wanted = self.wanted(system, after, up_to).await?;
-        let placed = placement::between(&self.db, system, after, up_to).await?;
-        let placed: BTreeMap<CredentialId, Placement> =
-            placed.into_iter().map(|placement| (placement.credential_id, placement)).collect();
-        let all: BTreeSet<&CredentialId> = wanted.keys().chain(placed.keys()).collect();
-        let nothing = BTreeSet::new();
-        let change = |id: &CredentialId| {
-            let loses = loses(placed.get(id), wanted.get(id).unwrap_or(&nothing))?;
-            Some(Address::reconcile(sink_name(system), id.subject()).revoking(loses))
-        };
-        Ok(all.into_iter().filter_map(change).collect())
-    }
-
-    async fn wanted(
-        &self,
-        system: &str,
-        after: &str,
-        up_to: CredentialId,
-    ) -> Result<BTreeMap<CredentialId, BTreeSet<String>>, StoreError> {
-        let rows = door::wanted_points_between(&self.db, system, after, up_to).await?;
-        let mut wanted: BTreeMap<CredentialId, BTreeSet<String>> = BTreeMap::new();
-        for (credential, point) in rows {
-            wanted.entry(credential).or_default().insert(point);
+    ) -> Result<Seen<'a>, StoreError> {
+        let mut points: BTreeMap<CredentialId, Vec<WantedPoint>> = BTreeMap::new();
+        for (credential, point) in door::wanted_points_between(&self.db, system, after, up_to).await? {
+            points.entry(credential).or_default().push(point);
         }
-        Ok(wanted)
+        let placed = placement::between(&self.db, system, after, up_to).await?;
+        let placed = placed.into_iter().map(|placement| (placement.credential_id, placement)).collect();
+        let turns = placement::due_between(&self.db, system, after, up_to).await?;
+        Ok(Seen { system, points, placed, turns, now: self.db.ctx().now() })
     }
 
     async fn hint(&self, addresses: Vec<Address>, cause: &Delivery) -> Result<(), StoreError> {
@@ -173,16 +163,33 @@ impl Configuration {
     }
 }
 
-/// Whether a credential loses a door by what is wanted now; `None` when nothing changes for it.
-fn loses(placed: Option<&Placement>, wanted: &BTreeSet<String>) -> Option<bool> {
-    let was: BTreeSet<String> = match placed.and_then(Placement::want) {
-        Some(Want::Present(rights)) => rights.access.into_keys().map(|point| point.0).collect(),
-        Some(Want::Absent) => BTreeSet::new(),
+/// One door system, as it is wanted for a page of credentials, and as it was last seen.
+struct Seen<'a> {
+    system: &'a str,
+    points: BTreeMap<CredentialId, Vec<WantedPoint>>,
+    placed: BTreeMap<CredentialId, Placement>,
+    turns: BTreeMap<CredentialId, Turn>,
+    now: Timestamp,
+}
+
+impl Seen<'_> {
+    /// The look that a credential needs, before all others where it loses a door or hours; `None` when nothing changes
+    /// for it. `unheld` are those of which somebody was told that not all that is wanted is held.
+    fn change(&self, card: &Credential, terms: &Terms, unheld: &BTreeSet<String>) -> Option<Address> {
+        let points = self.points.get(&card.id).map_or(&[][..], Vec::as_slice);
+        let wanted = merge(points, placement::validity_of(card), terms, self.now);
+        let was = self.placed.get(&card.id).map(Placement::want);
         // A row that cannot be read says nothing of what is there.
-        None if placed.is_some() => return Some(true),
-        None => BTreeSet::new(),
-    };
-    (was != *wanted).then(|| !was.is_subset(wanted))
+        let (differs, loses) = match was {
+            Some(None) => (true, true),
+            Some(Some(was)) => (was != wanted.want, was.loses_by(&wanted.want)),
+            None => (wanted.want != Want::Absent, false),
+        };
+        let turns = self.turns.get(&card.id) != wanted.turn.as_ref();
+        let told = unheld.contains(&placement::subject(self.system, card.id).to_string());
+        let is_concerned = differs || turns || told == wanted.unheld.is_empty();
+        is_concerned.then(|| Address::reconcile(sink_name(self.system), card.id.subject()).revoking(loses))
+    }
 }
 
 #[async_trait::async_trait]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use store::{Db, StoreError, sql};
 
 use crate::alert;
-use crate::connector::{AccessPointAddress, AckLevel, CONNECTORS, Descriptor, STAYS_UNLOCKED, Want};
+use crate::connector::{Access, AccessPointAddress, AckLevel, CONNECTORS, Descriptor, STAYS_UNLOCKED, Want};
 use crate::placement::{ABSENT, Points, written};
 use crate::task::{self, Task};
 
@@ -51,6 +51,9 @@ pub struct ExposedCard {
     pub door_system: String,
     /// At which of its access points it is not proven; empty when none is known.
     pub access_points: Vec<String>,
+    /// Those of them that it opens on a schedule only, as far as is known: which.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub schedules: BTreeMap<String, String>,
     /// Since when it must not (RFC 3339).
     pub since: String,
     /// Until when it could, in words.
@@ -100,7 +103,7 @@ struct Row {
     is_current: bool,
     /// Somebody may carry it.
     is_in_order: bool,
-    /// Since when something that takes away waits for this door system.
+    /// Since when something that takes away waits for this door system, or a time is over of which nobody told it.
     waits_since: Option<Timestamp>,
 }
 
@@ -113,21 +116,24 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
                 "SELECT p.door_system, s.connector, p.credential_id, c.user_id, u.user_name, c.format, c.facility, \
                  c.number, p.wanted, p.rights, p.points, p.attempts, p.requested_at, c.updated_at, \
                  p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
-                 d.created_at AS waits_since \
+                 COALESCE(d.created_at, w.at) AS waits_since \
                  FROM placement p JOIN credential c ON c.id = p.credential_id JOIN users u ON u.id = c.user_id \
                  LEFT JOIN door_system s ON s.name = p.door_system \
                  LEFT JOIN delivery d ON d.sink = 'door:' || p.door_system AND d.subject = 'credential:' || c.id \
                  AND d.reconcile AND d.priority > 0 AND d.due_at IS NOT NULL \
+                 LEFT JOIN placement_due w ON w.door_system = p.door_system AND w.credential_id = p.credential_id \
+                 AND w.takes_away AND w.at <= $1 \
                  WHERE (s.name IS NOT NULL OR p.ack < 2 OR p.wanted = 'present') AND (p.ack < 2 \
-                 OR d.created_at IS NOT NULL OR c.state <> 'active' OR NOT u.active) \
+                 OR d.created_at IS NOT NULL OR w.at IS NOT NULL OR c.state <> 'active' OR NOT u.active) \
                  ORDER BY p.requested_at, p.door_system, p.credential_id"
             ),
-            (),
+            (db.ctx().now(),),
         )
         .await?;
     let systems: Vec<(String, String)> =
         db.all(sql!("SELECT name, connector FROM door_system ORDER BY name"), ()).await?;
     let points: Vec<(String,)> = db.all(sql!("SELECT name FROM access_point"), ()).await?;
+    let schedules = directory::door::time_profiles(db).await?;
     // Alerts of what is not configured any more say nothing of what can be opened.
     let is_a_point = |id: &str| points.iter().any(|(name,)| name == id);
     let is_at_a_system = |id: &str| {
@@ -137,7 +143,7 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
         let ways = described(connector).map_or(&[][..], |descriptor| descriptor.bypasses);
         ways.iter().map(|what| Bypass { door_system: name.clone(), what })
     });
-    let mut cards: Vec<ExposedCard> = rows.into_iter().filter_map(Row::exposed).collect();
+    let mut cards: Vec<ExposedCard> = rows.into_iter().filter_map(|row| row.exposed(&schedules)).collect();
     name_tasks(db, &mut cards).await?;
     Ok(Exposures {
         cards,
@@ -177,8 +183,8 @@ pub(crate) fn at_worst(descriptor: Option<&Descriptor>) -> String {
 }
 
 impl Row {
-    /// `None` when it could open nothing that it must not.
-    fn exposed(self) -> Option<ExposedCard> {
+    /// `None` when it could open nothing that it must not. `schedules`: as [`directory::door::time_profiles`] tells.
+    fn exposed(self, schedules: &[(String, String, i64)]) -> Option<ExposedCard> {
         let points: Points = serde_json::from_str(&self.points).unwrap_or_default();
         let wanted = match serde_json::from_str(&self.rights) {
             Ok(Want::Present(rights)) if self.wanted != ABSENT => rights.access,
@@ -202,6 +208,17 @@ impl Row {
             return None;
         }
         let until = at_worst(self.connector.as_deref().and_then(described).as_ref());
+        let on_schedule = |point: &String| {
+            let Access::TimeProfile(number) = wanted.get(&AccessPointAddress(point.clone()))? else {
+                return None;
+            };
+            let is_it = |(system, _, profile): &&(String, String, i64)| {
+                *system == self.door_system && *profile == i64::from(*number)
+            };
+            let named = schedules.iter().find(is_it).map(|(_, schedule, _)| schedule.clone());
+            Some((point.clone(), named.unwrap_or_else(|| format!("time profile {number}"))))
+        };
+        let on_schedules = unproven.iter().filter_map(on_schedule).collect();
         let because = match proves_absence || !must_be_off {
             true => format!("it is not proven to be off the list after {} attempt(s)", self.attempts),
             false => "the door system has not done yet what it was told, or was not told".into(),
@@ -218,6 +235,7 @@ impl Row {
             user_name: self.user_name,
             door_system: self.door_system,
             access_points: unproven,
+            schedules: on_schedules,
             since: since.to_string(),
             until,
             because,
@@ -231,7 +249,13 @@ impl fmt::Display for ExposedCard {
         let Self { card, user_name, door_system, since, until, because, .. } = self;
         let at = match self.access_points.is_empty() {
             true => door_system.clone(),
-            false => format!("{} ({door_system})", self.access_points.join(", ")),
+            false => {
+                let named = self.access_points.iter().map(|point| match self.schedules.get(point) {
+                    Some(schedule) => format!("{point} on schedule {schedule}"),
+                    None => point.clone(),
+                });
+                format!("{} ({door_system})", named.collect::<Vec<_>>().join(", "))
+            }
         };
         write!(f, "{card} of {user_name} at {at}: must not since {since}, {because}; at worst {until}")?;
         match &self.task {

@@ -12,6 +12,8 @@ use crate::task::OpenDoor;
 /// Every kind of fact that the bridge records.
 pub const FACTS: &[FactKind] = &[
     FactKind::of::<PlacementProven>(),
+    FactKind::of::<ValidityEnded>(),
+    FactKind::of::<ValidityBegun>(),
     FactKind::of::<DoorEventSeen>(),
     FactKind::of::<DoorEventsLost>(),
     FactKind::of::<DeviationFound>(),
@@ -48,6 +50,44 @@ pub struct PlacementProven {
 
 impl FactBody for PlacementProven {
     const KIND: &'static str = "placement.proven";
+    const ABOUT: &'static [&'static str] = &["credential", "user", "door_system"];
+}
+
+/// A day or an hour has come, and with it the end of something that opened doors: of an access profile, or of a card. What
+/// the card may still open is put right at the door system now.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ValidityEnded {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where.
+    pub door_system: String,
+    /// When it was to end.
+    pub at: Timestamp,
+}
+
+impl FactBody for ValidityEnded {
+    const KIND: &'static str = "placement.validity-ended";
+    const ABOUT: &'static [&'static str] = &["credential", "user", "door_system"];
+    const REVOKES: bool = true;
+}
+
+/// A day or an hour has come, and with it the beginning of something that opens doors.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ValidityBegun {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where.
+    pub door_system: String,
+    /// When it was to begin.
+    pub at: Timestamp,
+}
+
+impl FactBody for ValidityBegun {
+    const KIND: &'static str = "placement.validity-begun";
     const ABOUT: &'static [&'static str] = &["credential", "user", "door_system"];
 }
 

@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use directory::credential::{self, Credential};
-use directory::door;
+use directory::door::{self, WantedPoint};
 use kernel::Subject;
 use kernel::id::CredentialId;
 use serde::Serialize;
@@ -25,7 +25,7 @@ use crate::card::Card;
 use crate::connector::{Connector, ConnectorError, Inventory, ReadBack, Want, take_inventory};
 use crate::facts::DeviationFound;
 use crate::feed::credential_of;
-use crate::placement::{self, card_of, contradicts, sink_name};
+use crate::placement::{self, Terms, card_of, contradicts, merge, sink_name};
 
 /// What a sweep saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -116,7 +116,9 @@ pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Resul
     let inventory = take_inventory(connector.as_ref()).await?;
     let mut findings =
         Findings { listed: inventory.cards.len(), unread: inventory.unread.len(), ..Findings::default() };
-    let mut sweep = Sweep { db, name, connector, strangers: inventory.cards.keys().copied().collect() };
+    let terms = placement::terms_of(db, name).await?;
+    let strangers = inventory.cards.keys().copied().collect();
+    let mut sweep = Sweep { db, name, connector, terms, strangers };
     let mut after = None;
     loop {
         let page = credential::page(db, after, PAGE).await?;
@@ -132,6 +134,7 @@ struct Sweep<'a> {
     db: &'a Db,
     name: &'a str,
     connector: &'a Arc<dyn Connector>,
+    terms: Terms,
     /// Cards that stand there, and of which nobody is found to be the holder.
     strangers: BTreeSet<Card>,
 }
@@ -147,7 +150,7 @@ impl Sweep<'_> {
         findings: &mut Findings,
     ) -> Result<(), SweepError> {
         let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let mut wanted: BTreeMap<CredentialId, Vec<String>> = BTreeMap::new();
+        let mut wanted: BTreeMap<CredentialId, Vec<WantedPoint>> = BTreeMap::new();
         for (id, point) in door::wanted_points_between(self.db, self.name, &after, last).await? {
             wanted.entry(id).or_default().push(point);
         }
@@ -155,7 +158,9 @@ impl Sweep<'_> {
         for known in page {
             let Ok(card) = card_of(&known) else { continue };
             self.strangers.remove(&card);
-            let want = placement::opening(wanted.remove(&known.id).unwrap_or_default());
+            let points = wanted.remove(&known.id).unwrap_or_default();
+            let now = self.db.ctx().now();
+            let want = merge(&points, placement::validity_of(&known), &self.terms, now).want;
             let seen = inventory.cards.get(&card);
             if contradicts(seen.unwrap_or(&nowhere), &want) {
                 self.look_at(&card, known.id, seen.is_some(), findings).await?;
@@ -179,7 +184,7 @@ impl Sweep<'_> {
         let before = placement::get(self.db, self.name, id).await?;
         let seen = self.connector.read_back(card).await?;
         let Some(known) = credential::get(self.db, id).await? else { return Ok(()) };
-        let want = placement::wanted(self.db, self.name, &known).await?;
+        let want = placement::wanted(self.db, self.name, &known).await?.want;
         if !contradicts(&seen, &want)
             || self.is_at_work(id).await?
             || placement::get(self.db, self.name, id).await? != before

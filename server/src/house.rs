@@ -280,6 +280,11 @@ impl House {
             let tasks = tasks.clone();
             async move { tasks.look().await.map_err(|error| error.to_string()) }
         }));
+        let due = db();
+        work.spawn(every(Duration::from_secs(1), "days and hours that come", stop.clone(), move || {
+            let db = due.clone();
+            async move { bridge::placement::tell_due(&db).await.map(drop).map_err(|error| error.to_string()) }
+        }));
         let (sessions, lease) = (db(), Lease::new("session-sweep", node, Duration::from_secs(120)));
         work.spawn(every(Duration::from_secs(60), "old sessions", stop.clone(), move || {
             let (db, lease) = (sessions.clone(), lease.clone());

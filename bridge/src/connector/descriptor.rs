@@ -29,6 +29,8 @@ pub struct Descriptor {
     pub acks: &'static [AckLevel],
     /// Whether the system can be asked what it holds.
     pub read_back: bool,
+    /// Whether it keeps a card's first and last day by itself, also while we cannot reach it.
+    pub keeps_days: bool,
     /// How events come.
     pub events: EventFeed,
     /// How much it can hold.

@@ -39,7 +39,7 @@ pub use event::{Alarm, DeniedReason, DoorEvent, EventCursor, EventGap, EventKind
 pub use fence::{Pass, VersionFence};
 pub use health::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
 pub use inventory::{Inventory, take_inventory};
-pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, Opening, open};
+pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, Opening, open, time_zone};
 pub use wanted::{
     Access, AccessPointAddress, DesiredCredential, Deviation, Held, ListCursor, ListPage, Listed, ReadBack,
     Reading, Rights, Version, Want,

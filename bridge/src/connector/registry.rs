@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use kernel::{Ctx, Secret};
 
 use super::{ConfigError, Connector, Decider, Descriptor, Nobody};
@@ -53,6 +54,14 @@ pub struct ConnectorKind {
 pub fn open(kind: &str, opening: Opening<'_>) -> Result<Arc<dyn Connector>, OpenError> {
     let kind = CONNECTORS.iter().find(|known| known.name == kind).ok_or_else(|| OpenError::unknown(kind))?;
     Ok((kind.open)(opening)?)
+}
+
+/// The local time of a door system's doors, by which it counts days: what the configuration of every kind calls
+/// `time_zone`, UTC where nothing is said. A name that is none cannot be opened ([`open`]), and counts as UTC here.
+#[must_use]
+pub fn time_zone(config: &serde_json::Value) -> TimeZone {
+    let named = config.get("time_zone").and_then(serde_json::Value::as_str);
+    named.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC)
 }
 
 /// Why there is no connector.

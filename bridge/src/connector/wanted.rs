@@ -59,6 +59,28 @@ pub enum Want {
     Present(Rights),
 }
 
+impl Want {
+    /// Whether `next` opens less than this, at any access point or at any time: then something must be taken away.
+    /// Of hours in two time profiles nobody knows which are more, so another one counts as less.
+    #[must_use]
+    pub fn loses_by(&self, next: &Want) -> bool {
+        match (self, next) {
+            (Self::Absent, _) => false,
+            (Self::Present(was), Self::Absent) => !was.access.is_empty(),
+            (Self::Present(was), Self::Present(next)) => was.loses_by(next),
+        }
+    }
+
+    /// Whether an access point is opened in the hours of a time profile only.
+    #[must_use]
+    pub fn has_hours(&self) -> bool {
+        match self {
+            Self::Absent => false,
+            Self::Present(rights) => rights.access.values().any(|access| *access != Access::Always),
+        }
+    }
+}
+
 /// Which wish something belongs to. Numbers of one credential only ever rise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Version {
@@ -177,6 +199,17 @@ impl ReadBack {
 }
 
 impl Rights {
+    fn loses_by(&self, next: &Rights) -> bool {
+        let is_kept = |(point, access): (&AccessPointAddress, &Access)| {
+            next.access.get(point).is_some_and(|next| next == access || *next == Access::Always)
+        };
+        let ends_before = |last: Date| self.valid_to.is_none_or(|this| last < this);
+        // No first day is before all days.
+        !self.access.iter().all(is_kept)
+            || next.valid_from > self.valid_from
+            || next.valid_to.is_some_and(ends_before)
+    }
+
     fn met_at(&self, point: &AccessPointAddress, reading: &Reading) -> bool {
         let wanted = self.access.get(point).copied();
         match reading {
@@ -270,6 +303,38 @@ mod tests {
         ] {
             assert_eq!(seen.meets(&wanted), met, "{wanted:?} against {seen:?}");
         }
+    }
+
+    #[test]
+    fn less_at_any_door_or_any_time_is_a_loss_and_more_is_none() {
+        use Access::{Always, TimeProfile};
+        let day = |day: i8| Some(jiff::civil::date(2026, 11, day));
+        let between = |from: Option<Date>, to: Option<Date>| match want(&[("a", Always)], to) {
+            Want::Present(rights) => Want::Present(Rights { valid_from: from, ..rights }),
+            Want::Absent => Want::Absent,
+        };
+        for (was, next, loses) in [
+            (Want::Absent, want(&[("a", Always)], None), false),
+            (want(&[("a", Always)], None), Want::Absent, true),
+            (want(&[("a", Always)], None), want(&[("a", Always), ("b", Always)], None), false),
+            (want(&[("a", Always), ("b", Always)], None), want(&[("a", Always)], None), true),
+            (want(&[("a", TimeProfile(2))], None), want(&[("a", Always)], None), false),
+            (want(&[("a", Always)], None), want(&[("a", TimeProfile(2))], None), true),
+            (want(&[("a", TimeProfile(2))], None), want(&[("a", TimeProfile(3))], None), true),
+            (want(&[("a", TimeProfile(2))], None), want(&[("a", TimeProfile(2))], None), false),
+            (between(None, None), between(None, day(9)), true),
+            (between(None, day(9)), between(None, day(8)), true),
+            (between(None, day(9)), between(None, day(10)), false),
+            (between(None, day(9)), between(None, None), false),
+            (between(None, None), between(day(1), None), true),
+            (between(day(2), None), between(day(3), None), true),
+            (between(day(2), None), between(day(1), None), false),
+            (between(day(2), None), between(None, None), false),
+        ] {
+            assert_eq!(was.loses_by(&next), loses, "{was:?} then {next:?}");
+        }
+        assert!(want(&[("a", Always), ("b", TimeProfile(2))], None).has_hours());
+        assert!(!want(&[("a", Always)], None).has_hours() && !Want::Absent.has_hours());
     }
 
     #[test]

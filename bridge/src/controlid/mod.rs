@@ -87,6 +87,8 @@ macro_rules! limits {
 }
 
 const STANDALONE: &[&str] = limits![
+    "Whether a time zone exists on a device is not checked beforehand: with one that it does not know a card is refused, or opens nothing.",
+    "A time zone that leaves nothing out reads as always: a schedule must not be one.",
     "A device that is set to ask a server of its own (online mode) falls back to its lists: they are what is written here.",
 ];
 
@@ -94,6 +96,7 @@ const ONLINE: &[&str] = limits![
     "While a device cannot ask us it decides by its lists, unless it takes the setting that forbids this: health reports a device that does not. What such a device does then, nobody says.",
     "A device is known by its address alone: whoever has its network can ask in its name, and learn which card opens what.",
     "A card is one factor: an area whose policy asks for two stays shut.",
+    "No schedules: which hours they are only devices know, and here it is we who decide.",
     "Doors are taken to bear the number of their portal.",
 ];
 
@@ -114,6 +117,7 @@ fn describe(patience: Patience, push: bool, online: Option<OutOfReach>) -> Descr
         worst_case,
         acks: &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack, AckLevel::ObservedDenial],
         read_back: true,
+        keeps_days: true,
         events: EventFeed { push, pull: true, cursor: "access log id of each device" },
         capacity: Capacity { cards: None, time_profiles: Some(255), blocklist: 0, offline_cache: 0 },
         provenance: Provenance::PublicSpec,

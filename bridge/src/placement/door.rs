@@ -6,6 +6,9 @@
 //! Before anything is *put* on a list, the row says that it may be there: should we die between sending and
 //! noting, a later leaver still finds the row. Before something is *taken off*, nothing is written: the row
 //! is there already, and a revocation does not wait for a disk.
+//!
+//! A look also notes when it must be repeated although nobody does anything ([`super::due`]), before its delivery is
+//! done: what is to come is not forgotten.
 
 use std::sync::Arc;
 
@@ -16,7 +19,7 @@ use store::{Db, Delivery, Fact, Origin, Settled, Sink, SinkError, StoreError, Tx
 use tokio::sync::Notify;
 
 use super::wish::{Attempt, Wish};
-use super::{card_of, get, get_in, put, wanted};
+use super::{Turn, Wanted, card_of, due, get, get_in, put, subject, wanted};
 use crate::BridgeError;
 use crate::alert;
 use crate::connector::{
@@ -24,6 +27,17 @@ use crate::connector::{
     Want,
 };
 use crate::facts::PlacementProven;
+
+/// What a look found: what to do there now, and when to look again.
+struct Look {
+    /// `None` when there is nothing to do.
+    wish: Option<Wish>,
+    /// What is wanted as well and cannot be held, in words.
+    unheld: Vec<String>,
+    turn: Option<Turn>,
+    /// The turn that was noted before.
+    noted: Option<Turn>,
+}
 
 /// The reconciler of one door system.
 pub struct Door {
@@ -57,18 +71,47 @@ impl Door {
         self
     }
 
-    async fn wish(&self, delivery: &Delivery, id: CredentialId) -> Result<Option<Wish>, BridgeError> {
-        let (credential, seen) =
-            tokio::try_join!(credential::get(&self.db, id), get(&self.db, &self.name, id))?;
-        let Some(credential) = credential else { return Ok(None) };
-        let want = wanted(&self.db, &self.name, &credential).await?;
+    async fn look(&self, delivery: &Delivery, id: CredentialId) -> Result<Look, BridgeError> {
+        let (credential, seen, noted) = tokio::try_join!(
+            credential::get(&self.db, id),
+            get(&self.db, &self.name, id),
+            due::get(&self.db, &self.name, id)
+        )?;
+        let Some(credential) = credential else {
+            return Ok(Look { wish: None, unheld: Vec::new(), turn: None, noted });
+        };
+        let Wanted { want, turn, unheld } = wanted(&self.db, &self.name, &credential).await?;
         if want == Want::Absent && seen.is_none() {
             // Never sent there, and nothing to send.
-            return Ok(None);
+            return Ok(Look { wish: None, unheld, turn, noted });
         }
         let version = Version { credential: id, number: delivery.version };
         let desired = DesiredCredential { version, card: card_of(&credential)?, want };
-        Ok(Some(Wish { credential, desired, seen }))
+        Ok(Look { wish: Some(Wish { credential, desired, seen }), unheld, turn, noted })
+    }
+
+    async fn note_turn(&self, id: CredentialId, look: &Look) -> Result<(), StoreError> {
+        match look.turn == look.noted {
+            true => Ok(()),
+            false => due::note(&self.db, &self.name, id, look.turn).await,
+        }
+    }
+
+    /// Tells what is wanted and does not fit in beside the rest, and when all that is wanted fits in again.
+    async fn tell_unheld(
+        &self,
+        delivery: &Delivery,
+        id: CredentialId,
+        look: &Look,
+    ) -> Result<(), StoreError> {
+        let subject = subject(&self.name, id);
+        if !look.unheld.is_empty() {
+            let detail = format!("{}: {}", self.name, look.unheld.join("; "));
+            alert::open(&self.db, alert::CANNOT_HOLD, &subject, &detail).await?;
+        } else if delivery.last_error.is_some() || look.wish.as_ref().is_some_and(Wish::has_hours) {
+            alert::close(&self.db, alert::CANNOT_HOLD, &subject).await?;
+        }
+        Ok(())
     }
 
     async fn reach(&self, delivery: &Delivery, wish: &Wish) -> Result<Settled, SinkError> {
@@ -229,7 +272,7 @@ impl Door {
     async fn refused(&self, wish: &Wish, refusal: Refusal) -> SinkError {
         let detail = format!("{}: {refusal}", self.name);
         if let Err(error) =
-            alert::open(&self.db, alert::CANNOT_HOLD, &self.subject(wish.credential.id), &detail).await
+            alert::open(&self.db, alert::CANNOT_HOLD, &subject(&self.name, wish.credential.id), &detail).await
         {
             return error.into();
         }
@@ -240,10 +283,6 @@ impl Door {
             return retry(error);
         }
         SinkError::Dead(refusal.to_string())
-    }
-
-    fn subject(&self, credential: CredentialId) -> Subject {
-        Subject::new("placement", format!("{}/{credential}", self.name))
     }
 }
 
@@ -268,13 +307,19 @@ impl Sink for Door {
         let Ok(id) = delivery.subject_id().parse::<CredentialId>() else {
             return Err(SinkError::Dead(format!("{} is no credential", delivery.subject)));
         };
-        let settled = match self.wish(delivery, id).await? {
-            Some(wish) => self.reach(delivery, &wish).await?,
+        let look = self.look(delivery, id).await?;
+        // A revocation that nothing follows waits for no disk: that there is no time any more is noted behind it.
+        if look.turn.is_some() {
+            self.note_turn(id, &look).await?;
+        }
+        let settled = match &look.wish {
+            Some(wish) => self.reach(delivery, wish).await?,
             None => Settled::Done,
         };
-        if delivery.last_error.is_some() {
-            alert::close(&self.db, alert::CANNOT_HOLD, &self.subject(id)).await?;
+        if look.turn.is_none() {
+            self.note_turn(id, &look).await?;
         }
+        self.tell_unheld(delivery, id, &look).await?;
         Ok(settled)
     }
 }

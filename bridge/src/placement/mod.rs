@@ -8,32 +8,46 @@
 //! again at a wish that was proven leaves the first proof as it stands; a new wish, and a card that was found
 //! to have come back, must be proven anew.
 //!
-//! What it is not: it does not say who is entitled; that is read from the directory each time.
+//! What it is not: it does not say who is entitled; that is read from the directory each time. Days and hours are in
+//! what is read, so what is wanted may change although nobody does anything: [`tell_due`].
 
 mod door;
+mod due;
+mod hours;
 mod wish;
 
 use std::collections::BTreeMap;
 
 use directory::credential::Credential;
-use directory::facts::{CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended};
-use directory::facts::{EntitlementEnded, EntitlementGranted};
-use kernel::Timestamp;
+use directory::door::WantedPoint;
+use directory::facts::{
+    CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended, CredentialValidityChanged,
+    EntitlementEnded, EntitlementGranted,
+};
 use kernel::id::{CredentialId, FactId, UserId};
+use kernel::{Subject, Timestamp};
 use serde::{Deserialize, Serialize};
 use store::{Address, Db, FactBody as _, Sinks, StoreError, Tx, sql};
 
 pub use door::Door;
+pub(crate) use due::between as due_between;
+pub use due::tell_due;
+pub(crate) use hours::{Terms, Turn, Validity, Wanted, merge};
 pub(crate) use wish::contradicts;
 
 use crate::BridgeError;
 use crate::card::{Card, CardError, CardFormat};
-use crate::connector::{Access, AccessPointAddress, AckLevel, ReadBack, Reading, Rights, Want};
+use crate::connector::{AccessPointAddress, AckLevel, CONNECTORS, ReadBack, Reading, Want, time_zone};
 
 /// The lane of a door system.
 #[must_use]
 pub fn sink_name(door_system: &str) -> String {
     format!("door:{door_system}")
+}
+
+/// What alerts about a credential at a door system are about.
+pub(crate) fn subject(door_system: &str, credential: CredentialId) -> Subject {
+    Subject::new("placement", format!("{door_system}/{credential}"))
 }
 
 /// Whatever concerns a credential concerns every door system: each works out for itself what it should hold.
@@ -43,6 +57,7 @@ pub fn route(sinks: &Sinks, door_system: &str) {
         CredentialSuspended::KIND,
         CredentialResumed::KIND,
         CredentialRevoked::KIND,
+        CredentialValidityChanged::KIND,
         EntitlementGranted::KIND,
         EntitlementEnded::KIND,
     ];
@@ -224,22 +239,43 @@ fn lowest(points: &Points) -> AckLevel {
 }
 
 /// What the directory wants of a door system for a credential now.
-pub(crate) async fn wanted(db: &Db, door_system: &str, credential: &Credential) -> Result<Want, StoreError> {
+pub(crate) async fn wanted(
+    db: &Db,
+    door_system: &str,
+    credential: &Credential,
+) -> Result<Wanted, StoreError> {
     if !credential.is_active() {
-        return Ok(Want::Absent);
+        return Ok(Wanted::nothing());
     }
     let points = directory::door::wanted_points(db, credential.user_id, door_system).await?;
-    Ok(opening(points.into_iter().map(|(point, _)| point)))
+    let validity = validity_of(credential);
+    let is_plain =
+        |point: &WantedPoint| (&point.schedule, point.valid_from, point.valid_until) == (&None, None, None);
+    // How a door system calls hours and counts days matters to none that asks for neither.
+    let terms = match validity == Validity::default() && points.iter().all(is_plain) {
+        true => Terms::none(),
+        false => terms_of(db, door_system).await?,
+    };
+    Ok(merge(&points, validity, &terms, db.ctx().now()))
 }
 
-/// To open these access points always; nothing there when there is none.
-pub(crate) fn opening(points: impl IntoIterator<Item = String>) -> Want {
-    let access: BTreeMap<AccessPointAddress, Access> =
-        points.into_iter().map(|point| (AccessPointAddress(point), Access::Always)).collect();
-    match access.is_empty() {
-        true => Want::Absent,
-        false => Want::Present(Rights { access, valid_from: None, valid_to: None }),
-    }
+/// How a door system calls hours, and how it counts days, as it is configured now.
+pub(crate) async fn terms_of(db: &Db, door_system: &str) -> Result<Terms, StoreError> {
+    let Some(system) = directory::door::system(db, door_system).await? else { return Ok(Terms::none()) };
+    let profiles = directory::door::time_profiles_of(db, door_system).await?;
+    let time_profiles =
+        profiles.into_iter().filter_map(|(schedule, number)| Some((schedule, u8::try_from(number).ok()?)));
+    let kind = CONNECTORS.iter().find(|kind| kind.name == system.connector);
+    Ok(Terms {
+        time_profiles: time_profiles.collect(),
+        time_zone: time_zone(&system.config.0),
+        keeps_days: kind.is_some_and(|kind| (kind.describe)().keeps_days),
+    })
+}
+
+/// How long a credential is valid.
+pub(crate) fn validity_of(credential: &Credential) -> Validity {
+    Validity { from: credential.valid_from, until: credential.valid_until }
 }
 
 /// The placement of a credential on a door system.

@@ -49,14 +49,23 @@ impl Wish {
         })
     }
 
-    /// Whether the credential may open a door that it must not open any more.
+    /// Whether the credential may open a door that it must not open any more, or at more times than it must.
     pub(super) fn takes_away(&self) -> bool {
         let Some(seen) = &self.seen else { return false };
         let held = seen.points();
         match self.want() {
             Want::Absent => true,
-            Want::Present(rights) => held.keys().any(|point| !rights.access.contains_key(point)),
+            Want::Present(rights) => {
+                held.keys().any(|point| !rights.access.contains_key(point))
+                    || seen.want().is_some_and(|was| was.loses_by(self.want()))
+            }
         }
+    }
+
+    /// Whether an access point is opened at some hours only, or was.
+    pub(super) fn has_hours(&self) -> bool {
+        let was = self.seen.as_ref().and_then(Placement::want);
+        self.want().has_hours() || was.is_some_and(|was| was.has_hours())
     }
 
     /// The access points this wish is about: those that shall open, and those that may be open still. A door that

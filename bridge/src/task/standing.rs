@@ -2,14 +2,14 @@
 //! what the directory wants now. As receipts judge it: what was proven for an older state of the credential proves
 //! nothing of this one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use directory::door;
+use directory::credential;
 use kernel::id::{CredentialId, UserId};
 use store::{Db, StoreError, sql};
 
 use super::OpenDoor;
-use crate::connector::{AccessPointAddress, AckLevel, Descriptor, Want};
+use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, Want};
 use crate::exposure::described;
 use crate::placement::{self, ABSENT, PointProof, Points};
 
@@ -97,29 +97,55 @@ impl Standing {
         open.into_iter().map(|point| doors.describe(point)).collect()
     }
 
-    /// What it may open and must not.
+    /// What it may open and must not, or at other times than it must.
     pub(super) async fn still_opens(&self, db: &Db, doors: &Doors) -> Result<Vec<OpenDoor>, StoreError> {
-        let wanted = match self.is_in_order {
-            true => door::wanted_points(db, self.user_id, &self.door_system).await?,
-            false => Vec::new(),
-        };
-        let wanted: BTreeSet<String> = wanted.into_iter().map(|(point, _)| point).collect();
+        let want = self.wanted_now(db).await?;
         let mut opens = self.opens(doors);
-        opens.retain(|door| !wanted.contains(&door.access_point));
+        opens.retain(|door| !self.is_wanted(&want, &AccessPointAddress(door.access_point.clone())));
         Ok(opens)
+    }
+
+    async fn wanted_now(&self, db: &Db) -> Result<Want, StoreError> {
+        let credential = match self.is_in_order {
+            true => credential::get(db, self.credential_id).await?,
+            false => None,
+        };
+        match credential {
+            Some(credential) => Ok(placement::wanted(db, &self.door_system, &credential).await?.want),
+            None => Ok(Want::Absent),
+        }
+    }
+
+    /// Whether what it may open here is what is wanted. Of some hours only once they were read: until then it may be
+    /// others.
+    fn is_wanted(&self, want: &Want, point: &AccessPointAddress) -> bool {
+        let Want::Present(rights) = want else { return false };
+        match rights.access.get(point) {
+            None => false,
+            Some(Access::Always) => true,
+            hours => self.told().as_ref().and_then(|told| told.get(point)) == hours && self.is_read_at(point),
+        }
+    }
+
+    fn is_read_at(&self, point: &AccessPointAddress) -> bool {
+        self.points().get(point).is_some_and(|proof| proof.level() >= AckLevel::ReadBack)
+    }
+
+    fn points(&self) -> Points {
+        let points = self.points.as_deref().map(serde_json::from_str::<Points>);
+        points.and_then(Result::ok).unwrap_or_default()
     }
 
     /// Of a door system that has `all` these access points.
     fn may_open<'a>(&self, all: impl Iterator<Item = &'a String>) -> Vec<String> {
-        let points = self.points.as_deref().map(serde_json::from_str::<Points>);
-        let points = points.and_then(Result::ok).unwrap_or_default();
+        let points = self.points();
         if points.is_empty() {
             // Of a row that names no point nobody knows where it stands.
             return all.cloned().collect();
         }
-        let told = self.told_to_open();
+        let told = self.told();
         let has_let_go = |point: &AccessPointAddress, proof: &PointProof| {
-            proof.level() >= AckLevel::ReadBack && told.as_ref().is_some_and(|told| !told.contains(point))
+            proof.level() >= AckLevel::ReadBack && told.as_ref().is_some_and(|told| !told.contains_key(point))
         };
         let open = points.iter().filter(|(point, proof)| !has_let_go(point, proof));
         open.map(|(point, _)| point.0.clone()).collect()
@@ -127,12 +153,12 @@ impl Standing {
 
     /// What the door system was last told that it should open. `None` when nobody knows, or when it was told to open
     /// nothing for an older state of the credential.
-    fn told_to_open(&self) -> Option<BTreeSet<AccessPointAddress>> {
+    fn told(&self) -> Option<BTreeMap<AccessPointAddress, Access>> {
         if self.wanted.as_deref() == Some(ABSENT) {
-            return (self.is_current == Some(true)).then(BTreeSet::new);
+            return (self.is_current == Some(true)).then(BTreeMap::new);
         }
         match serde_json::from_str::<Want>(self.rights.as_deref()?) {
-            Ok(Want::Present(rights)) => Some(rights.access.into_keys().collect()),
+            Ok(Want::Present(rights)) => Some(rights.access),
             _ => None,
         }
     }
@@ -143,7 +169,13 @@ mod tests {
     use kernel::{Ctx, Timestamp};
 
     use super::*;
-    use crate::placement::{PRESENT, json, opening};
+    use crate::connector::Rights;
+    use crate::placement::{PRESENT, json};
+
+    fn opening(points: &[&str], access: Access) -> Want {
+        let access = points.iter().map(|point| ((*point).into(), access)).collect();
+        Want::Present(Rights { access, ..Rights::default() })
+    }
 
     /// A card of whose placement this is known.
     fn standing(wanted: &str, opens: &[&str], points: &[(&str, AckLevel)], is_current: bool) -> Standing {
@@ -165,7 +197,7 @@ mod tests {
             number: 1,
             is_in_order: false,
             wanted: Some(wanted.into()),
-            rights: Some(json(&opening(opens.iter().map(|point| (*point).to_owned())))),
+            rights: Some(json(&opening(opens, Access::Always))),
             points: Some(json(&points)),
             is_current: Some(is_current),
         }
@@ -191,6 +223,29 @@ mod tests {
             let all = ["a", "b", "c"].map(str::to_owned);
             let found = standing(wanted, opens, points, is_current).may_open(all.iter());
             assert_eq!(found, open, "{wanted} {opens:?} {points:?} current: {is_current}");
+        }
+    }
+
+    #[test]
+    fn hours_are_what_is_wanted_once_they_were_read_and_always_is_at_once() {
+        use Access::{Always, TimeProfile};
+        use AckLevel::{Accepted, ReadBack};
+        for (told, level, wanted, is_wanted) in [
+            (Always, Accepted, Always, true),
+            (Always, ReadBack, TimeProfile(2), false),
+            (TimeProfile(2), Accepted, TimeProfile(2), false),
+            (TimeProfile(2), ReadBack, TimeProfile(2), true),
+            (TimeProfile(3), ReadBack, TimeProfile(2), false),
+            (TimeProfile(2), Accepted, Always, true),
+        ] {
+            let known = Standing {
+                rights: Some(json(&opening(&["a"], told))),
+                ..standing(PRESENT, &[], &[("a", level)], true)
+            };
+            let found = known.is_wanted(&opening(&["a"], wanted), &"a".into());
+            assert_eq!(found, is_wanted, "{told:?} {level:?} {wanted:?}");
+            assert!(!known.is_wanted(&opening(&["b"], wanted), &"a".into()));
+            assert!(!known.is_wanted(&Want::Absent, &"a".into()));
         }
     }
 

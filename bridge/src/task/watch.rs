@@ -15,7 +15,7 @@ use store::{Db, Origin, Sql, StoreError, Tx, sql};
 use super::standing::{Doors, Standing};
 use super::{Concern, OpenDoor, PATIENCE, SENSITIVE, named, propose};
 use crate::alert::REVOCATION_PATIENCE;
-use crate::connector::{AccessPointAddress, Want};
+use crate::connector::{Access, AccessPointAddress, Want};
 use crate::exposure::at_worst;
 use crate::facts::{TaskClosed, TaskOpened, TaskReopened};
 use crate::placement::{PRESENT, json};
@@ -317,7 +317,9 @@ impl Proven {
     fn by(&self) -> &'static str {
         let rights = self.rights.as_deref().map(serde_json::from_str::<Want>).and_then(Result::ok);
         let opens_again = |point: String| match &rights {
-            Some(Want::Present(rights)) => rights.access.contains_key(&AccessPointAddress(point)),
+            Some(Want::Present(rights)) => {
+                rights.access.get(&AccessPointAddress(point)) == Some(&Access::Always)
+            }
             _ => false,
         };
         let is_wanted = self.wanted.as_deref() == Some(PRESENT);

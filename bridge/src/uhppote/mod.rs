@@ -78,6 +78,7 @@ fn describe(patience: Patience, push: bool) -> Descriptor {
         worst_case: WorstCase::UntilReachable,
         acks: &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack, AckLevel::ObservedDenial],
         read_back: true,
+        keeps_days: true,
         events: EventFeed { push, pull: true, cursor: "event number of each controller" },
         capacity: Capacity { cards: None, time_profiles: Some(253), blocklist: 0, offline_cache: 0 },
         provenance: Provenance::PublicCode,

@@ -15,6 +15,7 @@ mod crash;
 mod doors_open;
 mod events;
 mod hand_held;
+mod hours;
 mod life;
 mod model;
 mod nodes;
