@@ -8,6 +8,7 @@ use kernel::{Secret, Sensitivity, TokenHash};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::doors::{AccessProfile, DoorSystem, check_access_points, door_items, profile_item};
 use crate::config::{read_toml, secret_in};
 use crate::files;
 
@@ -40,6 +41,7 @@ pub struct Declaration {
     scim_connection: BTreeMap<String, ScimConnection>,
     policy: BTreeMap<String, Policy>,
     area: BTreeMap<String, Area>,
+    schedule: BTreeMap<String, Schedule>,
     door_system: BTreeMap<String, DoorSystem>,
     access_profile: BTreeMap<String, AccessProfile>,
     card_pool: BTreeMap<String, CardPool>,
@@ -116,25 +118,11 @@ struct Area {
     protection_class: i64,
 }
 
+/// Which hours they are is set at the devices: a door system says which of its time profiles a schedule is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DoorSystem {
-    connector: String,
-    secret_file: Option<PathBuf>,
-    /// The connector's own settings.
-    #[serde(default)]
-    config: serde_json::Value,
-    /// Access point → area.
-    #[serde(default)]
-    access_points: BTreeMap<String, String>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AccessProfile {
+struct Schedule {
     title: Option<String>,
-    project: Option<String>,
-    access_points: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -147,7 +135,7 @@ struct CardPool {
 }
 
 /// The text of a file that a declaration names.
-type Read<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
+pub(super) type Read<'a> = &'a dyn Fn(&Path) -> std::io::Result<String>;
 
 /// A bearer secret must not be guessable: we hash it fast.
 const SHORTEST_SECRET: usize = 32;
@@ -188,19 +176,16 @@ impl Declaration {
             });
             items.push(Item::new(Kind::Area, name, fields));
         }
+        for (name, schedule) in self.schedule {
+            let fields = json!({ "title": schedule.title.unwrap_or_else(|| name.clone()) });
+            items.push(Item::new(Kind::Schedule, name, fields));
+        }
         check_access_points(&self.door_system)?;
         for (name, system) in self.door_system {
             door_items(name, system, read, &mut items)?;
         }
         for (name, profile) in self.access_profile {
-            let mut points = profile.access_points;
-            points.sort();
-            points.dedup();
-            let fields = json!({
-                "title": profile.title.unwrap_or_else(|| name.clone()), "project": profile.project,
-                "access_points": points,
-            });
-            items.push(Item::new(Kind::AccessProfile, name, fields));
+            items.push(profile_item(name, profile)?);
         }
         for (name, pool) in self.card_pool {
             let fields = json!({
@@ -248,41 +233,7 @@ fn policy_item(name: String, policy: Policy, read: Read<'_>) -> Result<Item, Fil
     Ok(Item::new(Kind::Policy, name, json!({ "text": text })))
 }
 
-fn door_items(
-    name: String,
-    system: DoorSystem,
-    read: Read<'_>,
-    items: &mut Vec<Item>,
-) -> Result<(), FileError> {
-    let secret = match &system.secret_file {
-        Some(file) => Some(secret(&format!("door_system {name}"), read, file)?),
-        None => None,
-    };
-    for (point, area) in system.access_points {
-        items.push(Item::new(Kind::AccessPoint, point, json!({ "door_system": name, "area": area })));
-    }
-    let fields = json!({ "connector": system.connector, "config": system.config });
-    items.push(Item::new(Kind::DoorSystem, name, fields).with_secret(secret));
-    Ok(())
-}
-
-/// The name of an access point is its own, whatever door system it belongs to.
-fn check_access_points(systems: &BTreeMap<String, DoorSystem>) -> Result<(), FileError> {
-    let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    for (name, system) in systems {
-        for point in system.access_points.keys() {
-            if let Some(other) = owners.insert(point, name) {
-                return Err(FileError::Contradiction(format!(
-                    "access point {point} is declared by door_system {other} and by door_system {name}: give one \
-                     of them another name"
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-fn secret(what: &str, read: Read<'_>, file: &Path) -> Result<Secret<String>, FileError> {
+pub(super) fn secret(what: &str, read: Read<'_>, file: &Path) -> Result<Secret<String>, FileError> {
     let text = read(file).map_err(|error| unreadable(what, file, error))?;
     secret_in(&text).map_err(|reason| unreadable(what, file, reason))
 }
@@ -506,6 +457,7 @@ mod tests {
             ("scim_connection", "token_file = \"good.secret\""),
             ("policy", "text = \"\""),
             ("area", "protection_class = 1"),
+            ("schedule", "title = \"s\""),
             ("door_system", "connector = \"x\""),
             ("access_profile", "access_points = []"),
             ("card_pool", "format = \"h10301\"\nfacility = 1\nfirst = 1\nlast = 2"),
@@ -566,9 +518,19 @@ mod tests {
         }
     }
 
-    /// README.md points to it.
+    fn kinds(text: &str) -> std::collections::BTreeSet<Kind> {
+        let folder = folder();
+        for secret in ["hr.token", "grid-console.secret", "switchgear-control.secret", "substation.password"]
+        {
+            std::fs::write(folder.path().join(secret), SECRET).unwrap();
+        }
+        let items = Declaration::parse(text).and_then(|declared| declared.items(folder.path()));
+        items.unwrap_or_else(|error| panic!("{error}")).iter().map(|item| item.kind).collect()
+    }
+
+    /// README.md points to them.
     #[test]
-    fn the_example_shows_every_kind() {
+    fn the_examples_show_every_kind() {
         let text = include_str!("../stage/grid.toml")
             .replace("{console.callback}", "https://console.example/callback")
             .replace("{console.backchannel}", "https://console.example/backchannel")
@@ -580,13 +542,8 @@ mod tests {
             .replace("{device_id}", "14227560204340541")
             .replace("{device}", "http://127.0.0.1:60002")
             .replace("{notices}", "127.0.0.1:60003");
-        let folder = folder();
-        for secret in ["hr.token", "grid-console.secret", "switchgear-control.secret", "substation.password"]
-        {
-            std::fs::write(folder.path().join(secret), SECRET).unwrap();
-        }
-        let items = Declaration::parse(&text).unwrap().items(folder.path()).unwrap();
-        let kinds: std::collections::BTreeSet<Kind> = items.iter().map(|item| item.kind).collect();
-        assert_eq!(kinds, Kind::ALL.into());
+        let hours = kinds(include_str!("hours.toml"));
+        assert!(hours.contains(&Kind::Schedule));
+        assert_eq!(kinds(&text).union(&hours).copied().collect::<Vec<_>>(), Kind::ALL);
     }
 }

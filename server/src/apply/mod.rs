@@ -3,7 +3,9 @@
 //! It shows the difference first; twice changes nothing; what the file does not name stays, unless `--prune`.
 //! Everything is checked before anything is written, and written in one transaction.
 
+mod doors;
 mod file;
+mod hours;
 mod left_behind;
 mod plan;
 
@@ -153,6 +155,7 @@ fn check(db: &Db, sealing: &SealingKeys, plan: &Plan) -> Result<(), ApplyError> 
     for system in after.iter().filter(|item| item.kind == Kind::DoorSystem) {
         check_door_system(db, sealing, system, &after)?;
     }
+    hours::check_profiles(&after)?;
     check_cards(&after)
 }
 
@@ -203,7 +206,7 @@ fn check_door_system(
             )));
         }
     }
-    Ok(())
+    hours::check_time_profiles(db.ctx(), system, opened.as_ref(), after)
 }
 
 /// Each door system that a plan makes or changes, with what its connector was tested against.

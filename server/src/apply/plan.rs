@@ -237,6 +237,7 @@ mod tests {
             "policy b",
             "area a",
             "area b",
+            "schedule b",
             "door_system b",
             "access_point b",
             "access_profile b",
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(steps(&Plan::new(all("2"), all("1"), true)), each("~", " n"));
         let mut reverse = Vec::from(each("-", ""));
         reverse.reverse();
-        let connection = reverse.remove(7);
+        let connection = reverse.remove(8);
         reverse.insert(0, connection);
         assert_eq!(steps(&Plan::new(vec![], all("1"), true)), reverse);
     }

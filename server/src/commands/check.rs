@@ -149,6 +149,16 @@ async fn check_door_system(
     let opened = open_connector(db, sealing, system).map(|it| (it, "configured".to_owned()));
     let Some(connector) = report.part(&part, opened) else { return };
     say_described(&part, connector.descriptor());
+    match directory::door::time_profiles_of(db, &system.name).await {
+        Ok(profiles) => profiles.iter().for_each(|(schedule, number)| {
+            say(format_args!(
+                "       {part}: schedule {schedule} is its time profile {number}, set at its devices"
+            ));
+        }),
+        Err(error) => {
+            report.part::<(), _>(&part, Err(error));
+        }
+    }
     for unit in connector.health().await.units {
         let part = format!("{part}, {}", unit.unit);
         let outcome = match &unit.unreachable {

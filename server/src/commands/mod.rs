@@ -72,7 +72,7 @@ enum Command {
     Apply(apply::Apply),
     /// Make a single-use link with which a person sets a first password.
     Invite(invite::Invite),
-    /// Suspend, revoke or bring back a card by hand.
+    /// Suspend, revoke or bring back a card by hand, or say how long it is valid.
     #[command(subcommand)]
     Credential(credential::Credentials),
     /// Show what waits on its way to doors and applications, and what was given up.

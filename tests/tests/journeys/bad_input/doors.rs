@@ -13,6 +13,7 @@ use crate::steps::{card_gone, hire, holds, person, receipt};
 
 journeys!(
     a_pool_beyond_its_format_is_refused_and_nothing_is_written,
+    hours_that_a_door_system_does_not_keep_are_refused_and_nothing_is_written,
     a_card_that_the_panel_cannot_hold_is_not_handed_out_and_somebody_is_told,
     an_unreachable_controller_keeps_the_revocation_and_somebody_is_told,
     a_controller_that_may_hold_a_card_is_not_left_behind,
@@ -40,6 +41,40 @@ async fn a_pool_beyond_its_format_is_refused_and_nothing_is_written(scene: &Scen
     let declared = std::fs::read_to_string(stage.folder.path().join("grid.toml")).unwrap();
     let plan =
         server::apply::apply(&stage.house.db, &stage.house.sealing, &declared, stage.folder.path()).await;
+    assert!(plan.unwrap().is_empty());
+}
+
+async fn hours_that_a_door_system_does_not_keep_are_refused_and_nothing_is_written(scene: &Scene) {
+    let house = &scene.stage.house;
+    let folder = scene.stage.folder.path();
+    let declared = std::fs::read_to_string(folder.join("grid.toml")).unwrap();
+    let operators = "title = \"Grid operators\"\n";
+    let scheduled = declared.replace(operators, &format!("{operators}schedule = \"office-hours\"\n"));
+    assert_ne!(scheduled, declared);
+    let schedule = "[schedule.office-hours]\n[door_system.headquarters.schedules]\n";
+    for (more, says) in [
+        (
+            "",
+            "access profile operators: schedule \"office-hours\" is not declared: write [schedule.office-hours]",
+        ),
+        (
+            "[schedule.office-hours]",
+            "door system headquarters does not say which of its time profiles that is: write office-hours = NUMBER \
+             under [door_system.headquarters.schedules]",
+        ),
+        (&format!("{schedule}office-hours = 2"), "door system substation does not say which"),
+        (
+            &format!("{schedule}office-hours = 1"),
+            "door system headquarters: schedule \"office-hours\": no time profile 1: this door system numbers them 2 to 254",
+        ),
+        (&format!("{schedule}lunch = 2"), "door system headquarters: schedule \"lunch\" is not declared"),
+    ] {
+        let text = format!("{scheduled}\n{more}\n");
+        let applied = server::apply::apply(&house.db, &house.sealing, &text, folder).await;
+        let error = applied.map(drop).unwrap_err().to_string();
+        assert!(error.contains(says), "{more}: {error}");
+    }
+    let plan = server::apply::apply(&house.db, &house.sealing, &declared, folder).await;
     assert!(plan.unwrap().is_empty());
 }
 
