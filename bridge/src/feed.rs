@@ -6,14 +6,19 @@
 //! that were proven before a pass began are *watched* once it has come to its end. What is read for the first
 //! time after that has happened after that.
 //!
+//! Whom a door lets in is where it leads to, until another door tells something later ([`directory::presence`]): noted in
+//! the transaction of the event, by the time that the door gives it, so what is read late writes over nothing newer.
+//!
 //! What it is not: it believes no pushed event. A push is a hint to read now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use directory::credential::{self, Credential};
-use kernel::id::{CredentialId, FactId};
+use directory::door::AccessPoint;
+use directory::presence::{self, Passage};
+use kernel::id::{CredentialId, FactId, UserId};
 use kernel::{Actor, Subject, Timestamp};
 use store::{Db, Fact, Origin, StoreError, Tx, sql};
 use tokio::sync::{Notify, watch};
@@ -21,8 +26,8 @@ use tokio::sync::{Notify, watch};
 use crate::BridgeError;
 use crate::card::Card;
 use crate::connector::{
-    AccessPointAddress, AckLevel, Connector, ConnectorError, DeniedReason, DoorEvent, EventCursor, EventGap,
-    EventKind, EventPage, Refusal, RevocationClass,
+    AccessPointAddress, AckLevel, Connector, ConnectorError, DeniedReason, Direction, DoorEvent, EventCursor,
+    EventGap, EventKind, EventPage, Refusal, RevocationClass,
 };
 use crate::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
 use crate::placement::{self, Placement, Points};
@@ -203,8 +208,12 @@ impl Feed {
             };
             shown.push((event, known));
         }
+        let points = match shown.iter().any(|(event, known)| known.is_some() && lets_pass(event.kind)) {
+            true => directory::door::access_points(&self.db).await?,
+            false => Vec::new(),
+        };
         let mut tx = self.db.write(Origin::of(Actor::DoorSystem(self.name.clone()))).await?;
-        let recorded = self.record_in(&mut tx, shown, page.gaps, &page.next).await;
+        let recorded = self.record_in(&mut tx, shown, &points, page.gaps, &page.next).await;
         Ok(tx.end(recorded).await?)
     }
 
@@ -212,6 +221,7 @@ impl Feed {
         &self,
         tx: &mut Tx,
         shown: Vec<(DoorEvent, Option<Credential>)>,
+        points: &[AccessPoint],
         gaps: Vec<EventGap>,
         next: &EventCursor,
     ) -> Result<usize, StoreError> {
@@ -219,11 +229,25 @@ impl Feed {
             self.record_gap(tx, gap).await?;
         }
         let mut recorded = 0;
+        let mut passages: BTreeMap<UserId, Passage> = BTreeMap::new();
         for (event, known) in shown {
             if self.is_new(tx, &event).await? {
                 recorded += 1;
-                self.record_event(tx, &event, known).await?;
+                let user = known.as_ref().map(|known| known.user_id);
+                let fact = self.record_event(tx, &event, known).await?;
+                let Some(passage) = user.and_then(|user| passage(&event, user, points, fact, tx.now()))
+                else {
+                    continue;
+                };
+                let is_later = passages.get(&passage.user).is_none_or(|before| before.at <= passage.at);
+                if is_later {
+                    passages.insert(passage.user, passage);
+                }
             }
+        }
+        // One row a person, in one order everywhere: whoever reads another door system must not wait for us in a ring.
+        for passage in passages.values() {
+            presence::pass(tx, passage).await?;
         }
         tx.run(
             sql!(
@@ -292,7 +316,7 @@ impl Feed {
         tx: &mut Tx,
         event: &DoorEvent,
         known: Option<Credential>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<FactId, StoreError> {
         let subject = match &event.access_point {
             Some(point) => Subject::new("access_point", point),
             None => Subject::new("door_system", &self.name),
@@ -307,14 +331,15 @@ impl Feed {
         if let Some(known) = &known {
             fact = fact.about(known.id.subject()).about(known.user_id.subject());
         }
-        tx.record(fact);
+        let fact = tx.record(fact);
         match (known, verdict(event.kind)) {
-            (Some(known), Some(Verdict::Refused)) => self.observe_denial(tx, event, &known).await,
+            (Some(known), Some(Verdict::Refused)) => self.observe_denial(tx, event, &known).await?,
             // We let it in: that says nothing of a list. Lists are swept.
-            (Some(_), Some(Verdict::Known)) if self.asks_us() => Ok(()),
-            (Some(known), Some(Verdict::Known)) => self.observe_presence(tx, event, &known).await,
-            _ => Ok(()),
+            (Some(_), Some(Verdict::Known)) if self.asks_us() => {}
+            (Some(known), Some(Verdict::Known)) => self.observe_presence(tx, event, &known).await?,
+            _ => {}
         }
+        Ok(fact)
     }
 
     /// Whether we decide at these doors, at each swipe.
@@ -475,6 +500,33 @@ fn verdict(kind: EventKind) -> Option<Verdict> {
     }
 }
 
+/// Whether somebody was let in, or out.
+const fn lets_pass(kind: EventKind) -> bool {
+    matches!(kind, EventKind::AccessGranted | EventKind::Duress)
+}
+
+/// Where somebody is by an event. A door whose clock is ahead tells of nothing later than now, so it shuts nobody out
+/// of what others tell.
+fn passage(
+    event: &DoorEvent,
+    user: UserId,
+    points: &[AccessPoint],
+    fact: FactId,
+    now: Timestamp,
+) -> Option<Passage> {
+    if !lets_pass(event.kind) {
+        return None;
+    }
+    let at = event.access_point.as_ref()?;
+    let point = points.iter().find(|point| point.name == at.0)?;
+    let area = match event.direction {
+        Some(Direction::Out) => point.area_from.clone(),
+        Some(Direction::In) | None => Some(point.area.clone()),
+    };
+    let at = event.at.map_or(now, |at| at.min(now));
+    Some(Passage { user, area, access_point: point.name.clone(), at, fact })
+}
+
 /// Whose card this is.
 pub(crate) async fn credential_of(db: &Db, card: &Card) -> Result<Option<Credential>, StoreError> {
     let Some(number) = card.number().and_then(|number| i64::try_from(number).ok()) else { return Ok(None) };
@@ -484,8 +536,52 @@ pub(crate) async fn credential_of(db: &Db, card: &Card) -> Result<Option<Credent
 
 #[cfg(test)]
 mod tests {
+    use kernel::Ctx;
+
     use super::*;
     use crate::connector::Alarm;
+
+    #[test]
+    fn who_is_let_in_is_behind_the_door_and_who_is_let_out_before_it() {
+        let ctx = Ctx::for_tests(1);
+        let (user, fact, now) = (UserId::new(&ctx), FactId::new(&ctx), ctx.now());
+        let point = |name: &str, from: Option<&str>| AccessPoint {
+            name: name.into(),
+            version: 1,
+            door_system: "hq".into(),
+            area: "lab".into(),
+            area_from: from.map(str::to_owned),
+        };
+        let points = [point("door", Some("hall")), point("hatch", None)];
+        let (early, late) = (now.minus(Duration::from_secs(60)), now.plus(Duration::from_secs(60)));
+        use EventKind::{AccessGranted, Denied, DoorOpened, Duress};
+        for (kind, at, direction, told, expect) in [
+            (AccessGranted, "door", None, Some(early), Some((Some("lab"), early))),
+            (AccessGranted, "door", Some(Direction::In), Some(early), Some((Some("lab"), early))),
+            (AccessGranted, "door", Some(Direction::Out), Some(early), Some((Some("hall"), early))),
+            (AccessGranted, "hatch", Some(Direction::Out), Some(early), Some((None, early))),
+            (Duress, "door", None, Some(early), Some((Some("lab"), early))),
+            (AccessGranted, "door", None, Some(late), Some((Some("lab"), now))),
+            (AccessGranted, "door", None, None, Some((Some("lab"), now))),
+            (AccessGranted, "nowhere", None, Some(early), None),
+            (Denied(DeniedReason::Unauthorized), "door", None, Some(early), None),
+            (DoorOpened, "door", None, Some(early), None),
+        ] {
+            let event = DoorEvent {
+                id: "1".into(),
+                index: 1,
+                kind,
+                at: told,
+                access_point: Some(at.into()),
+                direction,
+                card: None,
+                vendor: String::new(),
+            };
+            let passage = passage(&event, user, &points, fact, now);
+            let seen = passage.as_ref().map(|passage| (passage.area.as_deref(), passage.at));
+            assert_eq!(seen, expect, "{kind:?} at {at}, {direction:?}");
+        }
+    }
 
     #[test]
     fn only_a_refusal_for_want_of_a_right_proves_and_only_a_listed_card_contradicts() {

@@ -22,6 +22,7 @@ pub mod group;
 pub mod invitation;
 mod name;
 pub mod policy;
+pub mod presence;
 pub mod scim_connection;
 pub mod session;
 pub mod set_up;

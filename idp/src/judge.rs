@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use directory::client::Client;
 use directory::facts::SignInRefused;
+use directory::presence;
 use directory::user::User;
 use kernel::id::UserId;
 use kernel::{Assurance, Principal, Subject};
@@ -32,11 +33,13 @@ pub(crate) struct Scene {
     pub(crate) network: Network,
     pub(crate) device_known: bool,
     pub(crate) risk: Risk,
+    /// Whether doors know the person to be on site; `None` when nobody knows.
+    pub(crate) presence: Option<bool>,
 }
 
 impl From<Network> for Scene {
     fn from(network: Network) -> Self {
-        Self { network, device_known: true, risk: Risk::None }
+        Self { network, device_known: true, risk: Risk::None, presence: None }
     }
 }
 
@@ -85,7 +88,12 @@ pub(crate) async fn scene(visit: &Visit<'_>, user: &User) -> Scene {
         (false, false) => Risk::Low,
         (false, true) => Risk::None,
     };
-    Scene { network: network(visit.idp, visit.passage.client()), device_known, risk }
+    // Nobody is kept out because doors cannot be asked: then nobody knows.
+    let presence = presence::on_site(&visit.idp.db, user.id).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "whether somebody is on site cannot be read");
+        None
+    });
+    Scene { network: network(visit.idp, visit.passage.client()), device_known, risk, presence }
 }
 
 /// Where a browser is.
@@ -102,7 +110,7 @@ fn circumstances(idp: &Idp, reached: Assurance, scene: Scene) -> Circumstances {
         risk_score: f64::from(scene.risk as u8),
         network: scene.network,
         device_known: scene.device_known,
-        presence: None,
+        presence: scene.presence,
         time: LocalTime::at(now, offset),
     }
 }

@@ -285,6 +285,11 @@ impl House {
             let db = due.clone();
             async move { bridge::placement::tell_due(&db).await.map(drop).map_err(|error| error.to_string()) }
         }));
+        let whereabouts = db();
+        work.spawn(every(Duration::from_secs(60), "old whereabouts", stop.clone(), move || {
+            let db = whereabouts.clone();
+            async move { directory::presence::sweep(&db).await.map(drop).map_err(|error| error.to_string()) }
+        }));
         let (sessions, lease) = (db(), Lease::new("session-sweep", node, Duration::from_secs(120)));
         work.spawn(every(Duration::from_secs(60), "old sessions", stop.clone(), move || {
             let (db, lease) = (sessions.clone(), lease.clone());

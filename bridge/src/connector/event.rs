@@ -23,10 +23,23 @@ pub struct DoorEvent {
     pub at: Option<Timestamp>,
     /// Where; `None` when it concerns no access point, or one that the configuration does not name.
     pub access_point: Option<AccessPointAddress>,
+    /// Which way, where the access point has a reader on each side and the system tells them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
     /// The card that was shown.
     pub card: Option<Card>,
     /// The vendor's own words or codes, for the log.
     pub vendor: String,
+}
+
+/// Which way through a door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Into what is behind it.
+    In,
+    /// Out of it.
+    Out,
 }
 
 /// What happened.

@@ -35,7 +35,7 @@ pub use descriptor::{
     AckLevel, Capacity, CredentialKind, Descriptor, EventFeed, Provenance, RevocationClass, Verb, WorstCase,
 };
 pub use error::{ConfigError, ConnectorError, Refusal};
-pub use event::{Alarm, DeniedReason, DoorEvent, EventCursor, EventGap, EventKind, EventPage};
+pub use event::{Alarm, DeniedReason, Direction, DoorEvent, EventCursor, EventGap, EventKind, EventPage};
 pub use fence::{Pass, VersionFence};
 pub use health::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
 pub use inventory::{Inventory, take_inventory};

@@ -92,6 +92,8 @@ pub(super) fn normalised(
             .and_then(|at| time_zone.to_ambiguous_zoned(at).compatible().ok())
             .map(|at| at.timestamp().into()),
         access_point: portals.get(&portal).cloned(),
+        // A portal leads one way; who leaves by the same door does so by another portal.
+        direction: None,
         card: number::to_card(row.card_value),
         vendor: format!("event {} ({words}) portal {portal}", row.event),
     }
@@ -147,6 +149,7 @@ mod tests {
                 // The device's wall clock says 02:45.
                 at: Timestamp::parse("2025-11-22T00:45:00Z"),
                 access_point: Some("hq/main".into()),
+                direction: None,
                 card: Some("h10301:123:45678".parse().unwrap()),
                 vendor: "event 7 (granted) portal 1".into(),
             }

@@ -11,7 +11,7 @@ use super::message::{EventRecord, GetEvent, Kept, NEWEST, OLDEST};
 use super::number;
 use super::transport::Wire;
 use crate::connector::lanes::{Lane, Unanswered};
-use crate::connector::{AccessPointAddress, Alarm, DeniedReason, DoorEvent, EventGap, EventKind};
+use crate::connector::{AccessPointAddress, Alarm, DeniedReason, Direction, DoorEvent, EventGap, EventKind};
 
 /// How many events of one controller a page brings at most.
 const PAGE: usize = 64;
@@ -178,6 +178,11 @@ pub(super) fn normalised(
             .and_then(|at| time_zone.to_ambiguous_zoned(at).compatible().ok())
             .map(|at| at.timestamp().into()),
         access_point: doors.get(&event.door).cloned(),
+        direction: match event.direction {
+            1 => Some(Direction::In),
+            2 => Some(Direction::Out),
+            _ => None,
+        },
         card: number::to_card(event.card).filter(|_| shows_card),
         vendor: format!("type {} reason {} ({words}) door {}{way}", event.kind, event.reason, event.door),
     }
@@ -255,10 +260,20 @@ mod tests {
                 kind: EventKind::AccessGranted,
                 at: Timestamp::parse("2026-11-22T00:45:00Z"),
                 access_point: Some("hq/main".into()),
+                direction: Some(Direction::In),
                 card: Some("h10301:123:45678".parse().unwrap()),
                 vendor: "type 1 reason 1 (swipe) door 1 in".into(),
             }
         );
+    }
+
+    #[test]
+    fn a_reader_on_the_way_out_is_told_from_one_on_the_way_in() {
+        for (direction, expect) in [(1, Some(Direction::In)), (2, Some(Direction::Out)), (0, None), (3, None)]
+        {
+            let event = EventRecord { direction, ..event(1, true) };
+            assert_eq!(normal(&event).direction, expect, "{direction}");
+        }
     }
 
     #[test]

@@ -159,6 +159,7 @@ async fn a_denial_for_another_reason_proves_nothing(world: World) {
             kind: EventKind::Denied(reason),
             at: None,
             access_point: Some("main".into()),
+            direction: None,
             card: Some(format!("h10301:{}:{}", card.facility, card.number).parse().unwrap()),
             vendor: String::new(),
         };

@@ -21,6 +21,7 @@ mod model;
 mod nodes;
 mod overtaking;
 mod pools;
+mod presence;
 mod reach;
 mod receipts;
 mod stopping;

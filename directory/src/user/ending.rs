@@ -12,6 +12,7 @@ use store::{Fact, FactBody, StoreError, Tx, sql};
 
 use crate::credential::{self, State};
 use crate::facts::{Ended, EndedSignIns};
+use crate::presence;
 use crate::session::told::{self, Told};
 
 /// Whether credentials may come back.
@@ -87,7 +88,7 @@ pub(crate) async fn end_sign_ins(tx: &mut Tx, user: UserId) -> Result<Ending<End
     Ok(Ending { ended, told })
 }
 
-/// Ends sessions, grants, codes and invitations, and takes credentials off every list.
+/// Ends sessions, grants, codes and invitations, takes credentials off every list, and forgets where the person is.
 ///
 /// INVARIANT: whatever new thing lets an account act must be ended here, and only here.
 pub(super) async fn end_everything(
@@ -105,6 +106,7 @@ pub(super) async fn end_everything(
             (user, tx.now()),
         )
         .await?;
+    presence::forget(tx, user).await?;
     let state = match finality {
         Finality::Suspend => State::Suspended,
         Finality::Revoke => State::Revoked,

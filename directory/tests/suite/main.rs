@@ -18,6 +18,7 @@ mod facts;
 mod forged_passkeys;
 mod groups;
 mod model;
+mod presence;
 mod principals;
 mod queries;
 mod races;

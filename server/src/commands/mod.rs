@@ -12,6 +12,7 @@ mod exposure;
 mod init;
 mod invite;
 mod keys;
+mod presence;
 mod receipt;
 mod serve;
 mod task;
@@ -82,6 +83,8 @@ enum Command {
     /// Show what somebody must do about doors that cannot be reached, accept a risk, note what was done.
     #[command(subcommand)]
     Task(task::Tasks),
+    /// Show who is where, by what doors tell.
+    Presence(presence::Presence),
     /// Show and change the keys that seal secrets in the database.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -181,6 +184,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Exposure(exposure) => exposure.run(quiet(config()?), ctx).await,
         Command::Audit(audit) => audit.run(|| Ok(quiet(config()?)), ctx).await,
         Command::Task(task) => task.run(quiet(config()?), ctx).await,
+        Command::Presence(presence) => presence.run(quiet(config()?), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(ctx).await,
