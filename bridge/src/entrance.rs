@@ -1,7 +1,7 @@
 //! Who may enter now, at doors whose system asks us at each swipe: the house's [`Decider`].
 //!
 //! Each question reads the database: whose card this is, whether card and account are in order, and whether an access
-//! profile that its holder is entitled to opens the door (the wish that [`crate::placement`] brings to lists). Then
+//! profile that its holder is entitled to opens the door today (the wish that [`crate::placement`] brings to lists). Then
 //! policy is asked (`Action::"enter"`). Nothing is kept from one question to the next, so whatever ends at a commit
 //! has ended at the next swipe, before any list was written. What cannot be read in time is a no.
 //!
@@ -14,7 +14,8 @@
 //! The same holds for what a process that is killed had not recorded yet.
 //!
 //! What it is not: it says what we answered, not whether the door opened. It knows nothing of a device that decides
-//! alone because it cannot ask.
+//! alone because it cannot ask. And it knows no hours: what opens on a schedule only, whose hours are set at devices,
+//! opens nothing here. In which hours somebody enters is for a policy to say (`context.time`).
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,9 +23,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use directory::presence;
 use directory::user::{self, User};
 use kernel::id::{CredentialId, UserId};
-use kernel::{Assurance, ProtectionClass, Subject};
+use kernel::{Assurance, Day, ProtectionClass, Subject, Timestamp};
 use policy::{Area, Circumstances, Decision, EnterRequest, LocalTime, Network, Policies, Risk};
 use store::{Db, Fact, Origin, StoreError, sql};
 use tokio::sync::{Notify, watch};
@@ -78,11 +80,15 @@ impl fmt::Debug for Entrance {
 struct Shown {
     credential_id: CredentialId,
     state: String,
+    /// The first day on which the card opens anything.
+    valid_from: Option<Day>,
+    /// From when on it opens nothing.
+    valid_until: Option<Timestamp>,
     /// What is behind the door; `None` when the door system has no such access point.
     area: Option<String>,
     protection_class: Option<i64>,
-    /// An access profile that the holder is entitled to opens the door.
-    entitled: bool,
+    /// On which schedule an access profile that the holder is entitled to opens the door today; empty is always.
+    opens_on: Option<String>,
     is_deleted: bool,
     #[sqlx(flatten)]
     holder: User,
@@ -94,6 +100,24 @@ struct Judged {
     granted: bool,
     /// Why, in words; with the policy that says so, if one was asked.
     because: Vec<(Option<String>, String)>,
+}
+
+impl Shown {
+    fn is_entitled(&self) -> bool {
+        self.opens_on.as_deref() == Some("")
+    }
+
+    /// Why the card opens nothing now, whoever holds it.
+    fn out_of_order(&self, now: Timestamp, today: Option<Day>) -> Option<String> {
+        if self.state != "active" {
+            return Some(format!("This card is {}.", self.state));
+        }
+        if let Some(end) = self.valid_until.filter(|end| *end <= now) {
+            return Some(format!("This card was valid until {end}."));
+        }
+        let first = self.valid_from.filter(|first| today.is_none_or(|today| today < *first))?;
+        Some(format!("This card is not valid before {first}."))
+    }
 }
 
 impl Judged {
@@ -136,11 +160,12 @@ impl Entrance {
 
     async fn judge(&self, door_system: &str, asked: &Asked) -> Result<Judged, StoreError> {
         let Some(card) = &asked.card else { return Ok(Judged::refused(None, "No card was shown.")) };
-        let Some(shown) = self.shown(door_system, asked, card).await? else {
+        let now = self.db.ctx().now();
+        let today = Day::of(now, &asked.time_zone);
+        let Some(shown) = self.shown(door_system, asked, card, today).await? else {
             return Ok(Judged::refused(None, "This card is nobody's."));
         };
-        if shown.state != "active" {
-            let because = format!("This card is {}.", shown.state);
+        if let Some(because) = shown.out_of_order(now, today) {
             return Ok(Judged::refused(Some(shown), because));
         }
         let (Some(area), Some(class)) = (&shown.area, shown.protection_class) else {
@@ -154,33 +179,20 @@ impl Entrance {
         let request = EnterRequest {
             user: holder,
             area: Area { id: area.clone(), protection_class, project: None },
-            entitled: shown.entitled,
-            circumstances: self.circumstances(asked),
+            entitled: shown.is_entitled(),
+            circumstances: circumstances(asked, now, presence::on_site(&self.db, shown.holder.id).await?),
         };
         let policies = self.policies.borrow().clone();
         let decision = policies.decide_enter(&request);
+        let granted = matches!(decision, Decision::Allow { .. });
         let reasons = decision.because().iter();
-        Ok(Judged {
-            granted: matches!(decision, Decision::Allow { .. }),
-            because: reasons.map(|reason| (Some(reason.policy_id.clone()), reason.because.clone())).collect(),
-            shown: Some(shown),
-        })
-    }
-
-    /// The organisation's own reader, and a card, which is one factor. Nobody scores the risk of a swipe, and nobody
-    /// reckons who is on site.
-    fn circumstances(&self, asked: &Asked) -> Circumstances {
-        let now = self.db.ctx().now();
-        let offset = now.to_jiff().map_or(0, |at| asked.time_zone.to_offset(at).seconds());
-        Circumstances {
-            reached: Some(Assurance::Aal1),
-            risk: Risk::None,
-            risk_score: 0.0,
-            network: Network::Internal,
-            device_known: true,
-            presence: None,
-            time: LocalTime::at(now, offset),
+        let mut because: Vec<(Option<String>, String)> =
+            reasons.map(|reason| (Some(reason.policy_id.clone()), reason.because.clone())).collect();
+        if let Some(schedule) = shown.opens_on.as_deref().filter(|on| !granted && !on.is_empty()) {
+            let words = format!("It opens on schedule {schedule} only, whose hours nobody knows here.");
+            because.push((None, words));
         }
+        Ok(Judged { granted, because, shown: Some(shown) })
     }
 
     async fn shown(
@@ -188,6 +200,7 @@ impl Entrance {
         door_system: &str,
         asked: &Asked,
         card: &Card,
+        today: Option<Day>,
     ) -> Result<Option<Shown>, StoreError> {
         let Some(number) = card.number().and_then(|number| i64::try_from(number).ok()) else {
             return Ok(None);
@@ -196,10 +209,13 @@ impl Entrance {
         self.db
             .opt(
                 sql!(
-                    "SELECT c.id AS credential_id, c.state, a.name AS area, a.protection_class, \
-                     EXISTS (SELECT 1 FROM entitlement e \
-                     JOIN access_profile_point pp ON pp.access_profile = e.access_profile \
-                     WHERE e.user_id = c.user_id AND pp.access_point = p.name) AS entitled, \
+                    "SELECT c.id AS credential_id, c.state, c.valid_from, c.valid_until, a.name AS area, \
+                     a.protection_class, (SELECT MIN(COALESCE(pp.schedule, '')) FROM entitlement e \
+                     JOIN access_profile f ON f.name = e.access_profile \
+                     AND (f.valid_from IS NULL OR f.valid_from <= $6) \
+                     AND (f.valid_until IS NULL OR f.valid_until >= $6) \
+                     JOIN access_profile_point pp ON pp.access_profile = f.name \
+                     WHERE e.user_id = c.user_id AND pp.access_point = p.name) AS opens_on, \
                      u.deleted_at IS NOT NULL AS is_deleted, \
                      u.id, u.version, u.user_name, u.external_id, u.display_name, u.email, u.department, u.title, \
                      u.active, u.document, u.created_at, u.updated_at \
@@ -208,7 +224,14 @@ impl Entrance {
                      LEFT JOIN area a ON a.name = p.area \
                      WHERE c.format = $1 AND c.facility = $2 AND c.number = $3"
                 ),
-                (card.format().as_str(), facility, number, &asked.access_point.0, door_system),
+                (
+                    card.format().as_str(),
+                    facility,
+                    number,
+                    &asked.access_point.0,
+                    door_system,
+                    today.map(|day| day.to_string()),
+                ),
             )
             .await
     }
@@ -306,6 +329,20 @@ impl Entrance {
                 }
             }
         }
+    }
+}
+
+/// The organisation's own reader, and a card, which is one factor. Nobody scores the risk of a swipe.
+fn circumstances(asked: &Asked, now: Timestamp, presence: Option<bool>) -> Circumstances {
+    let offset = now.to_jiff().map_or(0, |at| asked.time_zone.to_offset(at).seconds());
+    Circumstances {
+        reached: Some(Assurance::Aal1),
+        risk: Risk::None,
+        risk_score: 0.0,
+        network: Network::Internal,
+        device_known: true,
+        presence,
+        time: LocalTime::at(now, offset),
     }
 }
 

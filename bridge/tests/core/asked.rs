@@ -13,13 +13,14 @@ use bridge::placement::{self, Door, sink_name};
 use directory::credential::{self, Credential, State};
 use directory::declared::{Item, Kind};
 use jiff::tz::TimeZone;
-use kernel::{Actor, Clock as _, Secret};
+use kernel::{Actor, Clock as _, Day, Secret, Timestamp};
 use serde_json::json;
 use sim::controlid::{Decided, Device, DeviceOptions, Misbehaviour, Swipe, card_value, event};
 use store::Origin;
 use tokio::task::AbortHandle;
 
-use crate::world::{HQ, World, access_profile, policies, until};
+use crate::hours::{profile, valid};
+use crate::world::{HQ, World, access_profile, number, policies, until};
 
 on_every_engine! {
     a_swipe_is_decided_by_us_and_the_reason_is_a_fact,
@@ -27,6 +28,9 @@ on_every_engine! {
     a_right_that_ends_is_refused_at_the_next_swipe_before_its_device_hears_of_it,
     a_policy_that_forbids_wins_over_the_right,
     whoever_is_not_known_at_this_door_is_refused,
+    a_profile_and_a_card_open_from_their_first_day_to_their_end,
+    what_opens_on_a_schedule_only_stays_shut_where_we_decide,
+    a_policy_at_a_door_may_ask_who_is_on_site,
     nobody_waits_at_a_door_for_the_journal,
     nobody_enters_while_the_directory_cannot_be_read,
     decisions_that_do_not_fit_are_counted_in_the_journal,
@@ -245,7 +249,7 @@ fn asked(point: &str, card: Option<Card>) -> Asked {
 async fn whoever_is_not_known_at_this_door_is_refused(world: World) {
     Gate::declare(&world).await;
     let (_, card) = world.carded("ada", "Staff").await;
-    let hers: Card = format!("h10301:{}:{}", card.facility, card.number).parse().unwrap();
+    let hers = shown(&card);
     let stranger = Card::h10301(9, 9);
     let decides = |door_system: &str| world.node.entrance.of(door_system);
     for (door_system, question, because) in [
@@ -262,6 +266,82 @@ async fn whoever_is_not_known_at_this_door_is_refused(world: World) {
     assert!(decides(GATE).decide(&asked("vault", Some(hers))).await.granted);
     assert!(decides(HQ).decide(&asked("main", Some(hers))).await.granted);
     assert!(!decides(HQ).decide(&asked("lab", Some(hers))).await.granted);
+}
+
+fn shown(card: &Credential) -> Card {
+    format!("h10301:{}:{}", card.facility, card.number).parse().expect("a 26-bit card")
+}
+
+/// What is said of a card at `vault` now, where clocks show this.
+async fn said_in(world: &World, card: &Credential, time_zone: TimeZone) -> (bool, String) {
+    let question = Asked { time_zone, ..asked("vault", Some(shown(card))) };
+    let verdict = world.node.entrance.of(GATE).decide(&question).await;
+    (verdict.granted, verdict.because)
+}
+
+async fn said(world: &World, card: &Credential) -> (bool, String) {
+    said_in(world, card, TimeZone::UTC).await
+}
+
+const NO_RULE: &str = "No rule permits this.";
+
+async fn a_profile_and_a_card_open_from_their_first_day_to_their_end(world: World) {
+    const DAY: Duration = Duration::from_secs(86_400);
+    Gate::declare(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    let now = || -> Timestamp { world.db().ctx().now() };
+    let today = || Day::of(now(), &TimeZone::UTC).expect("our century");
+    let tomorrow = || Day::of(now().plus(DAY), &TimeZone::UTC).expect("our century");
+    let staff = |days: serde_json::Value| profile("staff", &[("main", None), ("vault", None)], &days);
+    world.declare(staff(json!({ "valid_from": tomorrow() }))).await;
+    assert_eq!(said(&world, &card).await, (false, NO_RULE.into()));
+    world.pass(DAY);
+    assert!(said(&world, &card).await.0, "its first day");
+    world.declare(staff(json!({ "valid_until": today() }))).await;
+    // By the door's own clock.
+    for hours in [-12, 0, 14] {
+        let place = TimeZone::fixed(jiff::tz::offset(hours));
+        let there = Day::of(now(), &place).expect("our century");
+        assert_eq!(said_in(&world, &card, place).await.0, there <= today(), "{hours}");
+    }
+    world.pass(DAY);
+    assert_eq!(said(&world, &card).await, (false, NO_RULE.into()));
+
+    world.declare(staff(json!({}))).await;
+    let end = now().plus(Duration::from_secs(3_600));
+    valid(&world, &card, None, Some(end)).await;
+    assert!(said(&world, &card).await.0);
+    world.pass(Duration::from_secs(3_600));
+    assert_eq!(said(&world, &card).await, (false, format!("This card was valid until {end}.")));
+    let first = tomorrow();
+    valid(&world, &card, Some(first), None).await;
+    assert_eq!(said(&world, &card).await, (false, format!("This card is not valid before {first}.")));
+    world.pass(DAY);
+    assert!(said(&world, &card).await.0);
+}
+
+async fn what_opens_on_a_schedule_only_stays_shut_where_we_decide(world: World) {
+    Gate::declare(&world).await;
+    world.declare(Item::new(Kind::Schedule, "office", json!({ "title": "Office" }))).await;
+    world.declare(profile("staff", &[("main", None), ("vault", Some("office"))], &json!({}))).await;
+    let (_, card) = world.carded("ada", "Grounds").await;
+    let because = format!("{NO_RULE} It opens on schedule office only, whose hours nobody knows here.");
+    assert_eq!(said(&world, &card).await, (false, because));
+    world.declare(profile("grounds", &[("yard", None), ("vault", None)], &json!({}))).await;
+    assert!(said(&world, &card).await.0, "another profile opens it always");
+}
+
+async fn a_policy_at_a_door_may_ask_who_is_on_site(world: World) {
+    Gate::declare(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    let inner = r#"@id("inner") @because("Come in by the main door first.")
+        forbid (principal, action == Action::"enter", resource)
+        unless { context has presence && context.presence };"#;
+    world.node.policies.send_replace(Arc::new(policies(inner)));
+    assert_eq!(said(&world, &card).await, (false, "Come in by the main door first.".into()));
+    assert!(world.panels[0].swipe(number(&card), 1).granted);
+    world.node.feed().read().await.expect("the panels answer");
+    assert!(said(&world, &card).await.0);
 }
 
 async fn nobody_waits_at_a_door_for_the_journal(world: World) {
