@@ -47,6 +47,7 @@ mod facts;
 mod first_administrator;
 mod front;
 mod health;
+mod hours;
 mod https;
 mod life;
 mod live;
