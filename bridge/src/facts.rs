@@ -15,15 +15,24 @@ pub const FACTS: &[FactKind] = &[
     FactKind::of::<ValidityEnded>(),
     FactKind::of::<ValidityBegun>(),
     FactKind::of::<DoorEventSeen>(),
+    FactKind::of::<DoorDecided>(),
     FactKind::of::<DoorEventsLost>(),
     FactKind::of::<DeviationFound>(),
     FactKind::of::<AlertOpened>(),
     FactKind::of::<AlertClosed>(),
     FactKind::of::<ReceiptIssued>(),
+    FactKind::of::<TaskOpened>(),
+    FactKind::of::<TaskClosed>(),
+    FactKind::of::<RiskAccepted>(),
+    FactKind::of::<TaskCompensated>(),
+    FactKind::of::<TaskReopened>(),
 ];
 
 /// What alerts are about.
 const OF_ALERTS: &[&str] = &["access_point", "card", "door_system", "door_unit", "placement", "user"];
+
+/// What tasks are about.
+const OF_TASKS: &[&str] = &["task", "credential", "user", "door_system"];
 
 /// How far a wish is proven at one door system.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -111,7 +120,7 @@ impl FactBody for DoorEventSeen {
 
 /// We said whether somebody enters at a door that asks us at each swipe. Whether it then opened is told by the door
 /// itself, as a [`DoorEventSeen`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DoorDecided {
     /// Which door system asked.
     pub door_system: String,
@@ -138,6 +147,7 @@ pub struct DoorDecided {
 
 impl FactBody for DoorDecided {
     const KIND: &'static str = "door.decided";
+    const ABOUT: &'static [&'static str] = &["access_point", "credential", "user"];
 }
 
 /// Events were lost between two that were read.
@@ -231,7 +241,7 @@ impl FactBody for ReceiptIssued {
 }
 
 /// Somebody must see to a card whose revocation is not proven at a door system.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskOpened {
     /// Which credential.
     pub credential: CredentialId,
@@ -253,10 +263,11 @@ pub struct TaskOpened {
 
 impl FactBody for TaskOpened {
     const KIND: &'static str = "task.opened";
+    const ABOUT: &'static [&'static str] = OF_TASKS;
 }
 
 /// Nothing is left to do about a task.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskClosed {
     /// Which credential.
     pub credential: CredentialId,
@@ -272,10 +283,11 @@ pub struct TaskClosed {
 
 impl FactBody for TaskClosed {
     const KIND: &'static str = "task.closed";
+    const ABOUT: &'static [&'static str] = OF_TASKS;
 }
 
 /// Somebody has accepted by name that a card may open what it must not, for a time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RiskAccepted {
     /// Which credential.
     pub credential: CredentialId,
@@ -293,10 +305,11 @@ pub struct RiskAccepted {
 
 impl FactBody for RiskAccepted {
     const KIND: &'static str = "task.risk-accepted";
+    const ABOUT: &'static [&'static str] = OF_TASKS;
 }
 
 /// Somebody has carried out a compensation.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskCompensated {
     /// Which credential.
     pub credential: CredentialId,
@@ -312,10 +325,11 @@ pub struct TaskCompensated {
 
 impl FactBody for TaskCompensated {
     const KIND: &'static str = "task.compensated";
+    const ABOUT: &'static [&'static str] = OF_TASKS;
 }
 
 /// The time for which a risk was accepted has passed, and the revocation is not proven yet.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskReopened {
     /// Which credential.
     pub credential: CredentialId,
@@ -331,4 +345,5 @@ pub struct TaskReopened {
 
 impl FactBody for TaskReopened {
     const KIND: &'static str = "task.reopened";
+    const ABOUT: &'static [&'static str] = OF_TASKS;
 }

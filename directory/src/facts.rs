@@ -214,7 +214,7 @@ facts! {
     }
     /// A service was given a token for itself. Such tokens die by themselves and nothing is kept of them, so this is
     /// noted of the first, and once a minute while it goes on.
-    ClientSignedIn = "client.signed-in" {
+    ClientSignedIn = "client.signed-in" about ["client"] {
         /// `jti` of the access token.
         token: String,
     }

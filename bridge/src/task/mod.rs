@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use kernel::id::{CredentialId, TaskId, UserId};
 use kernel::{Subject, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{Db, Fact, FactBody, Origin, Sql, StoreError, Tx, sql};
 
@@ -44,7 +45,7 @@ pub const LONGEST_NAME: usize = 200;
 pub const LONGEST_TEXT: usize = 1_000;
 
 /// A door that a card may open.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenDoor {
     /// The access point.
     pub access_point: String,

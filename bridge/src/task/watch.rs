@@ -235,7 +235,7 @@ async fn open(tx: &mut Tx, due: &[Due]) -> Result<usize, StoreError> {
             )
             .await?;
         if opened == 1 {
-            tx.record(standing.concern().fact(id, &standing.told(waiting.since, doors)));
+            tx.record(standing.concern().fact(id, &standing.opened(waiting.since, doors)));
             count += 1;
         }
     }
@@ -295,7 +295,7 @@ impl Standing {
         }
     }
 
-    fn told(&self, since: Timestamp, doors: &[OpenDoor]) -> TaskOpened {
+    fn opened(&self, since: Timestamp, doors: &[OpenDoor]) -> TaskOpened {
         let descriptor = self.descriptor();
         let decides = descriptor.as_ref().map(|descriptor| descriptor.revocation);
         let proposed = propose(&self.door_system, decides, doors);

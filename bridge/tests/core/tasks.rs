@@ -364,8 +364,8 @@ async fn a_receipt_names_what_is_done_about_a_door_until_it_is_proven(world: Wor
 async fn of_two_nodes_that_look_at_once_one_opens_the_task(world: World) {
     let (user, _) = world.carded("ada", "Staff").await;
     world.set_active(user, false).await;
-    world.pass(Duration::from_secs(301));
     let other = world.another_node().await;
+    world.pass(Duration::from_secs(301));
     let (ours, theirs) = (Watch::new(world.db().clone()), Watch::new(other.db.clone()));
     let (ours, theirs) = tokio::join!(ours.look(), theirs.look());
     assert!(ours.is_ok() && theirs.is_ok(), "{ours:?} {theirs:?}");

@@ -263,10 +263,11 @@ pub async fn depth(db: &Db) -> Result<(i64, i64), StoreError> {
     Ok(((due + held_back).min(COUNTED_AT_MOST), dead))
 }
 
-/// Along three indexes, none of which holds what is done.
+/// Along three indexes, none of which holds what is done. (The order by sink leads to the one that holds nothing else.)
 const DEPTH: Sql = sql!(
     "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE due_at IS NOT NULL AND dead_at IS NULL LIMIT $1) d), \
-     (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE due_at IS NULL AND dead_at IS NULL AND NOT reconcile LIMIT $1) h), \
+     (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE due_at IS NULL AND dead_at IS NULL AND NOT reconcile \
+     ORDER BY sink LIMIT $1) h), \
      (SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE dead_at IS NOT NULL LIMIT $1) e)"
 );
 /// A delivery that waits, or is being worked on.

@@ -41,6 +41,7 @@ fn a_kind_is_read_off_its_line() {
         ("    UserActivated = \"user.activated\" about [\"user\"] {}", Some("user.activated")),
         ("    ConfigurationChanged = \"configuration.changed\" about [", Some("configuration.changed")),
         ("                const KIND: &'static str = $kind;", None),
+        ("    const KIND: &'static str = \"access_logs\";", None),
         ("    let name = \"user.name\";", None),
     ] {
         assert_eq!(kind_in(line), kind, "{line}");
@@ -54,7 +55,8 @@ fn kind_in(line: &str) -> Option<&str> {
     let in_macro = before.starts_with(char::is_uppercase)
         && before.chars().all(char::is_alphanumeric)
         && rest.trim_end().ends_with(['{', '}', '[']);
-    (before == "const KIND: &'static str" || in_macro).then_some(kind)
+    let is_fact = kind.contains('.') && before == "const KIND: &'static str";
+    (is_fact || in_macro).then_some(kind)
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
