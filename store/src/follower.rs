@@ -3,7 +3,7 @@
 //! They need no delivery rows. A follower that acts and then advances may act twice after a crash, never
 //! not at all; what it emits carries the fact's id.
 
-use crate::{Db, Origin, StoreError, StoredFact, sql};
+use crate::{Db, Origin, Sql, StoreError, StoredFact, Tx, sql};
 
 /// How far a follower has come: the last `seq` it has dealt with, 0 at first.
 pub async fn cursor(db: &Db, name: &str) -> Result<i64, StoreError> {
@@ -25,16 +25,17 @@ pub async fn read(db: &Db, after: i64, limit: i64) -> Result<Vec<StoredFact>, St
 
 /// Moves a follower's cursor from one place to a later one. `false` when somebody else has moved it.
 pub async fn advance(db: &Db, name: &str, from: i64, to: i64) -> Result<bool, StoreError> {
-    let moved = db
-        .change(
-            Origin::system(),
-            sql!(
-                "INSERT INTO follower (name, seq) VALUES ($1, $3) ON CONFLICT (name) DO UPDATE SET seq = $3 \
-                 WHERE follower.seq = $2"
-            ),
-            (name, from, to),
-            Vec::new(),
-        )
-        .await?;
-    Ok(moved == 1)
+    Ok(db.change(Origin::system(), moving(), (name, from, to), Vec::new()).await? == 1)
+}
+
+/// The same as part of a transaction, to any place: for a mark that goes forth and back with the facts that say so.
+pub async fn move_in(tx: &mut Tx, name: &str, from: i64, to: i64) -> Result<bool, StoreError> {
+    Ok(tx.run(moving(), (name, from, to)).await? == 1)
+}
+
+fn moving() -> Sql {
+    sql!(
+        "INSERT INTO follower (name, seq) VALUES ($1, $3) ON CONFLICT (name) DO UPDATE SET seq = $3 \
+         WHERE follower.seq = $2"
+    )
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kernel::id::NodeId;
 
-use crate::{Db, Origin, StoreError, sql};
+use crate::{Db, Origin, StoreError, Tx, sql};
 
 /// One node's claim to a name.
 #[derive(Clone, Debug)]
@@ -40,6 +40,14 @@ impl Lease {
             )
             .await?;
         Ok(held == 1)
+    }
+
+    /// Whether it is this node's now, and stays so until the transaction ends: what is written in it is fenced. It is
+    /// neither taken nor prolonged; that it ran out does not matter while nobody else took it.
+    pub async fn stays(&self, tx: &mut Tx) -> Result<bool, StoreError> {
+        // A write, so that whoever wants to take it waits for the end of the transaction.
+        let sql = sql!("UPDATE lease SET until = until WHERE name = $1 AND holder = $2");
+        Ok(tx.run(sql, (&self.name, self.holder)).await? == 1)
     }
 
     /// Gives it up, so that another node need not wait.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use store::StoredFact;
 
-use super::format::{Severity, severity_of};
+use super::format::{Severity, is_control, severity_of};
 
 /// A fact as an event.
 pub(super) fn event(fact: &StoredFact, body: Option<&str>) -> String {
@@ -53,12 +53,14 @@ pub(super) fn event(fact: &StoredFact, body: Option<&str>) -> String {
 
 /// In the header a pipe and a backslash are escaped; it has one line.
 fn header(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace(['\n', '\r'], " ")
+    text.replace('\\', "\\\\").replace('|', "\\|").replace(is_control, " ")
 }
 
-/// In a value an equals sign and a backslash are escaped, and line breaks are written as two characters.
+/// In a value an equals sign and a backslash are escaped, and line breaks are written as two characters. For other control
+/// characters there is no way to write them, and syslog receivers each make something else of them.
 fn extension(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('=', "\\=").replace('\n', "\\n").replace('\r', "\\r")
+    let text = text.replace('\\', "\\\\").replace('=', "\\=").replace('\n', "\\n").replace('\r', "\\r");
+    text.replace(is_control, " ")
 }
 
 #[cfg(test)]
@@ -87,10 +89,12 @@ mod tests {
     fn what_somebody_wrote_makes_no_field_and_no_header() {
         let mut fact = fact("a.b", json!({ "v": 1 }));
         fact.subject = "user:x cs9=admin\nCEF:0|".into();
+        fact.request_id = Some("\u{1b}[2J\t.".into());
         fact.kind = "a.b|9|".into();
         let event = event(&fact, None);
         assert!(event.contains("a.b\\|9\\|") && event.contains("cs1=user:x cs9\\=admin\\nCEF:0|"), "{event}");
         assert!(event.contains("\\nCEF:0| cs2Label=actor"), "a value that ends like a header: {event}");
-        assert!(!event.contains('\n'));
+        assert!(event.contains(" cs3= [2J . "), "{event}");
+        assert!(!event.contains(char::is_control));
     }
 }

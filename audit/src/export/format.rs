@@ -65,6 +65,11 @@ pub fn kinds_that_stand_out() -> impl Iterator<Item = &'static str> {
     WARNINGS.iter().chain(ROUTINE).copied()
 }
 
+/// What a receiver may change (RFC 5424, section 6.4).
+pub(super) fn is_control(c: char) -> bool {
+    c < ' '
+}
+
 /// The message of a fact, at most `largest` bytes long but for what its envelope needs.
 pub(super) fn message(fact: &StoredFact, format: Format, largest: usize) -> String {
     let write = |body: Option<&str>| match format {

@@ -8,11 +8,15 @@
 //! What it is not: it filters nothing and drops nothing. A receiver that is slow, full or gone holds up its own exporter,
 //! for some weeks the erasing of bodies that it has not been sent ([`erase`](mod@crate::erase)), and nothing else.
 //!
+//! It has no certificate of its own unless one is configured; what a receiver says against one is why a connection was cut.
+//! Files with certificates are read anew for each connection, so that renewed ones count without a restart.
+//!
 //! To add a receiver: a variant of [`Target`], and how it is written to in `receiver.rs`. To add a format: a variant of
 //! [`Format`] and its function in `format.rs`.
 
 mod cef;
 mod format;
+mod outage;
 mod receiver;
 mod run;
 mod syslog;
@@ -21,12 +25,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kernel::Timestamp;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use schemars::JsonSchema;
 use store::FactBody;
 
 pub use format::{Format, json_line, kinds_that_stand_out};
+pub use outage::{Outage, Standing, standing};
+pub use receiver::try_to_reach;
 pub use run::Exporter;
 
 /// How many facts may be on their way without being settled: what is sent anew at most.
@@ -53,6 +60,8 @@ pub struct Export {
     pub settle: Duration,
     /// The longest message, in bytes, its header included. The body of a fact that is longer stays behind, and its digest says so.
     pub largest: usize,
+    /// The IANA enterprise number under which syslog messages have structured data (RFC 5424, section 6.3.2); none without.
+    pub enterprise: Option<u32>,
 }
 
 /// Where facts go.
@@ -64,6 +73,10 @@ pub enum Target {
     File(PathBuf),
 }
 
+/// What a connection is encrypted with, or why there is nothing of the kind now: asked for each connection. It may read
+/// files.
+pub type Encryption = Arc<dyn Fn(Timestamp) -> Result<ClientConfig, String> + Send + Sync>;
+
 /// A syslog receiver.
 #[derive(Clone)]
 pub struct Syslog {
@@ -71,8 +84,8 @@ pub struct Syslog {
     pub address: String,
     /// Whom its certificate must name.
     pub name: ServerName<'static>,
-    /// Whom it may come from.
-    pub tls: Arc<ClientConfig>,
+    /// Whom its certificate may come from, and who we are to it.
+    pub tls: Encryption,
 }
 
 impl std::fmt::Debug for Syslog {
@@ -89,10 +102,11 @@ pub(crate) fn cursor_of(name: &str) -> String {
     format!("export:{name}")
 }
 
-/// An exporter cannot reach its receiver, or was cut off. Nothing is lost: it goes on where it was, when it can.
+/// An exporter cannot reach its receiver, or was cut off. Nothing is lost: it goes on where it was, when it can. It is said
+/// once, however long it lasts and whichever nodes try.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 pub struct ExportCut {
-    /// Why, in words.
+    /// Why, in words, as it began.
     pub reason: String,
     /// After which place in the journal everything will be sent (again).
     pub after: i64,
@@ -103,7 +117,7 @@ impl FactBody for ExportCut {
     const ABOUT: &'static [&'static str] = &["export"];
 }
 
-/// An exporter reaches its receiver again.
+/// An exporter reaches its receiver again, on whichever node. It ends the latest `export.cut`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 pub struct ExportResumed {
     /// After which place in the journal everything is sent (again).
@@ -130,6 +144,7 @@ mod tests {
             host: "id.example.org".into(),
             settle: super::SETTLE,
             largest: super::LARGEST,
+            enterprise: None,
         }
     }
 

@@ -3,8 +3,14 @@
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kernel::Timestamp;
+use rustls::SignatureScheme;
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
 use store::StoredFact;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
@@ -22,17 +28,90 @@ const PIECE: usize = 16 * 1024;
 /// What was sent and is not acknowledged by the receiver's machine for so long cuts the connection. Less than any
 /// time to settle should be: or what is still on the way would count as delivered.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
+/// How long a receiver that asked for our certificate is listened to before anything is sent. In TLS 1.3 our side of the
+/// handshake ends before the other has looked at it (RFC 8446, section 2, figure 1), so a refusal comes afterwards.
+const VERDICT: Duration = Duration::from_secs(1);
 
 /// An open way to a receiver.
 pub(super) enum Receiver {
-    Connection { read: ReadHalf<TlsStream<TcpStream>>, write: WriteHalf<TlsStream<TcpStream>> },
-    File { file: File, path: PathBuf, inode: u64 },
+    Connection {
+        read: ReadHalf<TlsStream<TcpStream>>,
+        write: WriteHalf<TlsStream<TcpStream>>,
+        presented: Arc<Presented>,
+    },
+    File {
+        file: File,
+        path: PathBuf,
+        inode: u64,
+    },
+}
+
+/// Gives our certificate, if there is one, to whoever asks for it, and remembers that somebody did.
+#[derive(Debug)]
+pub(super) struct Presented {
+    own: Arc<dyn ResolvesClientCert>,
+    asked: AtomicBool,
+}
+
+impl ResolvesClientCert for Presented {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.store(true, Ordering::Relaxed);
+        self.own.resolve(issuers, schemes)
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        self.own.only_raw_public_keys()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.own.has_certs()
+    }
+}
+
+impl Presented {
+    fn was_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Few receivers say what they have against a certificate, and many only hang up: so we say what we know.
+    fn explain(&self, error: io::Error) -> io::Error {
+        let why = match (self.was_asked(), self.has_certs()) {
+            (false, _) => return error,
+            (true, false) => "it asks for a certificate, and none is configured",
+            (true, true) => "it asked for our certificate and may not accept it",
+        };
+        io::Error::new(error.kind(), format!("{error} ({why})"))
+    }
+}
+
+/// Opens the way to a receiver and leaves it at that: nothing is sent, and no file is made.
+///
+/// # Errors
+/// Why it cannot be reached, in words.
+pub async fn try_to_reach(target: &Target, now: Timestamp) -> Result<(), String> {
+    let tried = match target {
+        Target::Syslog(_) => Receiver::open(target, now).await.map(drop),
+        Target::File(path) => match OpenOptions::new().append(true).open(path).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => may_appear(path).await,
+            opened => opened.map(drop),
+        },
+    };
+    tried.map_err(|error| error.to_string())
+}
+
+/// Whether the folder is there in which a file will be made.
+async fn may_appear(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match tokio::fs::metadata(folder).await?.is_dir() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    }
 }
 
 impl Receiver {
-    pub(super) async fn open(target: &Target) -> io::Result<Self> {
+    pub(super) async fn open(target: &Target, now: Timestamp) -> io::Result<Self> {
         match target {
-            Target::Syslog(syslog) => tokio::time::timeout(PATIENCE, connect(syslog)).await?,
+            Target::Syslog(syslog) => tokio::time::timeout(PATIENCE, connect(syslog, now)).await?,
             Target::File(path) => {
                 let (file, inode) = append_to(path).await?;
                 Ok(Self::File { file, path: path.clone(), inode })
@@ -93,6 +172,14 @@ impl Receiver {
         }
     }
 
+    /// Why a connection was cut that has yet to show that it is one.
+    pub(super) fn explain(&self, error: io::Error) -> io::Error {
+        match self {
+            Self::Connection { presented, .. } => presented.explain(error),
+            Self::File { .. } => error,
+        }
+    }
+
     /// Ends when the receiver has ended. Syslog receivers say nothing; what they say all the same is passed over.
     pub(super) async fn ended(&mut self) -> io::Error {
         match self {
@@ -100,10 +187,10 @@ impl Receiver {
                 let mut said = [0; 1_024];
                 loop {
                     match read.read(&mut said).await {
-                        Ok(0) => {
-                            return io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection");
-                        }
+                        Ok(0) => return closed(),
                         Ok(_) => {}
+                        // Without a farewell: rustls would say so at length.
+                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return closed(),
                         Err(error) => return error,
                     }
                 }
@@ -113,13 +200,28 @@ impl Receiver {
     }
 }
 
-async fn connect(syslog: &Syslog) -> io::Result<Receiver> {
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "it closed the connection")
+}
+
+async fn connect(syslog: &Syslog, now: Timestamp) -> io::Result<Receiver> {
+    let read = syslog.tls.clone();
+    let encryption = tokio::task::spawn_blocking(move || read(now)).await.map_err(io::Error::other)?;
+    let mut encryption = encryption.map_err(io::Error::other)?;
+    let own = encryption.client_auth_cert_resolver.clone();
+    let presented = Arc::new(Presented { own, asked: AtomicBool::new(false) });
+    encryption.client_auth_cert_resolver = presented.clone();
     let stream = TcpStream::connect(&syslog.address).await?;
     stream.set_nodelay(true)?;
     notice_silence(&stream)?;
-    let stream = TlsConnector::from(syslog.tls.clone()).connect(syslog.name.clone(), stream).await?;
-    let (read, write) = tokio::io::split(stream);
-    Ok(Receiver::Connection { read, write })
+    let connected = TlsConnector::from(Arc::new(encryption)).connect(syslog.name.clone(), stream).await;
+    let (read, write) = tokio::io::split(connected.map_err(|error| presented.explain(error))?);
+    let asked = presented.was_asked();
+    let mut receiver = Receiver::Connection { read, write, presented };
+    if asked && let Ok(error) = tokio::time::timeout(VERDICT, receiver.ended()).await {
+        return Err(receiver.explain(error));
+    }
+    Ok(receiver)
 }
 
 /// A machine that is gone without a word cuts the connection, too.

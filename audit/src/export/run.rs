@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
-use kernel::Subject;
 use kernel::id::NodeId;
-use store::{Db, Fact, Lease, Origin, StoreError, follower};
+use store::{Db, Lease, StoreError, follower};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::outage::{self, Said};
 use super::receiver::Receiver;
-use super::{Export, ExportCut, ExportResumed, OVERLAP, cursor_of};
+use super::{Export, OVERLAP, cursor_of};
 
 /// How often it looks for facts.
 const LOOK: Duration = Duration::from_millis(100);
@@ -50,8 +50,8 @@ pub struct Exporter {
     cursor: String,
     lease: Lease,
     held: (bool, Instant),
-    /// Whether the receiver was out of reach when last tried, and how long the next rest is.
-    is_cut: bool,
+    /// Why this node did not reach the receiver, as the log says already, and how long the next rest is.
+    logged: Option<String>,
     rest: Duration,
 }
 
@@ -62,28 +62,21 @@ impl Exporter {
         let cursor = cursor_of(&export.name);
         let lease = Lease::new(cursor.clone(), node, LEASE);
         let held = (false, Instant::now());
-        Self { db, export, cursor, lease, held, is_cut: false, rest: Duration::from_secs(1) }
+        Self { db, export, cursor, lease, held, logged: None, rest: Duration::from_secs(1) }
     }
 
     /// Runs until `stop` turns true (or its sender is gone).
     pub async fn run(mut self, mut stop: watch::Receiver<bool>) {
         loop {
-            let stopped = self.follow(&mut stop).await;
-            let name = &self.export.name;
-            let rest = match stopped {
+            let rest = match self.follow(&mut stop).await {
                 Stopped::Asked => break,
                 Stopped::NotOurs => {
-                    // What became of the receiver is another node's to say.
-                    self.is_cut = false;
+                    // What becomes of the receiver is another node's to say, until it is asked again.
+                    self.held = (false, Instant::now());
                     LEASE / 6
                 }
                 Stopped::Cut(error) => {
-                    let reason = error.to_string();
-                    if !self.is_cut {
-                        tracing::warn!(export = name, reason, "the journal waits for its receiver");
-                        self.is_cut = true;
-                        self.say_cut(reason).await;
-                    }
+                    self.cut(error.to_string()).await;
                     // It may be that only this node does not reach it.
                     self.give_up_lease().await;
                     let rest = self.rest;
@@ -91,7 +84,7 @@ impl Exporter {
                     rest
                 }
                 Stopped::Store(error) => {
-                    tracing::error!(export = name, %error, "the journal cannot be handed on");
+                    tracing::error!(export = self.export.name, %error, "the journal cannot be handed on");
                     Duration::from_secs(1)
                 }
             };
@@ -125,7 +118,8 @@ impl Exporter {
             return Ok(Stopped::NotOurs);
         }
         let mut noted = follower::cursor(&self.db, &self.cursor).await?;
-        let mut receiver = Receiver::open(&self.export.target).await.map_err(Stopped::Cut)?;
+        let now = self.db.ctx().now();
+        let mut receiver = Receiver::open(&self.export.target, now).await.map_err(Stopped::Cut)?;
         let (opened, begun) = (Instant::now(), noted);
         let mut is_reached = false;
         let settle = if receiver.is_safe_at_once() { Duration::ZERO } else { self.export.settle };
@@ -139,7 +133,9 @@ impl Exporter {
             // INVARIANT: nothing settles before it was looked whether the connection still lives.
             let asked = tokio::select! {
                 biased;
-                error = receiver.ended() => return Err(Stopped::Cut(error)),
+                error = receiver.ended() => {
+                    return Err(Stopped::Cut(if is_reached { error } else { receiver.explain(error) }));
+                }
                 changed = stop.changed() => changed.is_err() || *stop.borrow(),
                 _ = look.tick() => false,
             };
@@ -150,9 +146,12 @@ impl Exporter {
                 settled = seq;
                 on_the_way.pop_front();
             }
-            // A connection that was only just made may be one that is refused in the next moment.
-            if !is_reached && (settled > begun || opened.elapsed() >= settle) {
-                self.reached(begun).await;
+            // A connection that was only just made may be one that is refused in the next moment, and a file that opens
+            // one that takes nothing.
+            if !is_reached && (settled > begun || opened.elapsed() >= self.export.settle) {
+                if !self.reached(begun).await? {
+                    return Ok(Stopped::NotOurs);
+                }
                 is_reached = true;
             }
             if settled > noted && (asked || last_note.elapsed() >= NOTE) {
@@ -170,7 +169,9 @@ impl Exporter {
             let room = OVERLAP - (sent - settled);
             let facts = follower::read(&self.db, sent, BATCH.min(room)).await?;
             let Some(last) = facts.last().and_then(|fact| fact.seq) else { continue };
-            receiver.send(&self.export, &facts).await.map_err(Stopped::Cut)?;
+            if let Err(error) = receiver.send(&self.export, &facts).await {
+                return Err(Stopped::Cut(if is_reached { error } else { receiver.explain(error) }));
+            }
             sent = last;
             on_the_way.push_back((Instant::now(), sent));
             // There may be more: look at once.
@@ -178,33 +179,28 @@ impl Exporter {
         }
     }
 
-    async fn reached(&mut self, after: i64) {
+    /// Whether this node may go on.
+    async fn reached(&mut self, after: i64) -> Result<bool, StoreError> {
+        let said = outage::end(&self.db, &self.lease, &self.export.name, after).await?;
         self.rest = Duration::from_secs(1);
-        if std::mem::take(&mut self.is_cut) {
+        if self.logged.take().is_some() || said == Said::Now {
             tracing::info!(export = self.export.name, after, "the journal's receiver is back");
-            self.say(Fact::new(self.subject(), &ExportResumed { after })).await;
         }
+        Ok(said != Said::NotOurs)
     }
 
-    async fn say_cut(&self, reason: String) {
-        let after = follower::cursor(&self.db, &self.cursor).await.unwrap_or(0);
-        self.say(Fact::new(self.subject(), &ExportCut { reason, after })).await;
-    }
-
-    fn subject(&self) -> Subject {
-        Subject::new("export", &self.export.name)
-    }
-
-    /// Best effort: that it could not be said is no reason to stop sending.
-    async fn say(&self, fact: Fact) {
-        let said = async {
-            let mut tx = self.db.write(Origin::system()).await?;
-            tx.record(fact);
-            tx.commit().await
-        };
-        if let Err(error) = said.await {
-            tracing::warn!(%error, "it is not in the journal how the journal was handed on");
+    /// Says so in the journal where nobody has, and in the log of this node where it does not stand yet. What could not
+    /// be said is said after the next attempt.
+    async fn cut(&mut self, reason: String) {
+        let name = &self.export.name;
+        let said = outage::begin(&self.db, &self.lease, name, reason.clone()).await;
+        if let Err(error) = &said {
+            tracing::warn!(export = name, %error, "it is not in the journal that its receiver is out of reach");
         }
+        if matches!(said, Ok(Said::Now)) || self.logged.as_ref() != Some(&reason) {
+            tracing::warn!(export = name, reason, "the journal waits for its receiver");
+        }
+        self.logged = Some(reason);
     }
 
     /// Prolonged, or asked for again, when half of its time is over.

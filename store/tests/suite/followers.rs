@@ -12,6 +12,8 @@ on_every_engine!(
     a_cursor_moves_forward_for_one_of_many,
     a_lease_has_one_holder_until_it_runs_out,
     of_many_nodes_one_gets_the_lease,
+    what_is_written_under_a_lease_is_written_before_another_holds_it,
+    a_mark_goes_forth_and_back_with_its_transaction,
 );
 
 /// Gives `seq` to facts, in another order than that of their recording.
@@ -95,4 +97,35 @@ async fn of_many_nodes_one_gets_the_lease(house: House) {
         held += usize::from(patient(node).await.unwrap());
     }
     assert_eq!(held, 1);
+}
+
+async fn what_is_written_under_a_lease_is_written_before_another_holds_it(house: House) {
+    let [one, two] =
+        [(); 2].map(|()| Lease::new("export", NodeId::new(house.db.ctx()), Duration::from_secs(10)));
+    assert!(one.hold(&house.db).await.unwrap());
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    assert!(one.stays(&mut tx).await.unwrap());
+    house.pass(Duration::from_secs(20));
+    let (db, taker) = (house.db.clone(), two.clone());
+    let taking = tokio::spawn(async move { taker.hold(&db).await.unwrap() });
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!taking.is_finished(), "it has run out, but something is being written under it");
+    tx.commit().await.unwrap();
+    assert!(patient(taking).await.unwrap());
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    assert!(!one.stays(&mut tx).await.unwrap(), "another has it");
+    assert!(two.stays(&mut tx).await.unwrap());
+    tx.refuse().await.unwrap();
+}
+
+async fn a_mark_goes_forth_and_back_with_its_transaction(house: House) {
+    for (from, to, moved) in [(0, 7, true), (0, 9, false), (7, 0, true), (7, 0, false), (0, 3, true)] {
+        let mut tx = house.db.write(Origin::system()).await.unwrap();
+        assert_eq!(follower::move_in(&mut tx, "mark", from, to).await.unwrap(), moved, "{from} to {to}");
+        tx.commit().await.unwrap();
+    }
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    assert!(follower::move_in(&mut tx, "mark", 3, 0).await.unwrap());
+    tx.refuse().await.unwrap();
+    assert_eq!(follower::cursor(&house.db, "mark").await.unwrap(), 3);
 }
