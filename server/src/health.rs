@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpResponse, web};
+use audit::export::{Standing, standing};
 use bridge::alert;
+use kernel::Timestamp;
 use serde::Serialize;
 use store::{Db, Ephemeral, delivery};
 use tokio::sync::Mutex;
@@ -26,6 +28,8 @@ pub struct Health {
     db: Db,
     ephemeral: Ephemeral,
     internal: Networks,
+    /// The names of those who hand the journal on.
+    exports: Vec<String>,
     /// Held while asking: whoever comes meanwhile waits for that answer.
     last: Mutex<Option<(Instant, Arc<Condition>)>>,
 }
@@ -45,6 +49,35 @@ pub struct Condition {
     pub deliveries_dead: Option<i64>,
     /// Alerts that are open: they need people, not a restart.
     pub alerts: Option<i64>,
+    /// Receivers of the journal: they need people, too.
+    pub exports: Option<Vec<Exported>>,
+}
+
+/// How a receiver of the journal stands.
+#[derive(Debug, Serialize)]
+pub struct Exported {
+    /// The configuration's name for it.
+    pub name: String,
+    /// How many facts it does not have for sure. Some always are on the way.
+    pub behind: i64,
+    /// When the last fact was recorded up to which it has everything.
+    pub delivered: Option<String>,
+    /// Whether it is cut off.
+    pub cut: bool,
+    /// Since when.
+    pub since: Option<String>,
+    /// Why, as it began.
+    pub reason: Option<String>,
+}
+
+impl From<Standing> for Exported {
+    fn from(standing: Standing) -> Self {
+        let Standing { name, behind, delivered, cut } = standing;
+        let is_cut = cut.is_some();
+        let (since, reason) = cut.map_or((None, None), |outage| (outage.since, outage.reason));
+        let text = |at: Timestamp| at.to_string();
+        Self { name, behind, delivered: delivered.map(text), cut: is_cut, since: since.map(text), reason }
+    }
 }
 
 /// The rows of the table.
@@ -73,10 +106,10 @@ async fn ready(health: web::Data<Health>, passage: Passage) -> HttpResponse {
 }
 
 impl Health {
-    /// Over what is asked; `internal` are told details.
+    /// Over what is asked; `internal` are told details, of the exports of these names, too.
     #[must_use]
-    pub fn new(db: Db, ephemeral: Ephemeral, internal: Networks) -> Self {
-        Self { db, ephemeral, internal, last: Mutex::default() }
+    pub fn new(db: Db, ephemeral: Ephemeral, internal: Networks, exports: Vec<String>) -> Self {
+        Self { db, ephemeral, internal, exports, last: Mutex::default() }
     }
 
     /// What is the matter now, or was a second ago.
@@ -106,7 +139,8 @@ impl Health {
             put.await.map_err(|error| error.to_string())
         };
         let (database, ephemeral) = tokio::join!(in_time(database), in_time(ephemeral));
-        let counts = in_time(self.counts()).await.ok();
+        let (counts, exports) = tokio::join!(in_time(self.counts()), in_time(self.exported()));
+        let counts = counts.ok();
         let said = |outcome: Result<(), String>| outcome.err().unwrap_or_else(|| "ok".into());
         Condition {
             ready: database.is_ok() && ephemeral.is_ok(),
@@ -115,7 +149,16 @@ impl Health {
             deliveries_waiting: counts.map(|(waiting, ..)| waiting),
             deliveries_dead: counts.map(|(_, dead, _)| dead),
             alerts: counts.map(|(.., alerts)| alerts),
+            exports: exports.ok(),
         }
+    }
+
+    async fn exported(&self) -> Result<Vec<Exported>, String> {
+        let mut exports = Vec::new();
+        for name in &self.exports {
+            exports.push(standing(&self.db, name).await.map_err(|error| error.to_string())?.into());
+        }
+        Ok(exports)
     }
 
     async fn counts(&self) -> Result<(i64, i64, i64), String> {
@@ -164,7 +207,8 @@ mod tests {
         async fn ask(&self, peer: &str, forwarded: Option<&str>) -> (u16, Value) {
             let ephemeral = Ephemeral::in_memory(self.db.ctx().clone());
             let internal = Networks::parse(&["10.0.0.0/8"]).unwrap();
-            let health = web::Data::new(Health::new(self.db.clone(), ephemeral, internal));
+            let health =
+                web::Data::new(Health::new(self.db.clone(), ephemeral, internal, vec!["siem".into()]));
             let edge = Arc::new(Edge {
                 ctx: self.db.ctx().clone(),
                 issuer: "https://id.example.org".parse().unwrap(),
@@ -221,11 +265,51 @@ mod tests {
         drop(held);
     }
 
+    #[actix_web::test]
+    async fn a_receiver_of_the_journal_that_is_cut_off_is_told_and_no_reason_to_restart() {
+        let house = House::new().await;
+        let (status, said) = house.ask("127.0.0.1", None).await;
+        let none: Option<&str> = None;
+        let whole = json!([{
+            "name": "siem", "behind": 0, "delivered": none, "cut": false, "since": none, "reason": none
+        }]);
+        assert_eq!((status, &said["exports"]), (200, &whole));
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let nowhere = house.folder.path().join("no folder").join("facts.jsonl");
+        let export = audit::export::Export {
+            name: "siem".into(),
+            target: audit::export::Target::File(nowhere),
+            format: audit::export::Format::Json,
+            host: "id.example.org".into(),
+            settle: audit::export::SETTLE,
+            largest: audit::export::LARGEST,
+            enterprise: None,
+        };
+        let node = kernel::id::NodeId::new(house.db.ctx());
+        let exporter =
+            tokio::spawn(audit::export::Exporter::new(house.db.clone(), node, export).run(stopped));
+        let cut = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                let (status, said) = house.ask("127.0.0.1", None).await;
+                assert_eq!(status, 200, "{said}");
+                if said["exports"][0]["cut"] == true {
+                    return said["exports"][0].clone();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let cut = cut.await.unwrap();
+        assert!(cut["reason"].as_str().is_some_and(|reason| reason.contains("No such file")), "{cut}");
+        assert!(cut["since"].as_str().is_some_and(|since| since.ends_with('Z')), "{cut}");
+        stop.send_replace(true);
+        exporter.await.unwrap();
+    }
+
     #[tokio::test]
     async fn asking_often_costs_one_look_a_second() {
         let house = House::new().await;
         let ephemeral = Ephemeral::in_memory(house.db.ctx().clone());
-        let health = Health::new(house.db.clone(), ephemeral, Networks::default());
+        let health = Health::new(house.db.clone(), ephemeral, Networks::default(), Vec::new());
         let (first, second) = tokio::join!(health.condition(), health.condition());
         assert!(Arc::ptr_eq(&first, &second));
         tokio::time::sleep(FRESH).await;

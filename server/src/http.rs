@@ -120,8 +120,9 @@ impl Rooms {
     fn new(house: &House) -> Result<Self, OpenError> {
         let settings = house.config.idp()?;
         let internal = settings.internal_networks.clone();
+        let exports = house.config.export.keys().cloned().collect();
         Ok(Self {
-            health: web::Data::new(Health::new(house.db.clone(), house.ephemeral.clone(), internal)),
+            health: web::Data::new(Health::new(house.db.clone(), house.ephemeral.clone(), internal, exports)),
             keys: web::Data::new(house.keys.clone()),
             idp: web::Data::new(idp::Idp::new(
                 house.db.clone(),

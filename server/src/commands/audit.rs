@@ -10,7 +10,9 @@ use keys::{KeyRing, RotationPolicy, SealingKeys};
 use store::{Db, StoredFact};
 
 use super::time::{Way, time_of};
-use super::{Failure, Outcome, UNAVAILABLE, UNREADABLE, USAGE, open_existing, read, say, say_progress};
+use super::{
+    Failure, Outcome, UNAVAILABLE, UNREADABLE, USAGE, exports, open_existing, read, say, say_progress,
+};
 use crate::catalogue;
 use crate::config::Config;
 
@@ -28,6 +30,9 @@ pub(super) enum Audit {
     /// conditions hold. What was found is what the journal says; `cardea audit verify` tells whether it was changed.
     #[command(after_help = EXAMPLES)]
     Search(Search),
+    /// Show how each receiver of the journal stands: whether it is cut off, since when and why, how many facts it is
+    /// behind, and up to when it has everything. Exit code 1 when one is cut off.
+    Exports,
     /// Show every kind of fact: what it means, what it is about, and the fields of its body.
     Kinds {
         /// The JSON Schemas of all bodies, as one array.
@@ -138,6 +143,10 @@ impl Audit {
     pub(super) async fn run(self, config: impl FnOnce() -> Result<Config, Failure>, ctx: Ctx) -> Outcome {
         match self {
             Self::Kinds { json } => show_kinds(json),
+            Self::Exports => {
+                let config = config()?;
+                exports::show(&config, &open_existing(&config, ctx).await?).await
+            }
             Self::Search(search) => search.run(&open_existing(&config()?, ctx).await?).await,
             Self::Verify { keys } => verify(config()?, ctx, keys).await,
         }

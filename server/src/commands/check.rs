@@ -7,7 +7,7 @@ use keys::{KeyRing, SealingKeys};
 use store::{Db, Ephemeral};
 use web::mail::Mailer;
 
-use super::{Failure, Outcome, say};
+use super::{Failure, Outcome, exports, say};
 use crate::config::Config;
 use crate::{house, policies, tls};
 
@@ -42,9 +42,11 @@ pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
     let sealing = report.part("sealing key", sealing);
     check_ephemeral(&mut report, &config).await;
     check_mail(&mut report, &config).await;
-    if let Some(db) = check_database(&mut report, &config, &ctx).await {
-        check_contents(&mut report, &db, sealing.as_ref()).await;
+    let db = check_database(&mut report, &config, &ctx).await;
+    if let Some(db) = &db {
+        check_contents(&mut report, db, sealing.as_ref()).await;
     }
+    check_exports(&mut report, &config, db.as_ref(), &ctx).await;
     match report.wrong {
         0 => Ok(()),
         wrong => Err(Failure::new(format!("{wrong} part(s) are wrong"))),
@@ -172,6 +174,23 @@ async fn check_door_system(
             } else {
                 report.part::<(), _>(&part, Err(finding));
             }
+        }
+    }
+}
+
+/// Whether each receiver can be reached from here, how long our certificate lasts, and how far it has come.
+async fn check_exports(report: &mut Report, config: &Config, db: Option<&Db>, ctx: &Ctx) {
+    for (name, to) in &config.export {
+        let part = format!("export {name}");
+        let reached = exports::reach(config, name, to, ctx.now()).await;
+        report.part(&part, reached.map(|detail| ((), detail)));
+        if let Some(lasts) = config.export_certificate(name, to, ctx.now()) {
+            report.part(&format!("{part}, our certificate"), lasts.map(|detail| ((), detail)));
+        }
+        if let Some(db) = db {
+            let standing = audit::export::standing(db, name).await.map_err(|error| error.to_string());
+            let described = standing.and_then(|standing| exports::described(&standing));
+            report.part(&format!("{part}, delivery"), described.map(|detail| ((), detail)));
         }
     }
 }

@@ -8,6 +8,7 @@ mod credential;
 mod deliveries;
 #[cfg(feature = "demo")]
 mod demo;
+mod exports;
 mod exposure;
 mod init;
 mod invite;
@@ -67,7 +68,7 @@ enum Command {
     Init(init::Init),
     /// Run the server until it is told to stop (ctrl-C or SIGTERM).
     Serve,
-    /// Check configuration, database, keys, policies and door systems, and say what is wrong.
+    /// Check configuration, database, keys, policies, door systems and exports, and say what is wrong.
     Check,
     /// Make clients, policies, doors and connections what a file declares, showing the difference first.
     Apply(apply::Apply),

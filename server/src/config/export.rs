@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use audit::export::{Export, Format, LARGEST, SETTLE, Syslog, Target};
+use kernel::Timestamp;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
@@ -12,6 +13,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde::Deserialize;
 
 use super::{Config, ConfigError};
+use crate::tls::{Pair, TlsError};
 
 /// `[export.NAME]`: exactly one of `syslog` and `file`.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +23,13 @@ pub struct ExportTo {
     pub syslog: Option<String>,
     /// PEM of the only authority that the receiver's certificate may come from; without it, those of the system.
     pub authority: Option<PathBuf>,
+    /// PEM of our own certificate and its chain, for a receiver that asks who we are. Read anew for each connection, as
+    /// `key` and `authority` are.
+    pub certificate: Option<PathBuf>,
+    /// PEM of its private key.
+    pub key: Option<PathBuf>,
+    /// The organisation's IANA enterprise number: with it, syslog messages have structured data.
+    pub enterprise_number: Option<u32>,
     /// A file to which lines are added.
     pub file: Option<PathBuf>,
     /// What each message is written as.
@@ -42,14 +51,21 @@ impl ExportTo {
         if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
             return Err(wrong(name, "", "a name has 1 to 32 of a-z, 0-9 and -"));
         }
-        match (&self.syslog, &self.file, &self.authority) {
-            (None, None, _) => {
+        match (&self.syslog, &self.file) {
+            (None, None) => {
                 return Err(wrong(name, "syslog", "say where to: syslog = \"host:6514\", or file"));
             }
-            (Some(_), Some(_), _) => return Err(wrong(name, "file", "choose syslog or file, not both")),
-            (None, Some(_), Some(_)) => return Err(wrong(name, "authority", "a file has none")),
-            (Some(address), ..) => drop(server_name(name, address)?),
-            (None, Some(_), None) => {}
+            (Some(_), Some(_)) => return Err(wrong(name, "file", "choose syslog or file, not both")),
+            (Some(address), None) => drop(server_name(name, address)?),
+            (None, Some(_)) => self.check_file(name)?,
+        }
+        match (&self.certificate, &self.key) {
+            (Some(_), None) => return Err(wrong(name, "certificate", "it needs a key")),
+            (None, Some(_)) => return Err(wrong(name, "key", "it needs a certificate")),
+            _ => {}
+        }
+        if self.enterprise_number == Some(0) {
+            return Err(wrong(name, "enterprise_number", "expected your organisation's, from 1 on"));
         }
         // Below it, what is still on the way could count as delivered: a dead connection is noticed after 20 s. Above
         // it, so much may be on the way at once that little more is sent.
@@ -60,6 +76,28 @@ impl ExportTo {
             return Err(wrong(name, "longest_message", "expected 2048 to 1048576"));
         }
         Ok(())
+    }
+
+    /// What only a connection has.
+    fn check_file(&self, name: &str) -> Result<(), ConfigError> {
+        for (key, is_set) in [
+            ("authority", self.authority.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("key", self.key.is_some()),
+            ("enterprise_number", self.enterprise_number.is_some()),
+        ] {
+            if is_set {
+                return Err(wrong(name, key, "a file has none"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where to, as it was written.
+    #[must_use]
+    pub fn receiver(&self) -> String {
+        let file = || self.file.as_deref().map(|file| file.display().to_string());
+        self.syslog.clone().or_else(file).unwrap_or_default()
     }
 
     fn settle(&self) -> Duration {
@@ -81,49 +119,103 @@ fn server_name(name: &str, address: &str) -> Result<ServerName<'static>, ConfigE
     Err(wrong("its port is no port"))
 }
 
-impl Config {
-    /// Every receiver, with what its files hold.
-    pub fn exports(&self) -> Result<Vec<Export>, ConfigError> {
-        self.export.iter().map(|(name, to)| self.export(name, to)).collect()
+/// The files that a connection rests on.
+struct Files {
+    name: String,
+    authority: Option<PathBuf>,
+    own: Option<(PathBuf, PathBuf)>,
+}
+
+impl Files {
+    fn own(&self) -> Result<Option<Pair>, TlsError> {
+        let Some((certificate, key)) = &self.own else { return Ok(None) };
+        Pair::read(&format!("export.{}", self.name), certificate, key).map(Some)
     }
 
-    fn export(&self, name: &str, to: &ExportTo) -> Result<Export, ConfigError> {
+    /// What a connection is encrypted with by what the files say now.
+    fn read(&self, now: Timestamp) -> Result<ClientConfig, String> {
+        let own = self.own().map_err(|error| error.to_string())?;
+        if let Some(own) = &own {
+            own.ends(now)?;
+        }
+        self.encryption(own).map_err(|error| error.to_string())
+    }
+
+    fn encryption(&self, own: Option<Pair>) -> Result<ClientConfig, ConfigError> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| wrong(&self.name, "syslog", error))?;
+        let builder = builder.with_root_certificates(self.authorities()?);
+        Ok(match own {
+            Some(own) => builder.with_client_cert_resolver(own.presented()),
+            None => builder.with_no_client_auth(),
+        })
+    }
+
+    fn authorities(&self) -> Result<RootCertStore, ConfigError> {
+        let mut roots = RootCertStore::empty();
+        let Some(path) = &self.authority else {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            return Ok(roots);
+        };
+        let wrong = |reason: String| wrong(&self.name, "authority", format!("{}: {reason}", path.display()));
+        let found = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;
+        for certificate in found {
+            let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
+            roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(wrong("it holds no certificate".into()));
+        }
+        Ok(roots)
+    }
+}
+
+impl Config {
+    /// Every receiver. What its files hold is read again for each connection; what cannot be used is told now.
+    pub fn exports(&self) -> Result<Vec<Export>, ConfigError> {
+        self.export.iter().map(|(name, to)| self.export_to(name, to)).collect()
+    }
+
+    /// One receiver.
+    pub(crate) fn export_to(&self, name: &str, to: &ExportTo) -> Result<Export, ConfigError> {
         let target = match (&to.syslog, &to.file) {
-            (Some(address), _) => Target::Syslog(Syslog {
-                address: address.clone(),
-                name: server_name(name, address)?,
-                tls: Arc::new(self.trusting(name, to)?),
-            }),
+            (Some(address), _) => {
+                let files = self.export_files(name, to);
+                // That it is out of its time is no reason not to start.
+                files.encryption(files.own()?)?;
+                Target::Syslog(Syslog {
+                    address: address.clone(),
+                    name: server_name(name, address)?,
+                    tls: Arc::new(move |now: Timestamp| files.read(now)),
+                })
+            }
             (None, Some(file)) => Target::File(self.path(file)),
             (None, None) => return Err(wrong(name, "syslog", "say where to")),
         };
         let host = self.issuer()?.host().to_owned();
-        let (settle, largest) = (to.settle(), to.largest());
-        Ok(Export { name: name.to_owned(), target, format: to.format, host, settle, largest })
+        let (settle, largest, enterprise) = (to.settle(), to.largest(), to.enterprise_number);
+        Ok(Export { name: name.to_owned(), target, format: to.format, host, settle, largest, enterprise })
     }
 
-    fn trusting(&self, name: &str, to: &ExportTo) -> Result<ClientConfig, ConfigError> {
-        let mut roots = RootCertStore::empty();
-        match &to.authority {
-            Some(file) => {
-                let path = self.path(file);
-                let wrong =
-                    |reason: String| wrong(name, "authority", format!("{}: {reason}", path.display()));
-                let found = CertificateDer::pem_file_iter(&path).map_err(|error| wrong(error.to_string()))?;
-                for certificate in found {
-                    let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-                    roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-                }
-                if roots.is_empty() {
-                    return Err(wrong("it holds no certificate".into()));
-                }
-            }
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    /// Until when our certificate for a receiver can be used, if there is one, or why it cannot.
+    pub(crate) fn export_certificate(
+        &self,
+        name: &str,
+        to: &ExportTo,
+        now: Timestamp,
+    ) -> Option<Result<String, String>> {
+        let own = self.export_files(name, to).own().map_err(|error| error.to_string()).transpose()?;
+        Some(own.and_then(|own| own.lasting(now)))
+    }
+
+    fn export_files(&self, name: &str, to: &ExportTo) -> Files {
+        let own = to.certificate.as_deref().zip(to.key.as_deref());
+        Files {
+            name: name.to_owned(),
+            authority: to.authority.as_deref().map(|file| self.path(file)),
+            own: own.map(|(certificate, key)| (self.path(certificate), self.path(key))),
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions();
-        let builder = builder.map_err(|error| wrong(name, "syslog", error))?;
-        Ok(builder.with_root_certificates(roots).with_no_client_auth())
     }
 }
 
@@ -131,11 +223,17 @@ impl Config {
 mod tests {
     use std::path::Path;
 
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
     use super::*;
 
     fn read(text: &str) -> Result<Vec<Export>, String> {
+        read_in(Path::new("/srv/cardea"), text)
+    }
+
+    fn read_in(folder: &Path, text: &str) -> Result<Vec<Export>, String> {
         let text = format!("issuer = \"http://localhost:1\"\n{text}");
-        let config = Config::parse(&text, Path::new("/srv/cardea"))?;
+        let config = Config::parse(&text, folder)?;
         config.check().map_err(|error| error.to_string())?;
         config.exports().map_err(|error| error.to_string())
     }
@@ -170,6 +268,21 @@ mod tests {
             ("[export.siem]\nsyslog = \"siem:0\"", "export.siem.syslog: its port"),
             ("[export.siem]\nsyslog = \"a b:1\"", "export.siem.syslog: its host"),
             ("[export.siem]\nfile = \"a\"\nauthority = \"b\"", "export.siem.authority: a file"),
+            ("[export.siem]\nfile = \"a\"\nkey = \"b\"", "export.siem.key: a file"),
+            ("[export.siem]\nfile = \"a\"\nenterprise_number = 1", "export.siem.enterprise_number: a file"),
+            (
+                "[export.siem]\nsyslog = \"a:1\"\nenterprise_number = 0",
+                "export.siem.enterprise_number: expected",
+            ),
+            (
+                "[export.siem]\nsyslog = \"a:1\"\ncertificate = \"b\"",
+                "export.siem.certificate: it needs a key",
+            ),
+            ("[export.siem]\nsyslog = \"a:1\"\nkey = \"b\"", "export.siem.key: it needs a certificate"),
+            (
+                "[export.siem]\nsyslog = \"a:1\"\ncertificate = \"none.pem\"\nkey = \"b\"",
+                "export.siem.certificate /srv/cardea/none.pem: ",
+            ),
             ("[export.siem]\nfile = \"a\"\nformat = \"xml\"", "unknown variant `xml`"),
             ("[export.siem]\nfile = \"a\"\nsettle_seconds = 29", "export.siem.settle_seconds: expected 30"),
             ("[export.siem]\nfile = \"a\"\nlongest_message = 100", "export.siem.longest_message"),
@@ -183,5 +296,46 @@ mod tests {
             let error = read(text).unwrap_err();
             assert!(error.contains(says), "{error}");
         }
+    }
+
+    #[test]
+    fn our_certificate_is_read_anew_for_each_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |key: &KeyPair, of: &KeyPair, until: i32| {
+            let mut params = CertificateParams::new(["cardea.example.org".to_owned()]).unwrap();
+            params.not_before = date_time_ymd(2026, 1, 1);
+            params.not_after = date_time_ymd(until, 6, 1);
+            let certificate = params.self_signed(of).unwrap();
+            std::fs::write(folder.path().join("own.pem"), certificate.pem()).unwrap();
+            std::fs::write(folder.path().join("own.key"), key.serialize_pem()).unwrap();
+        };
+        let text =
+            "[export.siem]\nsyslog = \"siem.example.org:6514\"\ncertificate = \"own.pem\"\nkey = \"own.key\"";
+        let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        write(&key, &other, 2027);
+        let mixed = read_in(folder.path(), text).unwrap_err();
+        assert!(mixed.contains("export.siem: certificate and key cannot be used together"), "{mixed}");
+        // One that has expired is no reason not to start.
+        write(&key, &key, 2026);
+        let exports = read_in(folder.path(), text).unwrap();
+        let Target::Syslog(siem) = &exports[0].target else { panic!("a syslog receiver") };
+        let now = Timestamp::from_millis(
+            "2026-11-27T08:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond(),
+        );
+        let read = || (siem.tls)(now).map(|tls| tls.client_auth_cert_resolver.has_certs());
+        let expired = read().unwrap_err();
+        assert!(expired.contains("export.siem.certificate expired at 2026-06-01"), "{expired}");
+        write(&key, &key, 2027);
+        assert_eq!(read(), Ok(true));
+        write(&other, &key, 2027);
+        let mixed = read().unwrap_err();
+        assert!(mixed.contains("export.siem: certificate and key cannot be used together"), "{mixed}");
+        write(&other, &other, 2028);
+        assert_eq!(read(), Ok(true));
+        std::fs::remove_file(folder.path().join("own.key")).unwrap();
+        assert!(read().unwrap_err().contains("own.key: "), "unreadable");
+        let none = read_in(folder.path(), "[export.siem]\nsyslog = \"siem.example.org:6514\"").unwrap();
+        let Target::Syslog(siem) = &none[0].target else { panic!("a syslog receiver") };
+        assert!(!(siem.tls)(now).unwrap().client_auth_cert_resolver.has_certs());
     }
 }

@@ -19,6 +19,7 @@ use serde::Deserialize;
 use store::DbConfig;
 use web::{BadIssuer, Issuer, Networks, NotANetwork};
 
+use crate::tls::TlsError;
 use crate::{files, logging};
 
 pub use export::ExportTo;
@@ -124,6 +125,9 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// A certificate and its key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// `[journal]`.
     #[error("journal.{key}: {reason}")]
     Journal {

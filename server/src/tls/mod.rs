@@ -1,7 +1,7 @@
-//! HTTPS by itself: rustls with aws-lc, TLS 1.2 and 1.3.
+//! Certificates with their keys, and HTTPS by itself: rustls with aws-lc, TLS 1.2 and 1.3.
 //!
-//! What it is not: it fetches and renews nothing. The files are read when the process starts; whoever renews
-//! them starts it again.
+//! What it is not: it fetches and renews nothing. What HTTPS serves is read when the process starts; whoever renews it
+//! starts the process again. What we show to a receiver of the journal is read anew for each connection.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use kernel::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ResolvesServerCertUsingSni;
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -20,48 +20,89 @@ mod certificate;
 
 use certificate::Certificate;
 
+/// The section of the configuration that HTTPS is set in.
+const HTTPS: &str = "http.tls";
 /// Whoever must renew a certificate wants to know so many days before.
 const SOON_DAYS: i64 = 14;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Why HTTPS cannot be served.
+/// Why a certificate and its key cannot be used. The first field is the section of the configuration that names them.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// The certificate file.
-    #[error("http.tls.certificate {0}: {1}")]
-    Certificate(String, String),
+    #[error("{0}.certificate {1}: {2}")]
+    Certificate(String, String, String),
     /// The key file.
-    #[error("http.tls.key {0}: {1}")]
-    Key(String, String),
+    #[error("{0}.key {1}: {2}")]
+    Key(String, String, String),
     /// The two do not belong together, or rustls refuses them.
-    #[error("http.tls: certificate and key cannot be used together: {0}")]
-    Unusable(#[from] rustls::Error),
+    #[error("{0}: certificate and key cannot be used together: {1}")]
+    Unusable(String, #[source] rustls::Error),
 }
 
-/// What is served with, if HTTPS is configured.
-pub(crate) fn configured(config: &Config) -> Result<Option<ServerConfig>, TlsError> {
-    let Some((chain, key)) = files(config)? else { return Ok(None) };
-    let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    Ok(Some(server))
+/// A certificate with its chain, and its key, as two files say.
+pub(crate) struct Pair {
+    section: String,
+    key: CertifiedKey,
 }
 
-type Files = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+impl Pair {
+    /// Reads both, which `section` of the configuration names, and has rustls compare them.
+    pub(crate) fn read(section: &str, certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let chain = chain(section, certificate)?;
+        let key = PrivateKeyDer::from_pem_file(key)
+            .map_err(|error| TlsError::Key(section.into(), key.display().to_string(), error.to_string()))?;
+        let key = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())
+            .map_err(|error| TlsError::Unusable(section.into(), error))?;
+        Ok(Self { section: section.into(), key })
+    }
 
-fn files(config: &Config) -> Result<Option<Files>, TlsError> {
-    let Some(tls) = &config.http.tls else { return Ok(None) };
-    let key = config.path(&tls.key);
-    let chain = chain(&config.path(&tls.certificate))?;
-    let key = PrivateKeyDer::from_pem_file(&key)
-        .map_err(|error| TlsError::Key(key.display().to_string(), error.to_string()))?;
-    Ok(Some((chain, key)))
+    /// What presents them, as a server or as a client.
+    pub(crate) fn presented(self) -> Arc<SingleCertAndKey> {
+        Arc::new(self.key.into())
+    }
+
+    /// Until when they can be used; an error when they cannot now, or not for long.
+    pub(crate) fn lasting(&self, now: Timestamp) -> Result<String, String> {
+        let ends = self.ends(now)?;
+        let days = (ends.as_millis() - now.as_millis()).div_euclid(DAY_MS);
+        match days {
+            ..SOON_DAYS => {
+                Err(format!("{}.certificate expires at {ends}, in {days} day(s); renew it now", self.section))
+            }
+            _ => Ok(format!("the certificate is valid until {ends}, {days} days from now")),
+        }
+    }
+
+    /// When the first of the chain ends. An error when they cannot be used now, whatever the other side would say.
+    pub(crate) fn ends(&self, now: Timestamp) -> Result<Timestamp, String> {
+        let (section, chain) = (&self.section, self.certificates()?);
+        let begins = chain.iter().map(|one| one.not_before).max().unwrap_or(now);
+        let ends = chain.iter().map(|one| one.not_after).min().unwrap_or(now);
+        if now < begins {
+            return Err(format!("{section}.certificate is not valid before {begins}"));
+        }
+        if ends < now {
+            return Err(format!("{section}.certificate expired at {ends}; renew it"));
+        }
+        Ok(ends)
+    }
+
+    fn certificates(&self) -> Result<Vec<Certificate>, String> {
+        let chain: Option<Vec<_>> = self.key.cert.iter().map(|der| Certificate::read(der)).collect();
+        chain.ok_or_else(|| {
+            format!(
+                "{}.certificate: a certificate in it cannot be read; is it X.509 in PEM, our own first?",
+                self.section
+            )
+        })
+    }
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong =
-        |error: &dyn std::fmt::Display| TlsError::Certificate(path.display().to_string(), error.to_string());
+fn chain(section: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        TlsError::Certificate(section.into(), path.display().to_string(), error.to_string())
+    };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
         .map_err(|error| wrong(&error))?
         .collect::<Result<_, _>>()
@@ -72,42 +113,39 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(chain)
 }
 
+/// What is served with, if HTTPS is configured.
+pub(crate) fn configured(config: &Config) -> Result<Option<ServerConfig>, TlsError> {
+    let Some(pair) = https(config)? else { return Ok(None) };
+    let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Unusable(HTTPS.into(), error))?
+        .with_no_client_auth()
+        .with_cert_resolver(pair.presented());
+    Ok(Some(server))
+}
+
+fn https(config: &Config) -> Result<Option<Pair>, TlsError> {
+    let Some(tls) = &config.http.tls else { return Ok(None) };
+    Pair::read(HTTPS, &config.path(&tls.certificate), &config.path(&tls.key)).map(Some)
+}
+
 /// What `cardea check` says of the files: until when they serve, or what browsers will refuse.
 pub(crate) fn examine(config: &Config, host: &str, now: Timestamp) -> Result<String, String> {
-    let said = |error: TlsError| error.to_string();
-    let Some((ders, key)) = files(config).map_err(said)? else {
+    let Some(pair) = https(config).map_err(|error| error.to_string())? else {
         return Ok("none here: a proxy speaks https, or the issuer is http on localhost".into());
     };
-    let key = CertifiedKey::from_der(ders.clone(), key, &aws_lc_rs::default_provider())
-        .map_err(|error| said(error.into()))?;
-    let chain: Vec<Certificate> = ders.iter().map(|der| Certificate::read(der)).collect::<Option<_>>().ok_or(
-        "http.tls.certificate: a certificate in it cannot be read; is it X.509 in PEM, the server's own first?",
-    )?;
+    let chain = pair.certificates()?;
     ResolvesServerCertUsingSni::new()
-        .add(host, key)
+        .add(host, pair.key.clone())
         .map_err(|error| format!("http.tls.certificate is not for {host}, the issuer's name: {error}"))?;
-    if !chain.windows(2).all(|pair| pair[0].issuer == pair[1].subject) {
+    if !chain.windows(2).all(|two| two[0].issuer == two[1].subject) {
         return Err(
             "http.tls.certificate: the certificates are out of order; the server's own comes first, \
                     and each next one issued the one before it"
                 .into(),
         );
     }
-    lasting(&chain, now)
-}
-
-fn lasting(chain: &[Certificate], now: Timestamp) -> Result<String, String> {
-    let begins = chain.iter().map(|one| one.not_before).max().unwrap_or(now);
-    let ends = chain.iter().map(|one| one.not_after).min().unwrap_or(now);
-    let days = (ends.as_millis() - now.as_millis()).div_euclid(DAY_MS);
-    match days {
-        _ if now < begins => Err(format!("http.tls.certificate is not valid before {begins}")),
-        ..0 => Err(format!("http.tls.certificate expired at {ends}; renew it")),
-        0..SOON_DAYS => {
-            Err(format!("http.tls.certificate expires at {ends}, in {days} day(s); renew it now"))
-        }
-        _ => Ok(format!("the certificate is valid until {ends}, {days} days from now")),
-    }
+    pair.lasting(now)
 }
 
 #[cfg(test)]
