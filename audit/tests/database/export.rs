@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::export::{Export, ExportCut, ExportResumed, Exporter, Format, LARGEST, Syslog, Target};
-use kernel::Subject;
+use audit::export::{
+    Export, ExportCut, ExportResumed, Exporter, Format, LARGEST, Syslog, Target, json_line, standing,
+};
 use kernel::id::NodeId;
+use kernel::{Subject, Timestamp};
 use keys::KeyRing;
-use parts::{NO_RSYSLOG, Rsyslog, skip};
-use rustls::{ClientConfig, RootCertStore};
+use parts::{Collector, NO_RSYSLOG, NO_SYSLOG_NG, Received, skip};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use store::{Db, Fact, FactBody, Origin, sql};
+use serde_json::{Value, json};
+use store::{Db, Fact, FactBody, Origin, StoredFact, follower, sql};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,6 +30,9 @@ on_both_engines! {
     what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_does_not
     nothing_is_said_to_a_receiver_that_is_not_the_one
     a_file_has_every_fact_once_as_a_line_and_may_be_moved_away
+    an_outage_is_told_once_whichever_nodes_see_it
+    rsyslog_reads_every_fact_as_it_is
+    syslog_ng_reads_every_fact_as_it_is
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,20 +52,28 @@ fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates")
 }
 
-fn syslog(address: &str, name: &'static str) -> Target {
+fn trusting(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let authority = CertificateDer::from_pem_file(certificates().join("authority.pem")).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(authority).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let tls = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
-    Target::Syslog(Syslog { address: address.to_owned(), name: ServerName::try_from(name).unwrap(), tls })
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    builder.with_root_certificates(roots).with_no_client_auth()
+}
+
+fn syslog(address: &str, name: &'static str) -> Target {
+    syslog_over(address, name, &[&TLS13, &TLS12])
+}
+
+fn syslog_over(address: &str, name: &'static str, versions: &[&'static SupportedProtocolVersion]) -> Target {
+    let (address, name) = (address.to_owned(), ServerName::try_from(name).unwrap());
+    let tls = trusting(versions);
+    Target::Syslog(Syslog { address, name, tls: Arc::new(move |_: Timestamp| Ok(tls.clone())) })
 }
 
 fn export(target: Target, format: Format) -> Export {
     let host = "id.example.org".to_owned();
-    Export { name: "siem".into(), target, format, host, settle: SETTLE, largest: LARGEST }
+    Export { name: "siem".into(), target, format, host, settle: SETTLE, largest: LARGEST, enterprise: None }
 }
 
 /// An exporter at work, and the audit follower before it.
@@ -69,11 +83,11 @@ struct Running {
 }
 
 impl Running {
-    fn start(house: &House, ring: &KeyRing, export: Export) -> Self {
+    fn start(db: &Db, ring: &KeyRing, export: Export) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let node = NodeId::new(house.one.ctx());
-        let follow = audit::follow(house.one.clone(), ring.clone(), node, stopped.clone());
-        let exporter = Exporter::new(house.one.clone(), node, export).run(stopped);
+        let node = NodeId::new(db.ctx());
+        let follow = audit::follow(db.clone(), ring.clone(), node, stopped.clone());
+        let exporter = Exporter::new(db.clone(), node, export).run(stopped);
         Self { stop, tasks: vec![tokio::spawn(follow), tokio::spawn(exporter)] }
     }
 
@@ -106,11 +120,11 @@ async fn every_id(db: &Db) -> BTreeSet<String> {
     rows.into_iter().map(|(id,)| id).collect()
 }
 
-/// How often each id was received. A line that was cut off by a kill is no message.
-fn ids(lines: &[String]) -> BTreeMap<String, usize> {
+/// How often each id was received. What was cut off by a kill is no message.
+fn ids(messages: &[Received]) -> BTreeMap<String, usize> {
     let mut ids = BTreeMap::new();
-    for line in lines {
-        if let Ok(read) = serde_json::from_str::<Value>(line) {
+    for message in messages {
+        if let Ok(read) = serde_json::from_str::<Value>(&message.text) {
             *ids.entry(read["id"].as_str().unwrap().to_owned()).or_default() += 1;
         }
     }
@@ -126,7 +140,7 @@ async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
     assert!(tokio::time::timeout(PATIENCE, waiting).await.is_ok(), "{what}");
 }
 
-async fn arrives(db: &Db, received: impl Fn() -> Vec<String>) {
+async fn arrives(db: &Db, received: impl Fn() -> Vec<Received>) {
     until("every fact at the receiver", async || {
         let expect = every_id(db).await;
         let got: BTreeSet<String> = ids(&received()).into_keys().collect();
@@ -135,13 +149,24 @@ async fn arrives(db: &Db, received: impl Fn() -> Vec<String>) {
     .await;
 }
 
+/// How often it was said that it is cut off, and that it is back.
+async fn outages(db: &Db) -> (i64, i64) {
+    let of_kind = async |kind: &'static str| {
+        let text = sql!("SELECT COUNT(*) FROM fact WHERE kind = $1 AND subject = 'export:siem'");
+        db.one::<(i64,)>(text, (kind,)).await.unwrap().0
+    };
+    (of_kind(ExportCut::KIND).await, of_kind(ExportResumed::KIND).await)
+}
+
 async fn a_receiver_that_is_killed_under_load_misses_nothing(house: House) {
     let ring = ring(&house.one).await;
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut rsyslog) = Rsyslog::prepare(folder.path(), &certificates()) else { skip!("{NO_RSYSLOG}") };
+    let Some(mut rsyslog) = Collector::rsyslog(folder.path(), &certificates(), None) else {
+        skip!("{NO_RSYSLOG}")
+    };
     rsyslog.start();
     let running =
-        Running::start(&house, &ring, export(syslog(&rsyslog.address(), "localhost"), Format::Json));
+        Running::start(&house.one, &ring, export(syslog(&rsyslog.address(), "localhost"), Format::Json));
     let burst = 7_000;
     for round in 0..3 {
         let (db, noted) = (house.one.clone(), round * burst);
@@ -170,11 +195,7 @@ async fn a_receiver_that_is_killed_under_load_misses_nothing(house: House) {
         store::follower::cursor(&house.one, "export:siem").await.unwrap() == last.0
     })
     .await;
-    let of_kind = async |kind: &'static str| {
-        let text = sql!("SELECT COUNT(*) FROM fact WHERE kind = $1 AND subject = 'export:siem'");
-        house.one.one::<(i64,)>(text, (kind,)).await.unwrap().0
-    };
-    let (cut, resumed) = (of_kind(ExportCut::KIND).await, of_kind(ExportResumed::KIND).await);
+    let (cut, resumed) = outages(&house.one).await;
     assert!(cut >= 1 && resumed >= 1 && cut - resumed <= 1, "{cut} cuts, back {resumed} times");
     running.end().await;
     let again = ids(&rsyslog.received());
@@ -184,10 +205,12 @@ async fn a_receiver_that_is_killed_under_load_misses_nothing(house: House) {
 async fn what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_does_not(house: House) {
     let ring = ring(&house.one).await;
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut rsyslog) = Rsyslog::prepare(folder.path(), &certificates()) else { skip!("{NO_RSYSLOG}") };
+    let Some(mut rsyslog) = Collector::rsyslog(folder.path(), &certificates(), None) else {
+        skip!("{NO_RSYSLOG}")
+    };
     rsyslog.start();
     let to = || export(syslog(&rsyslog.address(), "localhost"), Format::Json);
-    let running = Running::start(&house, &ring, to());
+    let running = Running::start(&house.one, &ring, to());
     note(&house.one, 0, 50).await;
     arrives(&house.one, || rsyslog.received()).await;
     until("settled", async || store::follower::cursor(&house.one, "export:siem").await.unwrap() > 0).await;
@@ -197,7 +220,7 @@ async fn what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_do
     running.kill();
     // The lease of whom was killed runs out.
     house.advance(Duration::from_secs(60));
-    let running = Running::start(&house, &ring, to());
+    let running = Running::start(&house.one, &ring, to());
     note(&house.one, 100, 1).await;
     arrives(&house.one, || rsyslog.received()).await;
     running.end().await;
@@ -215,11 +238,16 @@ async fn what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_do
 async fn nothing_is_said_to_a_receiver_that_is_not_the_one(house: House) {
     let ring = ring(&house.one).await;
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut rsyslog) = Rsyslog::prepare(folder.path(), &certificates()) else { skip!("{NO_RSYSLOG}") };
+    let Some(mut rsyslog) = Collector::rsyslog(folder.path(), &certificates(), None) else {
+        skip!("{NO_RSYSLOG}")
+    };
     rsyslog.start();
     note(&house.one, 0, 10).await;
-    let running =
-        Running::start(&house, &ring, export(syslog(&rsyslog.address(), "siem.example.org"), Format::Json));
+    let running = Running::start(
+        &house.one,
+        &ring,
+        export(syslog(&rsyslog.address(), "siem.example.org"), Format::Json),
+    );
     let cut = sql!("SELECT body FROM fact WHERE kind = 'export.cut'");
     until("said why", async || house.one.opt::<(String,)>(cut.clone(), ()).await.unwrap().is_some()).await;
     let (body,): (String,) = house.one.one(cut, ()).await.unwrap();
@@ -238,7 +266,7 @@ async fn a_file_has_every_fact_once_as_a_line_and_may_be_moved_away(house: House
         let text = std::fs::read_to_string(path).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
     };
-    let running = Running::start(&house, &ring, export(Target::File(file.clone()), Format::Cef));
+    let running = Running::start(&house.one, &ring, export(Target::File(file.clone()), Format::Cef));
     note(&house.one, 0, 1_000).await;
     until("the first thousand", async || lines(&file).len() > 1_000).await;
     std::fs::rename(&file, &moved).unwrap();
@@ -256,4 +284,109 @@ async fn a_file_has_every_fact_once_as_a_line_and_may_be_moved_away(house: House
     assert_eq!(ids().len(), ids().into_iter().collect::<BTreeSet<_>>().len(), "none comes twice");
     assert_eq!(lines(&moved)[0], "CEF:0|half");
     assert!(lines(&moved)[1].starts_with("CEF:0|Cardea|"), "{}", lines(&moved)[1]);
+}
+
+async fn an_outage_is_told_once_whichever_nodes_see_it(house: House) {
+    let ring = ring(&house.one).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mounted = folder.path().join("mounted");
+    let to = || export(Target::File(mounted.join("facts.jsonl")), Format::Json);
+    let (first, second) = (Running::start(&house.one, &ring, to()), Running::start(&house.two, &ring, to()));
+    note(&house.one, 0, 10).await;
+    until("said", async || outages(&house.one).await == (1, 0)).await;
+    // Each gives the other its turn after each attempt, at the latest after 5 s.
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(outages(&house.one).await, (1, 0), "two nodes have tried");
+    let stands = standing(&house.two, "siem").await.unwrap();
+    let why = stands.cut.unwrap().reason.unwrap();
+    assert!(why.contains("No such file") && stands.delivered.is_none() && stands.behind >= 10, "{why}");
+    // In the middle of it both die, and another process goes on.
+    first.kill();
+    second.kill();
+    house.advance(Duration::from_secs(60));
+    let third = Running::start(&house.two, &ring, to());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(outages(&house.one).await, (1, 0), "another process has tried");
+    std::fs::create_dir(&mounted).unwrap();
+    until("said that it is over", async || outages(&house.one).await == (1, 1)).await;
+    // The next one is another.
+    std::fs::remove_dir_all(&mounted).unwrap();
+    note(&house.one, 10, 10).await;
+    until("said again", async || outages(&house.one).await == (2, 1)).await;
+    std::fs::create_dir(&mounted).unwrap();
+    until("over again", async || outages(&house.one).await == (2, 2)).await;
+    until("everything delivered", async || {
+        let stands = standing(&house.one, "siem").await.unwrap();
+        stands.cut.is_none() && stands.behind == 0 && stands.delivered.is_some()
+    })
+    .await;
+    third.end().await;
+    assert_eq!(outages(&house.one).await, (2, 2));
+}
+
+async fn rsyslog_reads_every_fact_as_it_is(house: House) {
+    let folder = tempfile::tempdir().unwrap();
+    let rsyslog = Collector::rsyslog(folder.path(), &certificates(), None);
+    let Some(rsyslog) = rsyslog else { skip!("{NO_RSYSLOG}") };
+    reads_every_fact_as_it_is(&house, rsyslog).await;
+}
+
+async fn syslog_ng_reads_every_fact_as_it_is(house: House) {
+    let folder = tempfile::tempdir().unwrap();
+    let syslog_ng = Collector::syslog_ng(folder.path(), &certificates(), None);
+    let Some(syslog_ng) = syslog_ng else { skip!("{NO_SYSLOG_NG}") };
+    reads_every_fact_as_it_is(&house, syslog_ng).await;
+}
+
+/// What breaks frames, structured data and JSON where they are not written well.
+const NASTY: &str =
+    "\"q\" \\ \\\" ] [x y=\"z\"] \u{e9}\u{2603}\u{1d11e} \u{7f}\u{85} | = <13>1 - 17 %msg% ${MSG} '";
+
+async fn note_nasty(db: &Db, from: usize) {
+    let mut tx = db.write(Origin::system()).await.unwrap();
+    for number in from..from + 80 {
+        // From short ones past what is sent at most.
+        let (subject, filling) = (format!("{NASTY} {number}"), "x".repeat((number - from) * 120));
+        let body = Noted { text: format!("{NASTY}\u{0}\u{1}\t\r\n\u{1b}{filling}") };
+        tx.record(Fact::new(Subject::new("test", subject), &body));
+    }
+    tx.commit().await.unwrap();
+}
+
+async fn reads_every_fact_as_it_is(house: &House, mut collector: Collector) {
+    let ring = ring(&house.one).await;
+    collector.start();
+    for (version, from) in [(&TLS12, 0), (&TLS13, 1_000)] {
+        let target = syslog_over(&collector.address(), "localhost", &[version]);
+        let export = Export { enterprise: Some(32_473), ..export(target, Format::Json) };
+        let running = Running::start(&house.one, &ring, export);
+        note_nasty(&house.one, from).await;
+        arrives(&house.one, || collector.received()).await;
+        running.end().await;
+    }
+    let facts = follower::read(&house.one, 0, 10_000).await.unwrap();
+    let facts: BTreeMap<String, StoredFact> =
+        facts.into_iter().map(|fact| (fact.id.to_string(), fact)).collect();
+    let (mut whole, mut longest) = (0, 0);
+    for received in collector.received() {
+        let element = &received.structured_data["fact@32473"];
+        let fact = &facts[element["id"].as_str().unwrap()];
+        let expect = json!({
+            "id": fact.id.to_string(),
+            "seq": fact.seq.unwrap().to_string(),
+            "subject": fact.subject,
+            "actor": fact.actor,
+        });
+        assert_eq!((element, &received.id), (&expect, &fact.kind));
+        let line = json_line(fact);
+        longest = longest.max(received.text.len());
+        if received.text == line {
+            whole += 1;
+            continue;
+        }
+        let read: Value = serde_json::from_str(&received.text).unwrap();
+        assert!(line.len() > 7_000 && read["body"].is_null(), "{}", received.text);
+        assert_eq!(read["digest"], json!(fact.digest));
+    }
+    assert!(whole > 100 && longest > 7_500, "{whole} came whole, the longest had {longest} bytes");
 }

@@ -1,5 +1,5 @@
 //! Parts that a test needs beside the house itself: a database of its own on a real PostgreSQL or Redis,
-//! real clients (scripts in Node.js and Python, Chromium, Apache), the built binary.
+//! real clients (scripts in Node.js and Python, Chromium, Apache), real syslog receivers, the built binary.
 //!
 //! `tests/run` starts and installs them and says where they are, in the environment. Each function here
 //! gives `None` when its part is missing, and the test then says so with [`skip!`], or [`or_skip`] in a function
@@ -28,7 +28,7 @@ pub use client::{ClientError, run_node_client, run_node_client_trusting};
 pub use postgres::{Database, NO_POSTGRES, postgres, postgres_made, postgres_sorting_as_english};
 pub use redis::{Keyspace, NO_REDIS, redis, redis_server};
 pub use skip::{or_skip, report_skip};
-pub use syslog::{NO_RSYSLOG, Rsyslog};
+pub use syslog::{Collector, NO_RSYSLOG, NO_SYSLOG_NG, Received};
 
 /// Why a test without [`python`] is skipped.
 pub const NO_PYTHON: &str = "no Python clients: CARDEA_PYTHON is not set (tests/run sets it)";
