@@ -241,6 +241,7 @@ async fn looking_makes_nothing_where_a_path_is_mistyped() {
         (&["invite", "mira.holt@grid.example"], 69),
         (&["receipt", "show", user], 69),
         (&["audit", "verify"], 69),
+        (&["audit", "exports"], 69),
         (&["deliveries"], 69),
     ] {
         let said = house.cardea(looking).await;

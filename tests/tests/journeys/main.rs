@@ -43,6 +43,7 @@ mod clients;
 mod commands;
 mod crash;
 mod demo;
+mod export;
 mod facts;
 mod first_administrator;
 mod front;
