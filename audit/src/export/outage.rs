@@ -15,7 +15,7 @@ fn mark_of(name: &str) -> String {
     format!("{}:cut", cursor_of(name))
 }
 
-pub(super) fn subject_of(name: &str) -> Subject {
+fn subject_of(name: &str) -> Subject {
     Subject::new("export", name)
 }
 
