@@ -175,6 +175,23 @@ pub async fn by_card(
     .await
 }
 
+/// The same inside a transaction.
+pub async fn by_card_in(
+    tx: &mut Tx,
+    format: &str,
+    facility: i64,
+    number: i64,
+) -> Result<Option<Credential>, StoreError> {
+    tx.opt(
+        sql!(
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
+             WHERE format = $1 AND facility = $2 AND number = $3"
+        ),
+        (format, facility, number),
+    )
+    .await
+}
+
 /// All credentials of a user, oldest first.
 pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Credential>, StoreError> {
     db.all(

@@ -26,6 +26,9 @@ pub(super) async fn delete(tx: &mut Tx, item: &Item) -> Result<(), DirectoryErro
             refuse_if_it_holds_cards(tx, item).await?;
             tx.run(sql!("DELETE FROM door_system_schedule WHERE door_system = $1"), (name,)).await?;
             tx.run(sql!("DELETE FROM placement_due WHERE door_system = $1"), (name,)).await?;
+            // Another door system of this name is another one: nobody's card is tolerated there.
+            tx.run(sql!("DELETE FROM quarantine WHERE door_system = $1"), (name,)).await?;
+            tx.run(sql!("DELETE FROM quarantine_brake WHERE door_system = $1"), (name,)).await?;
             tx.run(sql!("DELETE FROM door_system WHERE name = $1"), (name,)).await?
         }
         Kind::AccessPoint => {

@@ -330,6 +330,7 @@ async fn read_door_systems(
         };
         let fields = json!({
             "connector": system.connector, "config": system.config.0, "schedules": schedules.remove(&system.name),
+            "unknown_cards": system.unknown_cards().said(),
         });
         let item = Item::new(Kind::DoorSystem, system.name, fields);
         items.push(item.with_secret(secret).of_version(system.version));

@@ -6,6 +6,7 @@ use store::{JsonText, Tx, sql};
 
 use super::{Item, Kind, Sealer, as_json, redirect_uri};
 use crate::DirectoryError;
+use crate::door::UnknownCards;
 
 /// No row has this version: what is there already is not overwritten.
 const NONE: i64 = 0;
@@ -187,14 +188,27 @@ async fn put_door_system(
     sealer: &dyn Sealer,
 ) -> Result<(), DirectoryError> {
     let sealed = item.secret.as_ref().map(|secret| sealer.seal(&item.name, secret));
+    let unknown_cards = match item.fields.contains_key("unknown_cards") {
+        true => item.required("unknown_cards")?.parse::<UnknownCards>(),
+        false => Ok(UnknownCards::default()),
+    };
+    let unknown_cards = unknown_cards.map_err(|error| item.wrong("unknown_cards", &format!(": {error}")))?;
     tx.run_versioned(
         sql!(
-            "INSERT INTO door_system (name, version, connector, config, secret_sealed, updated_at) \
-             VALUES ($1, 1, $2, $3, $4, $5) ON CONFLICT (name) DO UPDATE SET connector = excluded.connector, \
-             config = excluded.config, secret_sealed = excluded.secret_sealed, updated_at = excluded.updated_at \
-             WHERE door_system.version = $6"
+            "INSERT INTO door_system (name, version, connector, config, secret_sealed, updated_at, unknown_cards) \
+             VALUES ($1, 1, $2, $3, $4, $5, $7) ON CONFLICT (name) DO UPDATE SET connector = excluded.connector, \
+             config = excluded.config, secret_sealed = excluded.secret_sealed, updated_at = excluded.updated_at, \
+             unknown_cards = excluded.unknown_cards WHERE door_system.version = $6"
         ),
-        (&item.name, item.required("connector")?, &as_json(item.fields.get("config")), sealed, tx.now(), over),
+        (
+            &item.name,
+            item.required("connector")?,
+            &as_json(item.fields.get("config")),
+            sealed,
+            tx.now(),
+            over,
+            unknown_cards.as_str(),
+        ),
     )
     .await?;
     tx.run(sql!("DELETE FROM door_system_schedule WHERE door_system = $1"), (&item.name,)).await?;

@@ -3,9 +3,57 @@
 
 pub mod entitlement;
 
-use kernel::Day;
+use std::fmt;
+use std::str::FromStr;
+
 use kernel::id::{CredentialId, UserId};
+use kernel::{Day, Timestamp, UnknownWord};
+use serde::Deserialize;
 use store::{Db, JsonText, StoreError, sql};
+
+/// What becomes of cards that stand on a door system's list and are nobody's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownCards {
+    /// They are reported, and stay: for a house whose cards were there before us.
+    #[default]
+    Report,
+    /// They are taken off, and kept in mind.
+    Quarantine,
+}
+
+impl UnknownCards {
+    /// As declared and stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            UnknownCards::Report => "report",
+            UnknownCards::Quarantine => "quarantine",
+        }
+    }
+
+    /// As it is written down: what goes without saying is not.
+    #[must_use]
+    pub fn said(self) -> Option<&'static str> {
+        (self != UnknownCards::default()).then_some(self.as_str())
+    }
+}
+
+impl fmt::Display for UnknownCards {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for UnknownCards {
+    type Err = UnknownWord;
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        [UnknownCards::Report, UnknownCards::Quarantine]
+            .into_iter()
+            .find(|known| known.as_str() == word)
+            .ok_or_else(|| UnknownWord { word: word.into(), allowed: "report, quarantine" })
+    }
+}
 
 /// A vendor's system that we drive.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
@@ -20,6 +68,16 @@ pub struct DoorSystem {
     pub config: JsonText<serde_json::Value>,
     /// Its secret, sealed in place (`door_system`, `secret_sealed`, name).
     pub secret_sealed: Option<String>,
+    /// `report` or `quarantine` ([`UnknownCards`]).
+    pub unknown_cards: String,
+}
+
+impl DoorSystem {
+    /// What becomes of cards on its list that are nobody's. By a word that cannot be read nothing is taken off.
+    #[must_use]
+    pub fn unknown_cards(&self) -> UnknownCards {
+        self.unknown_cards.parse().unwrap_or_default()
+    }
 }
 
 /// Where a credential is shown.
@@ -94,14 +152,21 @@ pub struct WantedPoint {
 
 /// All door systems, by name.
 pub async fn systems(db: &Db) -> Result<Vec<DoorSystem>, StoreError> {
-    db.all(sql!("SELECT name, version, connector, config, secret_sealed FROM door_system ORDER BY name"), ())
-        .await
+    db.all(
+        sql!(
+            "SELECT name, version, connector, config, secret_sealed, unknown_cards FROM door_system ORDER BY name"
+        ),
+        (),
+    )
+    .await
 }
 
-/// The door system of that name.
+/// One door system.
 pub async fn system(db: &Db, name: &str) -> Result<Option<DoorSystem>, StoreError> {
     db.opt(
-        sql!("SELECT name, version, connector, config, secret_sealed FROM door_system WHERE name = $1"),
+        sql!(
+            "SELECT name, version, connector, config, secret_sealed, unknown_cards FROM door_system WHERE name = $1"
+        ),
         (name,),
     )
     .await

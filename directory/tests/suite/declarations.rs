@@ -270,6 +270,7 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
     put(db, &Item::new(Kind::Schedule, "day", json!({ "title": "Day" })), None).await.unwrap();
     let facts = facts + 1;
     let pool = pool("p", 1, 2);
+    let system = Item::new(Kind::DoorSystem, "s", json!({ "connector": "uhppote" }));
     let named = |name: &str| Item { name: name.into(), ..area.clone() };
     for (item, expect) in [
         (with(&client("c"), "sensitivity", json!("huge")), "client c: sensitivity"),
@@ -338,6 +339,8 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
         (with(&pool, "facility", json!(-1)), "card_pool p: first"),
         (with(&pool, "last", json!(i64::MAX)), "card_pool p: first"),
         (with(&pool, "format", json!(1)), "card_pool p: format must be a text"),
+        (with(&system, "unknown_cards", json!("burn")), "door_system s: unknown_cards"),
+        (with(&system, "unknown_cards", json!(true)), "door_system s: unknown_cards must be a text"),
         (named(""), "the name of a area must not be empty"),
         (named("a\nb"), "the name of a area must not contain control"),
         (named(&"a".repeat(2_000)), "the name of a area may have at most"),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use directory::declared::{self, Item, Kind};
+use directory::door::UnknownCards;
 use kernel::Day;
 use serde::Deserialize;
 use serde_json::json;
@@ -20,6 +21,9 @@ use super::file::{FileError, Read, secret};
 pub(super) struct DoorSystem {
     connector: String,
     secret_file: Option<PathBuf>,
+    /// What becomes of cards on its list that are nobody's: `report`, or `quarantine`.
+    #[serde(default)]
+    unknown_cards: UnknownCards,
     /// The connector's own settings.
     #[serde(default)]
     config: serde_json::Value,
@@ -103,7 +107,10 @@ pub(super) fn door_items(
         items.push(Item::new(Kind::AccessPoint, point, fields));
     }
     let schedules = Some(system.schedules).filter(|schedules| !schedules.is_empty());
-    let fields = json!({ "connector": system.connector, "config": system.config, "schedules": schedules });
+    let fields = json!({
+        "connector": system.connector, "config": system.config, "schedules": schedules,
+        "unknown_cards": system.unknown_cards.said(),
+    });
     items.push(Item::new(Kind::DoorSystem, name, fields).with_secret(secret));
     Ok(())
 }

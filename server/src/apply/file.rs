@@ -427,6 +427,17 @@ mod tests {
     }
 
     #[test]
+    fn cards_of_nobody_are_reported_unless_it_is_said_that_they_go_into_quarantine() {
+        let system = |more: &str| format!("[door_system.hq]\nconnector = \"x\"\n{more}");
+        check(&system("unknown_cards = \"report\""), json!({ "connector": "x" }));
+        check(
+            &system("unknown_cards = \"quarantine\""),
+            json!({ "connector": "x", "unknown_cards": "quarantine" }),
+        );
+        refuses(&system("unknown_cards = \"burn\""), &["line 3", "burn", "quarantine"]);
+    }
+
+    #[test]
     fn an_access_point_belongs_to_one_door_system() {
         let system = |name: &str| {
             format!("[door_system.{name}]\nconnector = \"x\"\naccess_points = {{ d = \"hall\" }}\n")

@@ -179,6 +179,7 @@ fn open_declared(
             connector: text(system, "connector"),
             config: store::JsonText(system.fields.get("config").cloned().unwrap_or_default()),
             secret_sealed: system.secret.as_ref().map(|secret| secrets.seal(&system.name, secret)),
+            unknown_cards: text(system, "unknown_cards"),
         },
     )
     .map_err(|problem| ApplyError::Doors(format!("door system {}: {problem}", system.name)))
