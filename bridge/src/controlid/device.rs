@@ -524,6 +524,7 @@ impl Granting<'_> {
         }
         let user = self.user(rights).await?;
         self.link(user, &rules).await?;
+        self.leave_contingency().await?;
         self.card(user).await
     }
 
@@ -651,6 +652,17 @@ impl Granting<'_> {
         let rows: Vec<Value> = rules.iter().map(row).collect();
         self.turn.link::<UserRule>(&rows, self.stands).await??;
         self.wrote = true;
+        Ok(())
+    }
+
+    /// Off the list of cards that open while the device cannot ask: no wish means that.
+    async fn leave_contingency(&mut self) -> Result<(), Failed> {
+        let number = [self.number];
+        let which = Which::Numbers("value", &number);
+        let listed: Vec<Contingency> = self.load(&which).await?;
+        if !listed.is_empty() {
+            self.destroy::<Contingency>(&which).await?;
+        }
         Ok(())
     }
 
