@@ -18,6 +18,7 @@ use keys::{SealedColumn, SealingKeys};
 use store::{Address, Db, Lane, Origin, StoreError, delivery, sql};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::card::Card;
 use crate::condition;
@@ -35,6 +36,8 @@ pub const SECRET: SealedColumn = SealedColumn::new("door_system", "secret_sealed
 
 /// How often everything a door system holds is compared with what is wanted.
 const SWEEP: Duration = Duration::from_secs(300);
+/// How long a sweep that a returning part asks for stands off from the one before, at first.
+const CALM: Duration = Duration::from_secs(1);
 /// How often the list of door systems is compared with what runs.
 const RELOAD: Duration = Duration::from_secs(1);
 
@@ -355,7 +358,7 @@ fn lease(descriptor: &Descriptor) -> Duration {
 }
 
 /// Sweeps and asks how it is, now and then, and when a part of the door system answers again; then what waited is
-/// tried at once.
+/// tried at once, too.
 async fn look_after(
     db: Db,
     name: String,
@@ -363,14 +366,19 @@ async fn look_after(
     back: Arc<Notify>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mut pace = Pace::from(Instant::now());
     while !*stop.borrow() {
         tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {}
-            () = back.notified() => match try_again(&db, &name).await {
-                Ok(0) => {}
-                Ok(count) => tracing::info!(door_system = %name, count, "it answers: what waited is tried again"),
-                Err(error) => tracing::warn!(door_system = %name, %error, "what waits is tried again later"),
-            },
+            () = tokio::time::sleep_until(pace.next) => {}
+            () = back.notified() => {
+                match try_again(&db, &name).await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(door_system = %name, count, "it answers: what waited is tried again"),
+                    Err(error) => tracing::warn!(door_system = %name, %error, "what waits is tried again later"),
+                }
+                pace.hurry(Instant::now());
+                continue;
+            }
             changed = stop.changed() => { if changed.is_err() { return } continue }
         }
         match sweep::sweep(&db, &name, &connector).await {
@@ -383,6 +391,36 @@ async fn look_after(
         if let Err(error) = condition::tell(&db, &name, &connector.health().await).await {
             tracing::warn!(door_system = %name, %error, "how it is cannot be told");
         }
+        pace.swept(Instant::now());
+    }
+}
+
+/// When the next sweep is due: after [`SWEEP`], and at once when a part of the door system is back. For one that comes
+/// and goes each such sweep stands off twice as long from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pace {
+    next: Instant,
+    /// No sweep is hurried before.
+    calm: Instant,
+    stands_off: Duration,
+    hurried: bool,
+}
+
+impl Pace {
+    fn from(now: Instant) -> Self {
+        Self { next: now + SWEEP, calm: now, stands_off: CALM, hurried: false }
+    }
+
+    /// A part is back.
+    fn hurry(&mut self, now: Instant) {
+        self.next = self.next.min(self.calm.max(now));
+        self.hurried = true;
+    }
+
+    /// A sweep has ended.
+    fn swept(&mut self, now: Instant) {
+        self.stands_off = if self.hurried { (self.stands_off * 2).min(SWEEP) } else { CALM };
+        *self = Self { next: now + SWEEP, calm: now + self.stands_off, hurried: false, ..*self };
     }
 }
 
@@ -413,6 +451,35 @@ pub async fn try_again(db: &Db, name: &str) -> Result<usize, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_back_is_swept_at_once_and_what_comes_and_goes_ever_more_rarely() {
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let mut pace = Pace::from(begin);
+        assert_eq!(pace.next, begin + SWEEP, "nothing has answered yet");
+        pace.hurry(at(3));
+        assert_eq!(pace.next, at(3), "at once");
+        pace.swept(at(3));
+        assert_eq!(pace.next, at(3) + SWEEP);
+        // It comes and goes every second, and each sweep takes no time.
+        let (mut now, mut sweeps) = (at(3), Vec::new());
+        while now < at(3_603) {
+            now += Duration::from_secs(1);
+            pace.hurry(now);
+            if pace.next <= now {
+                pace.swept(now);
+                sweeps.push((now - at(3)).as_secs());
+            }
+        }
+        assert_eq!(sweeps[..7], [2, 6, 14, 30, 62, 126, 254], "{sweeps:?}");
+        assert!(sweeps.windows(2).skip(7).all(|pair| pair[1] - pair[0] == SWEEP.as_secs()), "{sweeps:?}");
+        // A while later it has been quiet for a whole round.
+        pace.swept(at(4_000));
+        pace.swept(at(4_300));
+        pace.hurry(at(4_400));
+        assert_eq!(pace.next, at(4_400), "at once again");
+    }
 
     /// A claim that runs out while its attempt is under way is claimed again: two at one door, and no end of it.
     #[test]

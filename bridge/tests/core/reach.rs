@@ -8,7 +8,7 @@ use bridge::facts::{AlertClosed, AlertOpened, PlacementProven};
 use bridge::systems::try_again;
 use sim::uhppote::Misbehaviour;
 
-use crate::world::{HQ, World, number, until};
+use crate::world::{HQ, World, held, number, until};
 
 on_every_engine! {
     a_revocation_stays_queued_and_somebody_is_told_after_thirty_seconds,
@@ -20,6 +20,7 @@ on_every_engine! {
     a_denial_proves_its_door_although_another_panel_is_silent,
     a_panel_that_says_yes_and_does_nothing_proves_nothing,
     a_door_system_that_is_back_is_tried_at_once,
+    a_controller_that_is_back_is_swept_at_once,
     a_door_system_that_is_gone_alarms_nobody,
 }
 
@@ -163,6 +164,28 @@ async fn a_door_system_that_is_back_is_tried_at_once(world: World) {
     until("it is proven", || async { world.placement(&card).await.is_proven_absent().then_some(()) }).await;
     working.stop().await;
     assert_eq!(try_again(world.db(), HQ).await.unwrap(), 0, "nothing waits");
+}
+
+/// What somebody put in while nobody could look is found long before the next sweep is due.
+async fn a_controller_that_is_back_is_swept_at_once(world: World) {
+    let working = world.node.run();
+    // How it is is asked when a sweep has ended.
+    let asked = |operation: u8| {
+        world.panels[0].requests().iter().any(|seen| seen.operation == operation).then_some(())
+    };
+    until("the sweep at the start", || async { asked(0x5c) }).await;
+    until("its end", || async { asked(0x94) }).await;
+    world.panels[0].misbehave(Misbehaviour::Silent);
+    // Time enough to find out that it is silent.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(world.panels[0].plant(held(4_200_001, [1, 0, 0, 0])));
+    world.panels[0].behave();
+    until("somebody is told", || async {
+        let open = alert::open_of_kind(world.db(), alert::ORPHAN).await.unwrap();
+        (open.len() == 1).then_some(())
+    })
+    .await;
+    working.stop().await;
 }
 
 async fn a_door_system_that_is_gone_alarms_nobody(world: World) {
