@@ -15,6 +15,10 @@ pub const NO_CARD: &str = "no-card";
 pub const CANNOT_HOLD: &str = "cannot-hold";
 /// A card on a door system belongs to nobody.
 pub const ORPHAN: &str = "orphan-card";
+/// A card that belongs to nobody was taken off a door system's list.
+pub const QUARANTINED: &str = "card-quarantined";
+/// So many cards on a door system belong to nobody that none is taken off.
+pub const TOO_MANY_UNKNOWN: &str = "too-many-unknown";
 /// Somebody's access ended, and no receipt can be signed for it.
 pub const NO_RECEIPT: &str = "no-receipt";
 
@@ -77,6 +81,24 @@ pub async fn open(db: &Db, kind: &'static str, subject: &Subject, detail: &str) 
     Ok(opened)
 }
 
+/// The same inside a transaction.
+pub(crate) async fn open_in(
+    tx: &mut Tx,
+    kind: &'static str,
+    subject: &Subject,
+    detail: &str,
+) -> Result<bool, StoreError> {
+    let text =
+        sql!("INSERT INTO alert (kind, subject, opened_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING");
+    let opened = tx.run(text, (kind, subject, tx.now())).await? == 1;
+    if opened {
+        let body = AlertOpened { alert: kind.into(), detail: detail.into() };
+        tx.record(Fact::new(subject.clone(), &body));
+        tracing::error!(alert = kind, subject = %subject, detail, "alert opened");
+    }
+    Ok(opened)
+}
+
 /// Closes one if it is open. `true` when it was.
 pub async fn close(db: &Db, kind: &'static str, subject: &Subject) -> Result<bool, StoreError> {
     let open: Option<(Timestamp,)> = db
@@ -97,7 +119,8 @@ pub async fn close(db: &Db, kind: &'static str, subject: &Subject) -> Result<boo
     Ok(closed)
 }
 
-async fn close_in(tx: &mut Tx, kind: &'static str, subject: &Subject) -> Result<bool, StoreError> {
+/// The same inside a transaction.
+pub(crate) async fn close_in(tx: &mut Tx, kind: &'static str, subject: &Subject) -> Result<bool, StoreError> {
     let closed: Option<(Timestamp,)> = tx
         .opt(
             sql!(

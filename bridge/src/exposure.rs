@@ -13,6 +13,7 @@ use store::{Db, StoreError, sql};
 use crate::alert;
 use crate::connector::{Access, AccessPointAddress, AckLevel, CONNECTORS, Descriptor, STAYS_UNLOCKED, Want};
 use crate::placement::{ABSENT, Points, written};
+use crate::quarantine::{self, Quarantined};
 use crate::task::{self, Task};
 
 /// What is exposed now.
@@ -24,12 +25,14 @@ pub struct Exposures {
     pub open_doors: Vec<Exposed>,
     /// Cards that stand on a list and are nobody's.
     pub orphans: Vec<Exposed>,
+    /// Cards that are nobody's, and that somebody tolerates by name.
+    pub tolerated: Vec<Quarantined>,
     /// Ways past every list, which cannot be asked for.
     pub bypasses: Vec<Bypass>,
 }
 
 impl Exposures {
-    /// Nothing is exposed but by ways that cannot be asked for.
+    /// Nothing is exposed but by ways that cannot be asked for, and by cards that somebody answers for.
     #[must_use]
     pub fn is_none_known(&self) -> bool {
         self.cards.is_empty() && self.open_doors.is_empty() && self.orphans.is_empty()
@@ -149,6 +152,7 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
         cards,
         open_doors: exposed(alert::open_of_kind(db, STAYS_UNLOCKED).await?, &is_a_point),
         orphans: exposed(alert::open_of_kind(db, alert::ORPHAN).await?, &is_at_a_system),
+        tolerated: quarantine::tolerated(db).await?,
         bypasses: bypasses.collect(),
     })
 }

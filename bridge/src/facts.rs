@@ -18,6 +18,11 @@ pub const FACTS: &[FactKind] = &[
     FactKind::of::<DoorDecided>(),
     FactKind::of::<DoorEventsLost>(),
     FactKind::of::<DeviationFound>(),
+    FactKind::of::<CardQuarantined>(),
+    FactKind::of::<QuarantineReleased>(),
+    FactKind::of::<QuarantineTakenBack>(),
+    FactKind::of::<QuarantineLeft>(),
+    FactKind::of::<QuarantineConfirmed>(),
     FactKind::of::<AlertOpened>(),
     FactKind::of::<AlertClosed>(),
     FactKind::of::<ReceiptIssued>(),
@@ -174,7 +179,8 @@ pub struct DeviationFound {
     /// Which door system.
     pub door_system: String,
     /// `orphan` (nobody's card), `ghost` (ours, but not there), `drift` (there, but otherwise), `leaver`
-    /// (there, and must not be), `opened` (a door treated a card as valid that was proven absent).
+    /// (there, and must not be), `opened` (a door treated a card as valid that was proven absent), `tolerated` (nobody's
+    /// card that somebody tolerates there by name).
     pub finding: String,
     /// The card as the system names it.
     pub card: String,
@@ -185,6 +191,96 @@ pub struct DeviationFound {
 impl FactBody for DeviationFound {
     const KIND: &'static str = "door.deviation-found";
     const ABOUT: &'static [&'static str] = &["door_system", "credential", "user"];
+}
+
+/// A card that is nobody's was taken off every list of a door system, and read back to be on none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CardQuarantined {
+    /// Which door system.
+    pub door_system: String,
+    /// The card.
+    pub card: String,
+    /// What it opened there, in words: access points, with their hours and days where they have some, and whatever
+    /// else stood there for it.
+    pub opened: Vec<String>,
+    /// When a sweep first found it there.
+    pub first_seen_at: Timestamp,
+}
+
+impl FactBody for CardQuarantined {
+    const KIND: &'static str = "door.card-quarantined";
+    const ABOUT: &'static [&'static str] = &["card", "door_system"];
+}
+
+/// Somebody tolerates a card that is nobody's: from now on it is not taken off that door system's list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuarantineReleased {
+    /// Which door system.
+    pub door_system: String,
+    /// The card.
+    pub card: String,
+    /// Who answers for it.
+    pub who: String,
+    /// Why.
+    pub because: String,
+}
+
+impl FactBody for QuarantineReleased {
+    const KIND: &'static str = "door.quarantine-released";
+    const ABOUT: &'static [&'static str] = &["card", "door_system"];
+}
+
+/// A card that is nobody's is tolerated no more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuarantineTakenBack {
+    /// Which door system.
+    pub door_system: String,
+    /// The card.
+    pub card: String,
+    /// Who says so.
+    pub who: String,
+}
+
+impl FactBody for QuarantineTakenBack {
+    const KIND: &'static str = "door.quarantine-taken-back";
+    const ABOUT: &'static [&'static str] = &["card", "door_system"];
+}
+
+/// A card that was nobody's, and was taken off, to be taken off or tolerated, has become somebody's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuarantineLeft {
+    /// Which door system.
+    pub door_system: String,
+    /// The card.
+    pub card: String,
+    /// Which credential it is now.
+    pub credential: CredentialId,
+    /// Whose.
+    pub user: UserId,
+}
+
+impl FactBody for QuarantineLeft {
+    const KIND: &'static str = "door.quarantine-left";
+    const ABOUT: &'static [&'static str] = &["card", "door_system", "credential", "user"];
+}
+
+/// Somebody has looked at a door system on whose list there were too many cards of nobody to take them off, and says
+/// that those which were reported may go, once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuarantineConfirmed {
+    /// Which door system.
+    pub door_system: String,
+    /// Who says so.
+    pub who: String,
+    /// How many there were.
+    pub found: i64,
+    /// Of how many that were listed.
+    pub listed: i64,
+}
+
+impl FactBody for QuarantineConfirmed {
+    const KIND: &'static str = "door.quarantine-confirmed";
+    const ABOUT: &'static [&'static str] = &["door_system"];
 }
 
 /// Somebody must look at something.

@@ -7,6 +7,7 @@
 //! - [`placement`]: one credential on one door system: brings it to what is wanted, and proves it.
 //! - [`configuration`]: after a policy, profile or door changed, everybody is looked at again.
 //! - [`feed`]: what happened at the doors, as facts. [`sweep`]: what a door system holds and should not.
+//! - [`quarantine`]: cards on a list that are nobody's, and what people decide about them.
 //! - [`condition`]: what weakens our promise at a door, as alerts.
 //! - [`receipt`]: the signed evidence of a revocation. [`alert`]: what somebody must look at.
 //! - [`exposure`]: who could still open what. [`task`]: what somebody does about it meanwhile.
@@ -31,6 +32,7 @@ pub mod exposure;
 pub mod facts;
 pub mod feed;
 pub mod placement;
+pub mod quarantine;
 pub mod receipt;
 pub mod sweep;
 pub mod systems;

@@ -2,9 +2,10 @@
 //!
 //! Facts may be lost on the way to a door, backups are restored, and people with a laptop stand before a
 //! panel. Whatever the cause, the sweep finds it: a known card that must not be there goes at once, one that is
-//! missing or wrong is put right, one that belongs to nobody is reported until it is gone or has an owner.
+//! missing or wrong is put right, one that belongs to nobody is reported until it is gone or has an owner, or goes into
+//! quarantine ([`crate::quarantine`]).
 //!
-//! What it is not: it changes no list itself. What deviates is handed to the reconciler
+//! What it is not: it changes nothing about a card that is somebody's. What deviates is handed to the reconciler
 //! ([`crate::placement`]), which reads again before it acts. While that one is still at work on a credential
 //! the sweep leaves it alone.
 
@@ -20,12 +21,11 @@ use serde::Serialize;
 use store::{Address, Db, Fact, Origin, StoreError, Tx, sql};
 
 use crate::BridgeError;
-use crate::alert;
 use crate::card::Card;
 use crate::connector::{Connector, ConnectorError, Inventory, ReadBack, Want, take_inventory};
 use crate::facts::DeviationFound;
-use crate::feed::credential_of;
 use crate::placement::{self, Terms, card_of, contradicts, merge, sink_name};
+use crate::quarantine::Strangers;
 
 /// What a sweep saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,6 +36,10 @@ pub struct Findings {
     pub leavers: usize,
     /// Nobody's.
     pub orphans: usize,
+    /// Nobody's, and tolerated by name: no deviation.
+    pub tolerated: usize,
+    /// Nobody's, and taken off now.
+    pub quarantined: usize,
     /// Ours, and wanted, but not there.
     pub ghosts: usize,
     /// There, but with other rights.
@@ -65,6 +69,8 @@ pub(crate) enum Deviation {
     Leaver,
     /// A door knew a card that was proven absent.
     Opened,
+    /// A card that belongs to nobody and is tolerated by name.
+    Tolerated,
 }
 
 impl Deviation {
@@ -75,6 +81,7 @@ impl Deviation {
             Self::Drift => "drift",
             Self::Leaver => "leaver",
             Self::Opened => "opened",
+            Self::Tolerated => "tolerated",
         }
     }
 
@@ -113,6 +120,7 @@ const PAGE: i64 = 500;
 /// One sweep over one door system: everything that it holds, against everything that the directory wants of it now.
 /// What was wanted at the last look is not asked: that somebody looked is what may have been lost.
 pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Result<Findings, SweepError> {
+    let began = db.ctx().now();
     let inventory = take_inventory(connector.as_ref()).await?;
     let mut findings =
         Findings { listed: inventory.cards.len(), unread: inventory.unread.len(), ..Findings::default() };
@@ -126,7 +134,10 @@ pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Resul
         sweep.compare(&inventory, page, after, last, &mut findings).await?;
         after = Some(last);
     }
-    sweep.report_orphans(&inventory, &mut findings).await?;
+    let strangers = Strangers { db, name, connector, inventory: &inventory, began };
+    let settled = strangers.settle(&sweep.strangers).await?;
+    (findings.orphans, findings.tolerated) = (settled.orphans, settled.tolerated);
+    findings.quarantined = settled.quarantined;
     Ok(findings)
 }
 
@@ -197,7 +208,9 @@ impl Sweep<'_> {
             (Want::Present(_), true) => (Deviation::Drift, &mut findings.drifted),
         };
         *count += 1;
-        self.report(deviation, &card.to_string(), Some(&known), Some(&seen)).await
+        let mut tx = self.db.write(Origin::system()).await?;
+        let found = found(&mut tx, self.name, deviation, &card.to_string(), Some(&known), Some(&seen)).await;
+        Ok(tx.end(found).await?)
     }
 
     /// Whether the reconciler has yet to look at a credential.
@@ -210,62 +223,6 @@ impl Sweep<'_> {
             )
             .await?;
         Ok(due.is_some())
-    }
-
-    async fn report_orphans(&self, inventory: &Inventory, findings: &mut Findings) -> Result<(), SweepError> {
-        let mut there = BTreeSet::new();
-        for card in &self.strangers {
-            // Somebody may have been given it since the directory was read.
-            if credential_of(self.db, card).await?.is_none() {
-                findings.orphans += 1;
-                there.insert(self.orphan(card).to_string());
-                self.report_orphan(card).await?;
-            }
-        }
-        match inventory.unread.is_empty() {
-            true => Ok(self.close_orphans(&there).await?),
-            false => Ok(()),
-        }
-    }
-
-    fn orphan(&self, card: &Card) -> Subject {
-        Subject::new("card", format!("{}/{card}", self.name))
-    }
-
-    async fn report_orphan(&self, card: &Card) -> Result<(), SweepError> {
-        let detail = format!(
-            "{} holds card {card}, which belongs to nobody; take it off or give it an owner",
-            self.name
-        );
-        if alert::open(self.db, alert::ORPHAN, &self.orphan(card), &detail).await? {
-            self.report(Deviation::Orphan, &card.to_string(), None, None).await?;
-        }
-        Ok(())
-    }
-
-    /// Closes what was reported before and is not there any more.
-    async fn close_orphans(&self, there: &BTreeSet<String>) -> Result<(), StoreError> {
-        let ours = Subject::new("card", format!("{}/", self.name)).to_string();
-        for open in alert::open_of_kind(self.db, alert::ORPHAN).await? {
-            let is_ours = open.subject.starts_with(&ours);
-            if let (true, false, Ok(subject)) = (is_ours, there.contains(&open.subject), open.subject.parse())
-            {
-                alert::close(self.db, alert::ORPHAN, &subject).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn report(
-        &self,
-        deviation: Deviation,
-        card: &str,
-        known: Option<&Credential>,
-        seen: Option<&ReadBack>,
-    ) -> Result<(), SweepError> {
-        let mut tx = self.db.write(Origin::system()).await?;
-        let found = found(&mut tx, self.name, deviation, card, known, seen).await;
-        Ok(tx.end(found).await?)
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) enum Severity {
 const WARNINGS: &[&str] = &[
     "alert.opened",
     "delivery.died",
+    "door.card-quarantined",
     "door.deviation-found",
     "door.events-lost",
     "export.cut",

@@ -165,6 +165,19 @@ pub enum Deviation {
     },
 }
 
+impl fmt::Display for Deviation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pin => write!(f, "a PIN is set"),
+            Self::FirstCard => write!(f, "it unlocks doors for everybody"),
+            Self::UnnamedDoor { unit, door } => write!(f, "door {door} of {unit}, which has no name here"),
+            Self::OtherHours { unit, door } => write!(f, "door {door} of {unit} at hours of its own"),
+            Self::Contingency { unit } => write!(f, "what {unit} opens while it cannot ask"),
+            Self::Administrator { unit } => write!(f, "it administers {unit}"),
+        }
+    }
+}
+
 impl ReadBack {
     /// Every access point was asked, and none holds the card.
     #[must_use]

@@ -237,8 +237,8 @@ pub async fn accept(
     because: &str,
     until: Timestamp,
 ) -> Result<(), TaskError> {
-    let who = one_line("who accepts the risk", who, LONGEST_NAME)?;
-    let because = one_line("why the risk is accepted", because, LONGEST_TEXT)?;
+    let who = one_line("who accepts the risk", who, LONGEST_NAME).map_err(TaskError::Invalid)?;
+    let because = one_line("why the risk is accepted", because, LONGEST_TEXT).map_err(TaskError::Invalid)?;
     check_until(until, db.ctx().now())?;
     let mut tx = db.write(origin).await?;
     let accepted = accept_in(&mut tx, id, who, because, until).await;
@@ -279,8 +279,8 @@ async fn accept_in(
 /// # Errors
 /// [`TaskError::NotFound`], [`TaskError::Closed`]; [`TaskError::Invalid`] when somebody or the deed is not named.
 pub async fn note_done(db: &Db, origin: Origin, id: TaskId, who: &str, what: &str) -> Result<(), TaskError> {
-    let who = one_line("who did it", who, LONGEST_NAME)?;
-    let what = one_line("what was done", what, LONGEST_TEXT)?;
+    let who = one_line("who did it", who, LONGEST_NAME).map_err(TaskError::Invalid)?;
+    let what = one_line("what was done", what, LONGEST_TEXT).map_err(TaskError::Invalid)?;
     let mut tx = db.write(origin).await?;
     let noted = note_done_in(&mut tx, id, who, what).await;
     tx.end(noted).await
@@ -319,16 +319,19 @@ async fn none_open(tx: &mut Tx, id: TaskId) -> Result<TaskError, StoreError> {
 }
 
 /// A text that stands in one line of a list.
-fn one_line<'a>(what: &str, text: &'a str, longest: usize) -> Result<&'a str, TaskError> {
+///
+/// # Errors
+/// What to write instead.
+pub(crate) fn one_line<'a>(what: &str, text: &'a str, longest: usize) -> Result<&'a str, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err(TaskError::Invalid(format!("say {what}: it must not be empty")));
+        return Err(format!("say {what}: it must not be empty"));
     }
     if text.chars().any(char::is_control) {
-        return Err(TaskError::Invalid(format!("say {what} in one line, without control characters")));
+        return Err(format!("say {what} in one line, without control characters"));
     }
     if text.chars().count() > longest {
-        return Err(TaskError::Invalid(format!("say {what} in {longest} characters at most")));
+        return Err(format!("say {what} in {longest} characters at most"));
     }
     Ok(text)
 }

@@ -17,6 +17,7 @@ pub(crate) enum Stop {
     Check,
     BeforeApply,
     AfterApply,
+    BeforeRevoke,
     AfterRevoke,
 }
 
@@ -78,6 +79,7 @@ impl Connector for Hand {
         applied
     }
     async fn revoke(&self, card: &Card, version: Option<Version>) -> Result<Accepted, ConnectorError> {
+        self.pass(Stop::BeforeRevoke).await;
         let revoked = self.inner.revoke(card, version).await;
         self.pass(Stop::AfterRevoke).await;
         revoked

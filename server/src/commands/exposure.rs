@@ -10,8 +10,9 @@ use crate::config::Config;
 /// Shows who could still open what, until when, and why.
 ///
 /// CARD: a card that must open nothing (any more) and is not proven to be off every list. OPEN: a door that opens for
-/// everybody. ORPHAN: a card on a list that is nobody's. PAST: a way past every list, which cannot be asked for and is
-/// no failure. Exit code 0: nothing of the first three is known; 1: something is.
+/// everybody. ORPHAN: a card on a list that is nobody's. KNOWN: one of nobody that somebody tolerates there by name, and
+/// PAST: a way past every list, which cannot be asked for; both are no failure. Exit code 0: nothing of the first three
+/// is known; 1: something is.
 #[derive(Debug, Args)]
 pub(super) struct Exposure {
     /// As one JSON object.
@@ -38,6 +39,7 @@ fn show(found: &exposure::Exposures) {
     found.cards.iter().for_each(|card| say(format_args!("CARD    {card}")));
     found.open_doors.iter().for_each(|door| say(format_args!("OPEN    {door}")));
     found.orphans.iter().for_each(|orphan| say(format_args!("ORPHAN  {orphan}")));
+    found.tolerated.iter().for_each(|card| say(format_args!("KNOWN   {card}")));
     found.bypasses.iter().for_each(|bypass| say(format_args!("PAST    {bypass}")));
     say(format_args!(
         "{} card(s) could open what they must not, {} door(s) open for everybody, {} card(s) are nobody's",

@@ -14,6 +14,7 @@ mod init;
 mod invite;
 mod keys;
 mod presence;
+mod quarantine;
 mod receipt;
 mod serve;
 mod task;
@@ -81,6 +82,9 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     /// Show who could still open what, until when, and why.
     Exposure(exposure::Exposure),
+    /// Show cards that stood on a list and were nobody's, tolerate one by name, say that many may go.
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// Show what somebody must do about doors that cannot be reached, accept a risk, note what was done.
     #[command(subcommand)]
     Task(task::Tasks),
@@ -184,6 +188,7 @@ async fn run(cli: Cli) -> Outcome {
         Command::Keys(keys) => keys.run(quiet(config()?), ctx).await,
         Command::Exposure(exposure) => exposure.run(quiet(config()?), ctx).await,
         Command::Audit(audit) => audit.run(|| Ok(quiet(config()?)), ctx).await,
+        Command::Quarantine(quarantine) => quarantine.run(quiet(config()?), ctx).await,
         Command::Task(task) => task.run(quiet(config()?), ctx).await,
         Command::Presence(presence) => presence.run(quiet(config()?), ctx).await,
         Command::Receipt(receipt) => receipt.run(config, ctx).await,
