@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use kernel::id::{CredentialId, UserId};
-use kernel::{Day, Timestamp, UnknownWord};
+use kernel::{Day, UnknownWord};
 use serde::Deserialize;
 use store::{Db, JsonText, StoreError, sql};
 

@@ -270,7 +270,6 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
     put(db, &Item::new(Kind::Schedule, "day", json!({ "title": "Day" })), None).await.unwrap();
     let facts = facts + 1;
     let pool = pool("p", 1, 2);
-    let system = Item::new(Kind::DoorSystem, "s", json!({ "connector": "uhppote" }));
     let named = |name: &str| Item { name: name.into(), ..area.clone() };
     for (item, expect) in [
         (with(&client("c"), "sensitivity", json!("huge")), "client c: sensitivity"),
