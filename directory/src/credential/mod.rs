@@ -184,8 +184,8 @@ pub async fn by_card_in(
 ) -> Result<Option<Credential>, StoreError> {
     tx.opt(
         sql!(
-            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, issued_at FROM credential \
-             WHERE format = $1 AND facility = $2 AND number = $3"
+            "SELECT id, version, user_id, kind, format, facility, number, state, suspended_by, valid_from, valid_until, \
+             issued_at FROM credential WHERE format = $1 AND facility = $2 AND number = $3"
         ),
         (format, facility, number),
     )

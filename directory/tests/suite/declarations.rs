@@ -193,10 +193,18 @@ async fn a_change_records_which_fields_and_no_value(house: House) {
     assert_eq!(house.count(told).await, 0);
 }
 
+/// The door system of [`everything`], with the schedules that it names.
+async fn with_its_schedules(db: &Db) -> Item {
+    let everything = everything();
+    for item in &everything[8..=10] {
+        put(db, item, None).await.unwrap();
+    }
+    everything[10].clone()
+}
+
 async fn the_names_of_what_differs_are_told_the_secrets_among_them(house: House) {
     let db = &house.db;
-    let hq = everything().remove(10);
-    put(db, &hq, None).await.unwrap();
+    let hq = with_its_schedules(db).await;
     for (secret, differs) in [
         (secret("pässword"), vec![]),
         (secret("pässwort"), vec!["secret"]),
@@ -358,8 +366,7 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
 
 async fn a_sealed_secret_is_read_back_and_a_wrong_one_is_an_error(house: House) {
     let db = &house.db;
-    let hq = everything().remove(10);
-    put(db, &hq, None).await.unwrap();
+    let hq = with_its_schedules(db).await;
     let plain = sql!("SELECT COUNT(*) FROM door_system WHERE secret_sealed LIKE '%pässword%'");
     assert_eq!(house.count(plain).await, 0);
     let found = find(db, Kind::DoorSystem, "hq").await;

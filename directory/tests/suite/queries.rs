@@ -7,9 +7,11 @@ use store::Sql;
 
 use crate::house::House;
 
-/// Tables that hold a handful of rows, however large the company is; `below` is what a recursion has just found.
-const SMALL: [&str; 13] = [
+/// Tables that hold a handful of rows, however large the company is; `below` and `belonging` are what a
+/// recursion has just found.
+const SMALL: [&str; 14] = [
     "below",
+    "belonging",
     "client",
     "scim_connection",
     "policy",
