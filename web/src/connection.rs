@@ -6,7 +6,8 @@
 //! no request has been under way for [`QUIET`], it is cut, whatever the reason.
 //!
 //! What it is not: it bounds no request that is under way. Its body has a time ([`crate::body`]), and so has
-//! everything that handlers wait for.
+//! everything that handlers wait for. And it knows HTTP/1.1 only, where a connection has one request at a time: what
+//! many requests at once could keep of us over HTTP/2, a watch of the socket would not see.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -25,8 +26,6 @@ use crate::Networks;
 /// How long a connection may be open with no request under way: to rest, to send the head of the next one, and to read
 /// the answer of the last one.
 pub const QUIET: Duration = Duration::from_secs(30);
-/// Requests under way at once over one connection. A browser over HTTP/2 sends some ten.
-pub const AT_ONCE: usize = 100;
 
 /// Counts the connections of a process by the address that they come from, and watches each. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -53,7 +52,7 @@ impl Connections {
     pub fn begin(&self, socket: TcpStream, belongings: &mut Extensions) {
         // Who has no address any more is gone already.
         let Ok(peer) = socket.peer_addr() else { return };
-        let line = Rc::new(Line { socket, requests: Cell::new(0), quiet_since: Cell::new(Instant::now()) });
+        let line = Rc::new(Line { socket, quiet_since: Cell::new(Some(Instant::now())) });
         let Some(place) = self.place(peer.ip()) else {
             tracing::debug!(client.address = %peer.ip(), "too many connections from one address");
             return line.cut();
@@ -113,10 +112,8 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Line {
     socket: TcpStream,
-    /// How many requests are under way.
-    requests: Cell<usize>,
-    /// When the last of them ended.
-    quiet_since: Cell<Instant>,
+    /// When the last request ended; `None` while one is under way.
+    quiet_since: Cell<Option<Instant>>,
 }
 
 impl Line {
@@ -130,12 +127,8 @@ impl Line {
 impl Connection {
     /// A request is under way, until what is returned is dropped.
     pub(crate) fn request(&self) -> UnderWay {
-        let line = self.line.clone();
-        line.requests.set(line.requests.get() + 1);
-        if line.requests.get() > AT_ONCE {
-            line.cut();
-        }
-        UnderWay(line)
+        self.line.quiet_since.set(None);
+        UnderWay(self.line.clone())
     }
 }
 
@@ -153,19 +146,14 @@ pub(crate) struct UnderWay(Rc<Line>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let Self(line) = self;
-        line.requests.set(line.requests.get().saturating_sub(1));
-        line.quiet_since.set(Instant::now());
+        self.0.quiet_since.set(Some(Instant::now()));
     }
 }
 
 /// Cuts a connection over which nothing has been under way for so long.
 async fn watch(line: Rc<Line>, quiet: Duration) {
     loop {
-        let left = match line.requests.get() {
-            0 => quiet.saturating_sub(line.quiet_since.get().elapsed()),
-            _ => quiet,
-        };
+        let left = line.quiet_since.get().map_or(quiet, |since| quiet.saturating_sub(since.elapsed()));
         if left.is_zero() {
             return line.cut();
         }
@@ -234,18 +222,6 @@ mod tests {
         sleep(3 * quiet).await;
         assert!(is_cut(&client));
         drop((busy, idle));
-    }
-
-    #[actix_web::test]
-    async fn more_requests_at_once_than_anybody_needs_cut_a_connection() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let connections = Connections::new(9, Duration::from_secs(60), Networks::default());
-        let (belongings, client) = connect(&connections, &listener);
-        let connection = belongings.get::<Connection>().unwrap();
-        let requests: Vec<UnderWay> = (0..AT_ONCE).map(|_| connection.request()).collect();
-        assert!(is_open(&client), "{} are allowed", requests.len());
-        let _more = connection.request();
-        assert!(is_cut(&client));
     }
 
     #[test]

@@ -36,6 +36,42 @@ fn encrypt(house: &mut Served, certificate: &str, key: &str) {
     house.issuer = issuer;
 }
 
+/// The client's side of a connection; it trusts one certificate, speaks one version, and offers these protocols over it
+/// (RFC 7301), if any.
+fn client(
+    trusted: CertificateDer<'static>,
+    version: &'static SupportedProtocolVersion,
+    offered: &[&str],
+) -> Result<ClientConnection, String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted).map_err(|error| error.to_string())?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = offered.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
+    ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())
+}
+
+/// What is agreed on with a client that offers these protocols, or why nothing is.
+async fn agreed(
+    house: &Served,
+    trusted: &CertificateDer<'static>,
+    offered: &[&str],
+) -> Result<Option<String>, String> {
+    let mut connection = client(trusted.clone(), &rustls::version::TLS13, offered)?;
+    let address = house.issuer.trim_start_matches("https://").to_owned();
+    let shaken = tokio::task::spawn_blocking(move || {
+        let mut socket = TcpStream::connect(address).map_err(|error| error.to_string())?;
+        connection.complete_io(&mut socket).map_err(|error| error.to_string())?;
+        Ok(connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()))
+    });
+    shaken.await.unwrap()
+}
+
 /// One GET by a client that trusts one certificate and speaks one version: the whole answer, or why there is none.
 async fn ask(
     house: &Served,
@@ -46,16 +82,7 @@ async fn ask(
     let (trusted, path) = (trusted.clone(), path.to_owned());
     let address = house.issuer.trim_start_matches("https://").to_owned();
     let asked = tokio::task::spawn_blocking(move || {
-        let mut roots = RootCertStore::empty();
-        roots.add(trusted).map_err(|error| error.to_string())?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let name = ServerName::try_from("localhost").map_err(|error| error.to_string())?;
-        let connection = ClientConnection::new(Arc::new(config), name).map_err(|error| error.to_string())?;
+        let connection = client(trusted, version, &[])?;
         let socket = TcpStream::connect(address).map_err(|error| error.to_string())?;
         let mut stream = StreamOwned::new(connection, socket);
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
@@ -115,6 +142,23 @@ async fn both_versions_of_tls_are_spoken_to_those_who_trust_the_certificate() {
     // Over the same port nothing is said in clear.
     let clear = reqwest::get(house.issuer.replace("https", "http") + "/health/live").await;
     assert!(clear.is_err(), "{clear:?}");
+    assert_eq!(house.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_nothing_but_http_1_1_is_agreed_on() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    let ours = pair();
+    encrypt(&mut house, &ours.certificate, &ours.key);
+    house.start();
+    answers(&house, &ours).await;
+    let http_1_1 = Ok(Some("http/1.1".to_owned()));
+    assert_eq!(agreed(&house, &ours.der, &["h2", "http/1.1"]).await, http_1_1);
+    assert_eq!(agreed(&house, &ours.der, &["http/1.1", "h2"]).await, http_1_1);
+    assert_eq!(agreed(&house, &ours.der, &[]).await, Ok(None), "who offers nothing means HTTP/1.1");
+    let refused = agreed(&house, &ours.der, &["h2"]).await.unwrap_err();
+    assert!(refused.contains("NoApplicationProtocol"), "{refused}");
     assert_eq!(house.stop().await, Some(0));
 }
 
