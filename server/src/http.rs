@@ -26,7 +26,7 @@ use crate::house::{House, OpenError};
 const REQUEST_HEAD: Duration = Duration::from_secs(10);
 /// How long a connection may rest between two requests.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long a client may take to agree on TLS.
+/// How long a client may take to agree on TLS. Until then it is counted among all, and for no address.
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// How long what a client still sends is passed over, after an answer that ends its connection.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -79,6 +79,8 @@ pub(crate) fn server(
     let mut server = HttpServer::new(app)
         .workers(workers)
         .max_connections(per_worker)
+        // As many may agree on TLS at once as there may be connections: whoever does not, takes no turn of another.
+        .max_connection_rate(per_worker)
         .tls_handshake_timeout(HANDSHAKE)
         .client_request_timeout(REQUEST_HEAD)
         .keep_alive(KEEP_ALIVE)

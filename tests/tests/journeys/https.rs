@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kernel::{Clock as _, SystemClock};
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -171,13 +172,41 @@ async fn whoever_does_not_agree_on_tls_in_time_is_hung_up_on() {
     house.start();
     answers(&house, &ours).await;
     let server = house.issuer.trim_start_matches("https://").to_owned();
-    let (mut silent, mut half, began) =
-        (Wire::to(&server).await, Wire::to(&server).await, std::time::Instant::now());
+    let (mut silent, mut half, began) = (Wire::to(&server).await, Wire::to(&server).await, Instant::now());
     // The beginning of a hello of 512 bytes.
     assert!(half.say(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc").await);
     tokio::time::timeout(PATIENCE, async { (silent.end().await, half.end().await) }).await.expect("the end");
-    assert!(began.elapsed() > std::time::Duration::from_secs(2), "who is only far away has some time");
+    assert!(began.elapsed() > Duration::from_secs(2), "who is only far away has some time");
     answers(&house, &ours).await;
+    assert_eq!(house.stop().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_agrees_on_nothing_keeps_nobody_waiting() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    let ours = pair();
+    encrypt(&mut house, &ours.certificate, &ours.key);
+    let config = std::fs::read_to_string(house.config()).unwrap();
+    let one_thread = config.replacen("[http]\n", "[http]\nworkers = 1\n", 1);
+    assert_ne!(one_thread, config);
+    house.write("cardea.toml", &one_thread);
+    house.start();
+    answers(&house, &ours).await;
+    let server = house.issuer.trim_start_matches("https://").to_owned();
+    // Each is hung up on after 3 s. A busy machine may be late once.
+    let mut fastest = Duration::MAX;
+    for _ in 0..3 {
+        let mut silent = Vec::new();
+        for _ in 0..300 {
+            silent.push(Wire::to(&server).await);
+        }
+        let began = Instant::now();
+        let answer = ask(&house, &ours.der, &rustls::version::TLS13, "/health/live").await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        fastest = fastest.min(began.elapsed());
+    }
+    assert!(fastest < Duration::from_secs(2), "who behaves waited {fastest:?}");
     assert_eq!(house.stop().await, Some(0));
 }
 
