@@ -30,6 +30,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// How long what a client still sends is passed over, after an answer that ends its connection.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// At least so many addresses it takes to have all connections, proxies of ours aside.
+const ADDRESSES: usize = 4;
 /// How long requests under way may take after a stop was asked for, in seconds.
 const GRACE: u64 = 10;
 
@@ -63,9 +65,11 @@ pub(crate) fn server(
         proxies: house.config.proxies()?,
     });
     let limits = &house.config.http;
-    let connections = Connections::new(limits.connections_per_address, QUIET, edge.proxies.clone());
+    let all = descriptors::connections(limits.connections);
+    let per_address = per_address(limits.connections_per_address, all);
+    let connections = Connections::new(per_address, QUIET, edge.proxies.clone());
     // A worker that has as many as it may takes no more: further ones wait with the system until one has ended.
-    let per_worker = (descriptors::connections(limits.connections) / workers).max(1);
+    let per_worker = (all / workers).max(1);
     let routes = routes();
     let rooms = Rooms::new(house)?;
     let app = move || {
@@ -101,6 +105,21 @@ pub(crate) fn server(
             .map_err(|error| OpenError::Listen { address: "listener".into(), reason: error.to_string() })?;
     }
     Ok(server.run())
+}
+
+/// How many connections one address may have, of so many in all.
+fn per_address(wanted: usize, all: usize) -> usize {
+    let most = (all / ADDRESSES).max(1);
+    if most < wanted {
+        tracing::warn!(
+            wanted,
+            most,
+            all,
+            "fewer connections from one address than http.connections_per_address: a quarter of all, so that others \
+             are answered, too; raise http.connections, and the limit of open files where that is what is short"
+        );
+    }
+    wanted.min(most)
 }
 
 /// A second handle of the socket under a connection, in clear or encrypted.
@@ -206,6 +225,16 @@ mod tests {
         while !is_answered(&mut connect(&running).await).await {
             assert!(began.elapsed() < PATIENCE, "a place is free again");
         }
+        running.stop().await.unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn one_address_has_a_quarter_of_all_connections_at_most() {
+        assert_eq!([per_address(1_000, 8_000), per_address(1_000, 400), per_address(9, 2)], [1_000, 100, 1]);
+        let (_folder, running) = running("connections = 8\nconnections_per_address = 8").await;
+        let (mut first, mut second) = (connect(&running).await, connect(&running).await);
+        assert!(is_answered(&mut first).await && is_answered(&mut second).await);
+        assert!(!is_answered(&mut connect(&running).await).await, "it is cut at once");
         running.stop().await.unwrap();
     }
 

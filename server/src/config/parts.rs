@@ -19,7 +19,7 @@ pub struct Http {
     pub workers: Option<usize>,
     /// Connections open at once, all together: as far as the system's limit of open files allows.
     pub connections: usize,
-    /// Of those, from one address; trusted proxies may have all.
+    /// Of those, from one address, a quarter of all at most; trusted proxies may have all.
     pub connections_per_address: usize,
 }
 
