@@ -1,18 +1,20 @@
 //! HTTP: the route table of all rooms, mounted once, on every listener.
 
 use std::any::Any;
+use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
-use actix_web::dev::Server;
+use actix_web::dev::{Extensions, Server};
 use actix_web::rt::net::TcpStream as Served;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use keys::KeyRing;
 use kit::connection::{Connections, QUIET};
 use kit::{Edge, Passage, Refuse, Refused, Route};
+use rustix::net::Shutdown;
 use rustls::ServerConfig;
 
 use ::web as kit;
@@ -67,7 +69,7 @@ pub(crate) fn server(
     let limits = &house.config.http;
     let all = descriptors::connections(limits.connections);
     let per_address = per_address(limits.connections_per_address, all);
-    let connections = Connections::new(per_address, QUIET, edge.proxies.clone());
+    let (connections, said) = (Connections::new(per_address, QUIET, edge.proxies.clone()), Once::new());
     // A worker that has as many as it may takes no more: further ones wait with the system until one has ended.
     let per_worker = (all / workers).max(1);
     let routes = routes();
@@ -93,7 +95,7 @@ pub(crate) fn server(
         .disable_signals()
         .on_connect(move |connection, belongings| {
             if let Some(socket) = socket_of(connection) {
-                connections.begin(socket, belongings);
+                begin(&connections, socket, socket.try_clone_to_owned(), belongings, &said);
             }
         });
     for listener in listeners {
@@ -122,11 +124,38 @@ fn per_address(wanted: usize, all: usize) -> usize {
     wanted.min(most)
 }
 
-/// A second handle of the socket under a connection, in clear or encrypted.
-fn socket_of(connection: &dyn Any) -> Option<TcpStream> {
-    let encrypted = || connection.downcast_ref::<TlsStream<Served>>().map(|tls| tls.get_ref().0);
-    let socket = connection.downcast_ref::<Served>().or_else(encrypted)?;
-    socket.as_fd().try_clone_to_owned().ok().map(TcpStream::from)
+/// The socket under a connection, in clear or encrypted.
+fn socket_of(connection: &dyn Any) -> Option<BorrowedFd<'_>> {
+    let socket = match connection.downcast_ref::<Served>() {
+        Some(clear) => clear,
+        None => connection.downcast_ref::<TlsStream<Served>>()?.get_ref().0,
+    };
+    Some(socket.as_fd())
+}
+
+/// A connection begins, with a second handle of its socket. Where there was none to be had, nobody could cut it later,
+/// and so it is cut now.
+fn begin(
+    connections: &Connections,
+    socket: BorrowedFd<'_>,
+    handle: io::Result<OwnedFd>,
+    belongings: &mut Extensions,
+    said: &Once,
+) {
+    match handle {
+        Ok(handle) => connections.begin(TcpStream::from(handle), belongings),
+        Err(error) => {
+            said.call_once(|| {
+                tracing::error!(
+                    %error,
+                    "connections are cut as they come, and no more is said of it: raise the limit of open files \
+                     (LimitNOFILE, ulimit -n), or lower http.connections"
+                );
+            });
+            // What cannot be shut is shut already.
+            let _ = rustix::net::shutdown(socket, Shutdown::Both);
+        }
+    }
 }
 
 /// What each room's handlers are given.
@@ -165,6 +194,8 @@ impl Rooms {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use kernel::Ctx;
     use keys::SealingKeys;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -236,6 +267,19 @@ mod tests {
         assert!(is_answered(&mut first).await && is_answered(&mut second).await);
         assert!(!is_answered(&mut connect(&running).await).await, "it is cut at once");
         running.stop().await.unwrap();
+    }
+
+    #[test]
+    fn a_connection_that_nobody_could_cut_later_is_cut_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (served, _) = listener.accept().unwrap();
+        let (connections, mut belongings) =
+            (Connections::new(9, QUIET, kit::Networks::default()), Extensions::new());
+        let none_left = io::Error::from(rustix::io::Errno::MFILE);
+        begin(&connections, served.as_fd(), Err(none_left), &mut belongings, &Once::new());
+        assert_eq!(client.read(&mut [0]).unwrap(), 0, "it has ended, though its socket is still there");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
