@@ -15,6 +15,7 @@ on_both_engines! {
     only_a_service_acts_for_itself_and_it_does_nothing_else,
     a_services_token_is_a_key_to_no_persons_data,
     a_services_token_dies_with_its_declaration_and_by_the_clock,
+    a_services_token_stays_dead_when_its_client_is_declared_again_with_another_secret,
     that_a_service_is_at_work_is_noted_once_a_minute,
 }
 
@@ -24,8 +25,12 @@ pub(super) const FORM: [(&str, &str); 1] = [("grant_type", "client_credentials")
 
 /// Declares it.
 pub(super) async fn declare(world: &World, alg: &str) {
+    declare_with(world, alg, "meters-secret").await;
+}
+
+async fn declare_with(world: &World, alg: &str, secret: &str) {
     let fields = json!({
-        "name": "Meters", "secret_hash": TokenHash::of("meters-secret").as_str(), "redirect_uris": [],
+        "name": "Meters", "secret_hash": TokenHash::of(secret).as_str(), "redirect_uris": [],
         "sensitivity": "low", "id_token_alg": alg,
     });
     let mut tx = world.db.write(Origin::system()).await.unwrap();
@@ -130,6 +135,15 @@ async fn a_services_token_dies_with_its_declaration_and_by_the_clock(world: Worl
     declare(&world, "ES256").await;
     // It is the first version again, and the token is of the second.
     assert!(!active(&third).await);
+}
+
+async fn a_services_token_stays_dead_when_its_client_is_declared_again_with_another_secret(world: World) {
+    declare(&world, "ES256").await;
+    let first = token(&world).await;
+    undeclare(&world, "meters").await;
+    declare_with(&world, "ES256", "another-secret").await;
+    let told = world.call("/introspect", Some(("meters", "another-secret")), &[("token", &first)]).await;
+    assert_eq!(told.json(), json!({ "active": false }), "both are of a first version");
 }
 
 async fn that_a_service_is_at_work_is_noted_once_a_minute(world: World) {

@@ -1,9 +1,9 @@
 //! A service asks for a token for itself (RFC 6749, section 4.4; RFC 9068): a client that keeps a secret and signs nobody
 //! in, since no redirect URI is declared for it.
 //!
-//! Nothing is kept of such a token. It carries the version of the client's declaration, and is in force for us while that
-//! is the current one: whatever changes about the client, its secret among it, ends all its tokens. Whoever verifies it
-//! without asking us learns that when it expires, minutes later.
+//! Nothing is kept of such a token. It carries a mark of the client's declaration, and is in force for us while that is the
+//! current one: whatever changes about the client, its secret among it, ends all its tokens. Whoever verifies it without
+//! asking us learns that when it expires, minutes later.
 //!
 //! What it is not: no person's token. It opens no userinfo, and policies, which speak of persons, are not asked.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use directory::client::Client;
 use directory::facts::ClientSignedIn;
-use kernel::{Actor, Subject, Timestamp};
+use kernel::{Actor, Subject, Timestamp, TokenHash};
 use keys::{Alg, Expect};
 use serde::{Deserialize, Serialize};
 use store::Fact;
@@ -25,6 +25,8 @@ use crate::{Idp, bearer, origin};
 
 /// How often it is noted that a service goes on.
 const NOTE: Duration = Duration::from_secs(60);
+/// How long the mark of a declaration is, in characters of 6 bits.
+const MARK: usize = 16;
 
 /// The answer (RFC 6749, section 4.4.3): without refresh token, since the secret is at hand.
 #[derive(Serialize)]
@@ -44,15 +46,23 @@ pub(crate) struct ServiceClaims {
     jti: String,
     iat: i64,
     exp: i64,
-    /// The version of its declaration, a private claim.
-    cver: i64,
+    /// See [`mark`]; a private claim.
+    cver: String,
 }
 
 impl ServiceClaims {
     /// Whether it is a token of this client, as it is declared now.
     pub(crate) fn is_of(&self, client: &Client) -> bool {
-        client.is_service() && self.client_id == client.id && self.cver == client.version
+        client.is_service() && self.client_id == client.id && self.cver == mark(client)
     }
+}
+
+/// A mark of how a client is declared now: of its version, and of its secret, since a client that is deleted and declared
+/// again begins with the first version again.
+fn mark(client: &Client) -> String {
+    let secret_hash = client.secret_hash.as_deref().unwrap_or_default();
+    let whole = TokenHash::of(&format!("{}\n{secret_hash}", client.version));
+    whole.as_str().chars().take(MARK).collect()
 }
 
 /// The claims of a presented token, if it is a service's and has not expired.
@@ -88,7 +98,7 @@ pub(super) async fn token(
         jti,
         iat: now.as_secs(),
         exp: now.plus(lasts).as_secs(),
-        cver: client.version,
+        cver: mark(client),
     };
     let access_token = idp.keys.sign_jwt(issue::alg_of(client), bearer::TYPE, &claims).await?;
     note(idp, passage, &claims).await?;
