@@ -14,6 +14,7 @@ mod write;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use kernel::id::UserId;
 use kernel::{Day, NotADay, Secret, Subject, constant_time_eq};
 use serde_json::{Value, json};
 use store::{Db, Fact, JsonText, Tx};
@@ -388,9 +389,14 @@ pub async fn put(
     Ok(())
 }
 
-/// What neither engine's indexes nor their texts can hold.
+/// What neither engine's indexes nor their texts can hold, and names that are somebody else's.
 fn check(item: &Item) -> Result<(), DirectoryError> {
     name::check(&format!("the name of a {}", item.kind), &item.name)?;
+    // A service is the `sub` of its tokens, and so is a person: whoever reads one must not take it for the other
+    // (RFC 9700, section 4.15).
+    if item.kind == Kind::Client && name::fold(&item.name).parse::<UserId>().is_ok() {
+        return Err(item.wrong("its name", "must not be a UUID, as people's ids are; take a word"));
+    }
     let has_nul = |value: &Value| value.as_str().is_some_and(|text| text.contains('\0'));
     match item.fields.iter().find(|(_, value)| has_nul(value)) {
         Some((field, _)) => Err(item.wrong(field, "must not contain NUL")),

@@ -279,6 +279,7 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
     let facts = facts + 1;
     let pool = pool("p", 1, 2);
     let named = |name: &str| Item { name: name.into(), ..area.clone() };
+    let persons = "0197a6f2-7c1e-7d3a-9b52-3f0c8e6d1a44";
     for (item, expect) in [
         (with(&client("c"), "sensitivity", json!("huge")), "client c: sensitivity"),
         (with(&client("c"), "sensitivity", json!(3)), "client c: sensitivity"),
@@ -351,6 +352,11 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
         (named(""), "the name of a area must not be empty"),
         (named("a\nb"), "the name of a area must not contain control"),
         (named(&"a".repeat(2_000)), "the name of a area may have at most"),
+        (client(persons), "client 0197a6f2-7c1e-7d3a-9b52-3f0c8e6d1a44: its name must not be a UUID"),
+        (
+            client(&persons.to_uppercase()),
+            "client 0197A6F2-7C1E-7D3A-9B52-3F0C8E6D1A44: its name must not be",
+        ),
     ] {
         let refused = put(db, &item, None).await;
         let Err(DirectoryError::Invalid(text)) = &refused else { panic!("{item:?}: {refused:?}") };
