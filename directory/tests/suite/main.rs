@@ -9,6 +9,7 @@
 mod house;
 mod people;
 
+mod alive;
 mod authenticators;
 mod credentials;
 mod declarations;
