@@ -3,8 +3,10 @@
 //! A reader goes from hand to hand as it is. sqlx's pool would ask it whether it still answers before each statement,
 //! and once more, in a task of its own, after it: on SQLite such a question costs as much as a statement, since both
 //! wake the connection's thread and wait for it. All that can happen to a file that is open in this process is that
-//! this thread ends; a reader that says so is not given back, and neither is one whose statement was given up
-//! half-way. The next to come opens another.
+//! this thread ends; a reader that says so is not given back, and the next to come opens another.
+//!
+//! A statement that is given up half-way, as when a client hangs up, runs on in its thread all the same. So its reader and
+//! its place are given back only when it has ended: there are never more statements under way than places.
 //!
 //! What it is not: the writer, of which there is one, and which is handed on by other rules (`writer/`).
 
@@ -13,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Sqlite};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Sql;
 use crate::db::Row;
@@ -30,7 +33,7 @@ pub(crate) struct Readers(Arc<Idle>);
 struct Idle {
     options: SqliteConnectOptions,
     /// One for each connection, whether it is open or not.
-    places: Semaphore,
+    places: Arc<Semaphore>,
     readers: Mutex<Vec<SqliteConnection>>,
     closed: AtomicBool,
 }
@@ -39,7 +42,7 @@ impl Readers {
     /// Opens the first, so that a file that cannot be read is found out now.
     pub(crate) async fn open(options: SqliteConnectOptions) -> Result<Self, sqlx::Error> {
         let readers = Mutex::new(vec![options.connect().await?]);
-        let (places, closed) = (Semaphore::new(READERS as usize), AtomicBool::new(false));
+        let (places, closed) = (Arc::new(Semaphore::new(READERS as usize)), AtomicBool::new(false));
         Ok(Self(Arc::new(Idle { options, places, readers, closed })))
     }
 
@@ -51,27 +54,25 @@ impl Readers {
     ) -> Result<Vec<T>, sqlx::Error> {
         let mut reader = self.take().await?;
         let text = sql.into_sqlx();
-        let rows =
-            sqlx::query_as_with::<Sqlite, T, _>(text, arguments).fetch_all(&mut reader.connection).await;
+        let rows = sqlx::query_as_with::<Sqlite, T, _>(text, arguments).fetch_all(reader.connection()?).await;
         reader.give_back(rows)
     }
 
     /// Prepares a text without running it.
     pub(crate) async fn prepare(&self, sql: Sql) -> Result<(), sqlx::Error> {
         let mut reader = self.take().await?;
-        let connection = &mut reader.connection;
-        let prepared = connection.prepare(sql.into_sqlx()).await.map(drop);
+        let prepared = reader.connection()?.prepare(sql.into_sqlx()).await.map(drop);
         reader.give_back(prepared)
     }
 
-    async fn take(&self) -> Result<Reader<'_>, sqlx::Error> {
-        let idle = &*self.0;
+    async fn take(&self) -> Result<Reader, sqlx::Error> {
+        let idle = self.0.clone();
         if self.is_closed() {
             return Err(sqlx::Error::PoolClosed);
         }
-        let place = match idle.places.try_acquire() {
+        let place = match idle.places.clone().try_acquire_owned() {
             Ok(place) => place,
-            Err(_) => tokio::time::timeout(REACH_TIMEOUT, idle.places.acquire())
+            Err(_) => tokio::time::timeout(REACH_TIMEOUT, idle.places.clone().acquire_owned())
                 .await
                 .map_err(|_| sqlx::Error::PoolTimedOut)?
                 .map_err(|_| sqlx::Error::PoolClosed)?,
@@ -82,7 +83,7 @@ impl Readers {
             Some(connection) => connection,
             None => idle.options.connect().await?,
         };
-        Ok(Reader { connection, idle, place })
+        Ok(Reader { held: Some(Held { connection, place }), idle })
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -112,27 +113,67 @@ impl Idle {
     }
 }
 
-/// One of them, in somebody's hand. Dropped with a statement under way, it closes.
-struct Reader<'a> {
-    connection: SqliteConnection,
-    idle: &'a Idle,
-    place: SemaphorePermit<'a>,
+/// One of them, in somebody's hand.
+struct Reader {
+    /// Until it is given back.
+    held: Option<Held>,
+    idle: Arc<Idle>,
 }
 
-impl Reader<'_> {
+struct Held {
+    connection: SqliteConnection,
+    place: OwnedSemaphorePermit,
+}
+
+impl Reader {
+    /// Fails for none that is in a hand.
+    fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        self.held.as_mut().map(|held| &mut held.connection).ok_or(sqlx::Error::WorkerCrashed)
+    }
+
     /// For the next, if it still can; the outcome of what it did.
-    fn give_back<T>(self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-        let Self { connection, idle, place } = self;
-        if !matches!(outcome, Err(sqlx::Error::WorkerCrashed)) {
+    fn give_back<T>(mut self, outcome: Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+        if let Some(held) = self.held.take() {
+            let can_read = !matches!(outcome, Err(sqlx::Error::WorkerCrashed));
+            held.give_back(&self.idle, can_read);
+        }
+        outcome
+    }
+}
+
+impl Held {
+    /// The place last: whoever gets it finds the reader.
+    fn give_back(self, idle: &Idle, can_read: bool) {
+        let Self { connection, place } = self;
+        if can_read {
             idle.readers().push(connection);
         }
         drop(place);
-        outcome
+    }
+}
+
+impl Drop for Reader {
+    /// With a statement under way that nobody waits for any more.
+    fn drop(&mut self) {
+        let Some(mut held) = self.held.take() else { return };
+        // Without a runtime this process is about to end.
+        let Ok(runtime) = Handle::try_current() else { return };
+        let idle = self.idle.clone();
+        runtime.spawn(async move {
+            // Its thread does one thing after the other, so it answers when that statement has ended.
+            let can_read = held.connection.ping().await.is_ok();
+            held.give_back(&idle, can_read);
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
     use super::*;
     use crate::sql;
 
@@ -157,16 +198,45 @@ mod tests {
         assert_eq!(readers.0.places.available_permits(), READERS as usize);
     }
 
+    /// Statements of this reader wait in the middle until they are let go.
+    async fn hold(reader: &mut Reader, let_go: &Arc<AtomicBool>) {
+        let let_go = let_go.clone();
+        let mut handle = reader.connection().unwrap().lock_handle().await.unwrap();
+        handle.set_progress_handler(1, move || {
+            while !let_go.load(Ordering::Acquire) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            true
+        });
+    }
+
     #[tokio::test]
-    async fn a_reader_that_was_given_up_half_way_is_not_handed_on() {
+    async fn what_was_given_up_half_way_keeps_its_place_and_its_reader_until_it_has_ended() {
         let folder = tempfile::tempdir().unwrap();
         let readers = readers(&folder).await;
-        for _ in 0..2 * READERS {
-            // As it goes with a future that is dropped while its statement runs.
-            drop(readers.take().await.unwrap());
+        let let_go = Arc::new(AtomicBool::new(false));
+        let mut all = Vec::new();
+        for _ in 0..READERS {
+            let mut reader = readers.take().await.unwrap();
+            hold(&mut reader, &let_go).await;
+            all.push(reader);
         }
+        for reader in all {
+            reader.give_back(Ok(())).unwrap();
+        }
+        for _ in 0..READERS {
+            // As it goes when a client hangs up: its statement was begun, and is dropped.
+            assert!(one(&readers).now_or_never().is_none(), "it waits in the middle");
+        }
+        let mut next = pin!(one(&readers));
+        let early = tokio::time::timeout(Duration::from_millis(200), &mut next).await;
+        assert!(early.is_err(), "as many as may are under way, though nobody waits for them");
         assert!(readers.0.readers().is_empty());
-        assert!(one(&readers).await.is_ok(), "there is a place, and another reader");
+        let_go.store(true, Ordering::Release);
+        assert_eq!(next.await.unwrap(), [(1,)]);
+        let places = readers.0.places.acquire_many(READERS).await.unwrap();
+        assert_eq!(readers.0.readers().len(), READERS as usize, "each is used again");
+        drop(places);
     }
 
     #[tokio::test]
