@@ -14,6 +14,8 @@ const HEAD: Duration = Duration::from_secs(10);
 const BODY: Duration = Duration::from_secs(30);
 /// How much later than it should something may come on a busy machine.
 const LATE: Duration = Duration::from_secs(15);
+/// Whoever is still there then was forgotten. All clients together wait no longer.
+const FORGOTTEN: Duration = Duration::from_secs(60);
 /// As slow as it gets.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -31,6 +33,11 @@ fn in_time(began: Instant, after: Duration, who: &str) {
     let took = began.elapsed();
     // Some timers of the server are as fine as half a second.
     assert!(took + PAUSE >= after, "{who} was cut off after {took:?} already, not {after:?}");
+}
+
+/// A client that ends because it is cut off, at some time.
+async fn is_cut_off(who: &str, client: impl Future<Output = ()>) {
+    assert!(timeout(FORGOTTEN, client).await.is_ok(), "{who} was not cut off at all");
 }
 
 async fn slow_head(server: &str) {
@@ -103,11 +110,11 @@ async fn whoever_is_slow_is_cut_off_and_stops_nobody() {
         idle.push(Wire::to(&server).await);
     }
     tokio::join!(
-        slow_head(&server),
-        slow_second_head(&server),
-        slow_body(&server),
-        endless_body(&server),
-        deaf(&server),
+        is_cut_off("a slow head", slow_head(&server)),
+        is_cut_off("a slow second head", slow_second_head(&server)),
+        is_cut_off("a slow body", slow_body(&server)),
+        is_cut_off("an endless body", endless_body(&server)),
+        is_cut_off("one who reads nothing", deaf(&server)),
         somebody(&server),
     );
     // Who never said anything was cut off long ago.
