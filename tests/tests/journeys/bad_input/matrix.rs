@@ -5,7 +5,8 @@
 //! [`Cell`] in the function of its subject.
 //!
 //! What actix-http refuses itself has no form: such a request never became one that an endpoint could be found for.
-//! Those cells are pinned as they are ([`Expect::Bare`]): a bare status, and the connection ends.
+//! Those cells are pinned as they are ([`Expect::Bare`]): a bare status, and the connection ends. Who breaks off in the
+//! middle of a body, by a chunk that is none, is gone to it, and may hear nothing ([`Expect::RefusedOrCut`]).
 
 use std::time::Duration;
 
@@ -45,8 +46,12 @@ enum Form {
 enum Expect {
     /// Refused with one of these statuses, in the form of the endpoint.
     Refused(&'static [u16]),
+    /// The same, or the connection ends without an answer.
+    RefusedOrCut(&'static [u16]),
     /// Refused with 404, in the form of a path that nobody has.
     Nowhere(Form),
+    /// Another path, whoever has it: refused, in this form.
+    Elsewhere(Form),
     /// No error: answered as if the odd part was not there.
     Same,
     /// Refused below every endpoint, with this status and nothing else; then the connection ends.
@@ -256,13 +261,10 @@ impl Row<'_> {
         {
             cells.push(cell(class, self.right().to(target), nowhere(target)));
         }
-        let nul = format!("{path}%00");
-        let expect = match self.route.path.ends_with("{id}") {
-            // The gap takes it: there is nobody of that name, if the body got that far.
-            true => Expect::Refused(&[400, 404]),
-            false => nowhere(&nul),
-        };
-        cells.push(cell("NUL in the path", self.right().to(&nul), expect));
+        // Nobody's, or it fills the gap of a row: there nobody is called so, or there are other methods.
+        let form = if path.starts_with("/scim/") { Form::Scim } else { Form::Problem };
+        let nul = self.right().to(format!("{path}%00"));
+        cells.push(cell("NUL in the path", nul, Expect::Elsewhere(form)));
         // RFC 6749, section 3.1. Of other parameters the application is told, once it is known to be one.
         let twice = match (self.route.method, self.route.path) {
             (Method::Get, "/authorize") => "client_id=again",
@@ -370,8 +372,9 @@ impl Row<'_> {
         let bytes = right().body.map(|body| body.bytes).unwrap_or_default();
         let broken = right().framed(Framing::Announced(half), bytes);
         cells.push(Cell { cut_short: true, ..cell("body cut short", broken, Expect::Refused(&[400])) });
+        // To actix-http such a client is gone: it writes what the handler says at once, and waits for nothing more.
         let bad_chunk = right().framed(Framing::Told, "zz\r\nsome\r\n").with("transfer-encoding", "chunked");
-        cells.push(cell("chunk that is none", bad_chunk, Expect::Refused(&[400])));
+        cells.push(cell("chunk that is none", bad_chunk, Expect::RefusedOrCut(&[400])));
         cells.push(cell(
             "compressed body",
             right().with("content-encoding", "gzip"),
@@ -463,7 +466,16 @@ async fn every_class_of_error_is_refused_in_the_form_of_every_endpoint(scene: &S
     assert!(guests.house.is_alive().await, "it still answers");
 }
 
-async fn ask(house: &House, draft: &Draft, cut_short: bool) -> Option<Heard> {
+/// Why there is no answer.
+#[derive(Debug)]
+enum Silence {
+    /// The connection ended without one.
+    Cut,
+    /// It took too long.
+    Long,
+}
+
+async fn ask(house: &House, draft: &Draft, cut_short: bool) -> Result<Heard, Silence> {
     let asked = async {
         let mut wire = Wire::to(&house.server).await;
         if !cut_short {
@@ -473,7 +485,7 @@ async fn ask(house: &House, draft: &Draft, cut_short: bool) -> Option<Heard> {
         wire.finish().await;
         wire.hear().await
     };
-    tokio::time::timeout(PATIENCE, asked).await.ok().flatten()
+    tokio::time::timeout(PATIENCE, asked).await.map_err(|_| Silence::Long)?.ok_or(Silence::Cut)
 }
 
 /// No failure of ours. That a connection is nobody is said with 501 (RFC 7644, section 3.11).
@@ -486,13 +498,18 @@ async fn fault(row: &Row<'_>, usual: u16, cell: &Cell) -> Option<String> {
     if let Expect::Bare(status) = cell.expect {
         return bare_fault(&row.guests.house, &cell.draft.bytes(), status).await;
     }
-    let Some(heard) = ask(&row.guests.house, &cell.draft, cell.cut_short).await else {
-        return Some("no answer".into());
+    let heard = match ask(&row.guests.house, &cell.draft, cell.cut_short).await {
+        Ok(heard) => heard,
+        Err(Silence::Cut) if matches!(cell.expect, Expect::RefusedOrCut(_)) => return None,
+        Err(silence) => return Some(format!("no answer: {silence:?}")),
     };
     let status = heard.status;
     let (right, form) = match cell.expect {
-        Expect::Refused(statuses) => (statuses.contains(&status), row.form()),
+        Expect::Refused(statuses) | Expect::RefusedOrCut(statuses) => {
+            (statuses.contains(&status), row.form())
+        }
         Expect::Nowhere(form) => (status == 404, form),
+        Expect::Elsewhere(form) => ((400..500).contains(&status), form),
         Expect::Same | Expect::Bare(_) => (status == usual, row.form()),
     };
     if !right || !is_an_answer(row, status) {
