@@ -10,7 +10,10 @@ use world::{Served, parts, skip, until};
 
 use crate::steps::{Employee, hire_at, holds};
 
-/// HR's PATCH, cut in two: a request that is under way for as long as we like.
+/// What is said when a head was read: from then on its request is under way.
+const GO_ON: [u8; 25] = *b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// HR's PATCH, its head and its body: a request that is under way for as long as we like.
 fn ending(house: &Served, id: &str) -> (String, String) {
     let body = json!({
         "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
@@ -19,12 +22,12 @@ fn ending(house: &Served, id: &str) -> (String, String) {
     .to_string();
     let head = format!(
         "PATCH /scim/v2/Users/{id} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
-         Content-Type: application/scim+json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+         Content-Type: application/scim+json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\
+         Connection: close\r\n\r\n",
         house.hr_token,
         body.len()
     );
-    let (first, rest) = body.split_at(10);
-    (head + first, rest.to_owned())
+    (head, body)
 }
 
 async fn logged(log: &Path, what: &str) {
@@ -37,8 +40,14 @@ async fn an_employment_that_ends_while_we_stop_closes_its_door_before_we_are_gon
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
     let Employee { id, card, .. } = hire_at(&house, "Mira").await;
-    let (first, rest) = ending(&house, &id);
+    let (head, body) = ending(&house, &id);
+    let (first, rest) = body.split_at(10);
     let mut hr = TcpStream::connect(house.issuer.trim_start_matches("http://")).await.unwrap();
+    hr.write_all(head.as_bytes()).await.unwrap();
+    // What nobody has read by then is no request under way, and its connection ends.
+    let mut heard = [0; GO_ON.len()];
+    hr.read_exact(&mut heard).await.unwrap();
+    assert_eq!(heard, GO_ON);
     hr.write_all(first.as_bytes()).await.unwrap();
     let log = house.node.log_file();
     let (code, answer) = tokio::join!(house.stop(), async {
