@@ -1,5 +1,6 @@
 //! Rules on what is not Rust: migrations, documents, and any text that is handed on.
 
+use crate::rust::Word;
 use crate::tree::{File, Finding, Tree};
 
 /// `NNNN_name.sql`, from 0001 on without a gap: two branches that add the same number show it here.
@@ -81,10 +82,11 @@ fn begins_path(before: &str) -> bool {
 
 /// A limit that is written down is the one in the code, and a test of that name is there.
 pub(crate) fn limits_are_what_the_document_says(tree: &Tree) -> Vec<Finding> {
-    let Some(document) = tree.files.iter().find(|file| file.path == "docs/limits.md") else {
-        return Vec::new();
+    const PATH: &str = "docs/limits.md";
+    let Some(document) = tree.files.iter().find(|file| file.path == PATH) else {
+        return vec![Finding::missing(PATH)];
     };
-    let is_test = |name: &str| tree.rust().any(|file| file.text.contains(&format!("fn {name}(")));
+    let is_test = |name: &str| tree.rust().any(|file| has_test(file, name));
     let mut found = Vec::new();
     for (at, line) in document.text.lines().enumerate().filter(|(_, line)| line.starts_with("| ")) {
         let path = line.split("](../").nth(1).and_then(|rest| rest.split(')').next());
@@ -105,6 +107,35 @@ pub(crate) fn limits_are_what_the_document_says(tree: &Tree) -> Vec<Finding> {
 fn declares(file: &File, name: &str, value: &str) -> bool {
     let (start, end) = (format!("const {name}: "), format!(" = {value};"));
     file.text.lines().any(|line| line.contains(&start) && line.ends_with(&end))
+}
+
+/// A function that is a test, or is handed to a macro that makes tests of functions.
+fn has_test(file: &File, name: &str) -> bool {
+    let marked = |word: &Word<'_>| {
+        let since = word.before.rsplit([';', '{', '}']).next().unwrap_or_default();
+        let marks = ["#[test]", "::test]", "::test("];
+        since.trim_end().ends_with("fn") && marks.iter().any(|mark| since.contains(mark))
+    };
+    let handed = |word: &Word<'_>| {
+        macro_around(word).is_some_and(|name| name == "journeys" || name.starts_with("on_"))
+    };
+    let mut words = file.rust.words().filter(|word| word.text == name);
+    file.rust.code.contains(name) && words.any(|word| marked(&word) || handed(&word))
+}
+
+/// The macro in whose brackets a word stands, if the innermost ones are a macro's.
+fn macro_around<'a>(word: &Word<'a>) -> Option<&'a str> {
+    let mut depth = 0;
+    let open = word.before.rfind(|c: char| {
+        depth += match c {
+            ')' | ']' | '}' => 1,
+            '(' | '[' | '{' => -1,
+            _ => 0,
+        };
+        depth < 0
+    })?;
+    let call = word.before[..open].trim_end().strip_suffix('!')?;
+    crate::rust::words(call).last().map(|word| word.text)
 }
 
 /// A document that points at a file of the house points at one that is there.

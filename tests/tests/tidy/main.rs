@@ -250,13 +250,23 @@ fn no_file_names_a_machine_or_a_registry() {
 #[test]
 fn limits_are_what_the_document_says() {
     let rule = documents::limits_are_what_the_document_says;
-    let code = ("a/src/a.rs", "const MOST: usize = 7;\nfn it_ends() {}");
-    let found = |line: &str| rule(&Tree::of(&[code, ("docs/limits.md", line)])).len();
+    let code =
+        ("a/src/a.rs", "const MOST: usize = 7;\n#[test]\nfn it_ends() {}\n#[cfg(test)]\nfn it_helps() {}");
+    let more = (
+        "a/tests/a.rs",
+        "on_both_engines! { it_ends_on_both }\nasync fn it_ends_on_both(house: House) { it_helps(house); }\n\
+         journeys!(on options(); it_ends_at_last);\n\
+         #[tokio::test(flavor = \"x\")]\nasync fn it_ends_in_time() {}",
+    );
+    assert_eq!(rule(&Tree::of(&[code])).len(), 1, "no document");
+    let found = |line: &str| rule(&Tree::of(&[code, more, ("docs/limits.md", line)])).len();
     assert_eq!(found("| a | 7 | [a](../a/src/a.rs) `MOST = 7` | `it_ends` |"), 0);
     assert_eq!(found("| a | 8 | [a](../a/src/a.rs) `MOST = 8` | `it_ends` |"), 1);
     assert_eq!(found("| a | 7 | [a](../a/src/a.rs) `LEAST = 7` | `it_ends` |"), 1);
     assert_eq!(found("| a | 7 | [b](../b/src/b.rs) `MOST = 7` | `it_ends` |"), 1);
     assert_eq!(found("| a | 7 | [a](../a/src/a.rs) `MOST = 7` | `it_never_ends` |"), 1);
+    assert_eq!(found("| a | `it_ends_on_both`, `it_ends_at_last`, `it_ends_in_time` |"), 0);
+    assert_eq!(found("| a | `it_helps` |"), 1, "a function that is no test");
     assert_eq!(found("Elsewhere `anything` may stand."), 0);
     holds(rule);
 }

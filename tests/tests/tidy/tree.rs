@@ -42,6 +42,13 @@ pub(crate) struct Finding {
     message: String,
 }
 
+impl Finding {
+    /// A file that must be there is not.
+    pub(crate) fn missing(path: &str) -> Self {
+        Self { path: path.into(), line: 1, message: "this file is not there".into() }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.path, self.line, self.message)
