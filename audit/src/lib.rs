@@ -28,7 +28,7 @@ mod walk;
 
 pub use chain::Link;
 pub use checkpoint::{Checkpoint, checkpoint};
-pub use erase::{Retention, erase};
+pub use erase::{Eraser, Retention};
 pub use error::AuditError;
 pub use finding::{Finding, Report, What};
 pub use follow::{CheckpointPolicy, Follower, follow};

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle};
-use audit::Retention;
 use audit::export::{Export, Exporter};
+use audit::{Eraser, Retention};
 use bridge::entrance::Entrance;
 use bridge::systems::Systems;
 use directory::authenticator::password::{Cost, Hasher, Threads};
@@ -309,17 +309,18 @@ impl House {
 
     /// Bodies of facts whose time is over, on one node.
     fn start_erasing(&self, work: &mut JoinSet<()>, stop: &watch::Receiver<bool>, node: NodeId) {
-        let (db, retention) = (self.db.clone(), self.retention.clone());
-        let exports: Arc<[String]> = self.exports.iter().map(|export| export.name.clone()).collect();
-        let lease = Lease::new("erasing", node, Duration::from_secs(120));
+        let erasing = Arc::new(self.erasing(node));
         work.spawn(every(Duration::from_secs(60), "bodies whose time is over", stop.clone(), move || {
-            let (db, lease, retention, exports) =
-                (db.clone(), lease.clone(), retention.clone(), exports.clone());
-            async move {
-                let erased = erase_bodies(&db, &lease, &retention, &exports).await;
-                erased.map_err(|error| error.to_string())
-            }
+            let erasing = erasing.clone();
+            async move { erasing.look().await.map_err(|error| error.to_string()) }
         }));
+    }
+
+    fn erasing(&self, node: NodeId) -> Erasing {
+        let exports = self.exports.iter().map(|export| export.name.clone()).collect();
+        let eraser = Eraser::new(self.retention.clone(), exports);
+        let lease = Lease::new("erasing", node, Duration::from_secs(120));
+        Erasing { db: self.db.clone(), eraser, lease }
     }
 
     /// Letters, where mail is set up. Links of letters that are over are forgotten in any case.
@@ -369,20 +370,27 @@ async fn sweep_sessions(db: &Db, lease: &Lease) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// As with sessions.
-async fn erase_bodies(
-    db: &Db,
-    lease: &Lease,
-    retention: &Retention,
-    exports: &[String],
-) -> Result<(), StoreError> {
-    if lease.hold(db).await? {
-        let erased = audit::erase(db, retention, exports).await?;
-        if erased > 0 {
-            tracing::info!(bodies = erased, "bodies of facts were erased: their time was over");
+/// Erases bodies; as with sessions.
+struct Erasing {
+    db: Db,
+    eraser: Eraser,
+    lease: Lease,
+}
+
+impl Erasing {
+    async fn look(&self) -> Result<(), StoreError> {
+        if !self.lease.hold(&self.db).await? {
+            return Ok(());
         }
+        let erased = self.eraser.look(&self.db).await?;
+        if erased.bodies > 0 {
+            tracing::info!(bodies = erased.bodies, "bodies of facts were erased: their time was over");
+        }
+        for (kind, by) in &erased.held {
+            tracing::warn!(kind, %by, "bodies of facts stay although their time is over");
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Does something again and again, saying so when it fails.

@@ -5,9 +5,10 @@
 //! What was erased is a fact, too: of which kind, up to when, and how many.
 //!
 //! Nobody loses what they have not heard. A body stays while a message of its fact is on its way, while the fact has
-//! no place in the order, and while an exporter has yet to hand it on; for an exporter no longer than [`PATIENCE`],
-//! since a receiver that nobody mends must not keep what should be gone: it is sent the envelope then, and that the
-//! body was erased. A message that was given up keeps nothing.
+//! no place in the order, and while an exporter has yet to hand it on; for a message or an exporter no longer than
+//! [`PATIENCE`], since what nobody mends must not keep what should be gone: the exporter is sent the envelope then, and
+//! that the body was erased. A message that was given up keeps nothing. Which kinds are held up, and by what, is said
+//! once a day.
 //!
 //! Times are whole days in UTC, so each kind has one fact a day, or one for each [`PAGE`] where there is much to do.
 //! Kinds are walked one by one along their index, each behind a cursor of its own, since each has a time of its own.
@@ -15,6 +16,8 @@
 //! What it is not: it knows no kind. How long each is kept is configured.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use kernel::{Subject, Timestamp};
@@ -30,7 +33,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub const USUAL: Duration = Duration::from_secs(400 * 24 * 3600);
 /// No body may be kept shorter: receipts, messages and people who look back need them so long.
 pub const SHORTEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How much longer a body is kept for an exporter that has not handed it on.
+/// How much longer a body is kept for a message that is on its way, and for an exporter that has not handed it on.
 pub const PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// So many bodies in one transaction at most.
@@ -80,28 +83,113 @@ impl FactBody for BodiesErased {
     const ABOUT: &'static [&'static str] = &["fact_kind"];
 }
 
-/// Erases what is due, a bounded part of it; answers how many bodies. `exports` are the names of those who must have
-/// handed a fact on before. Safe at any number of callers at once.
-pub async fn erase(db: &Db, retention: &Retention, exports: &[String]) -> Result<u64, StoreError> {
-    let handed_on = handed_on(db, exports).await?;
-    let mut erased = 0;
-    let mut kind = String::new();
-    while let Some(next) = kind_after(db, &kind).await? {
-        if let Some(kept) = retention.of(&next) {
-            erased += erase_kind(db, &next, kept, handed_on).await?;
-        }
-        kind = next;
-    }
-    Ok(erased)
+/// Why bodies stay although their time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// A message to this sink is on its way.
+    Message(String),
+    /// They have no place in the order.
+    Order,
+    /// This exporter has yet to hand them on.
+    Export(String),
 }
 
-/// The place in the order up to which every exporter has settled.
-async fn handed_on(db: &Db, exports: &[String]) -> Result<i64, StoreError> {
-    let mut handed_on = i64::MAX;
-    for name in exports {
-        handed_on = handed_on.min(follower::cursor(db, &export::cursor_of(name)).await?);
+impl fmt::Display for HeldBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(sink) => write!(f, "a message on its way to {sink}; see: cardea deliveries"),
+            Self::Order => {
+                write!(f, "facts without a place in the order, which the audit follower gives them")
+            }
+            Self::Export(name) => write!(f, "the receiver of export.{name}, which has not taken them"),
+        }
     }
-    Ok(handed_on)
+}
+
+/// What a look has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// How many bodies were erased.
+    pub bodies: u64,
+    /// Which kinds are held up, and by what. Said at the first look of a day that finds any.
+    pub held: BTreeMap<String, HeldBy>,
+}
+
+/// Erases bodies, a bounded part of what is due at each look.
+#[derive(Debug)]
+pub struct Eraser {
+    retention: Retention,
+    exports: Vec<String>,
+    /// The day on which it was last said what is held up.
+    said_on: AtomicI64,
+}
+
+impl Eraser {
+    /// `exports` are the names of those who must have handed a fact on before.
+    #[must_use]
+    pub fn new(retention: Retention, exports: Vec<String>) -> Self {
+        Self { retention, exports, said_on: AtomicI64::new(i64::MIN) }
+    }
+
+    /// Looks once, and erases. Safe at any number of callers at once.
+    pub async fn look(&self, db: &Db) -> Result<Erased, StoreError> {
+        let now = db.ctx().now();
+        let handed_on = handed_on(db, &self.exports).await?;
+        let mut erased = Erased::default();
+        let mut kind = String::new();
+        while let Some(next) = kind_after(db, &kind).await? {
+            if let Some(kept) = self.retention.of(&next) {
+                let due = Due::new(now, kept, &handed_on);
+                let (bodies, held_by) = erase_kind(db, &next, &due).await?;
+                erased.bodies += bodies;
+                erased.held.extend(held_by.map(|held_by| (next.clone(), held_by)));
+            }
+            kind = next;
+        }
+        let today = beginning_of_day(now).as_millis();
+        if !erased.held.is_empty() && self.said_on.swap(today, Ordering::Relaxed) == today {
+            erased.held.clear();
+        }
+        Ok(erased)
+    }
+}
+
+/// What of a kind is due at a look, and who must have heard of it.
+struct Due<'a> {
+    /// What was recorded before is over.
+    until: Timestamp,
+    /// For what was recorded before, nobody is waited for any longer.
+    no_longer: Timestamp,
+    handed_on: &'a [(String, i64)],
+}
+
+impl<'a> Due<'a> {
+    fn new(now: Timestamp, kept: Duration, handed_on: &'a [(String, i64)]) -> Self {
+        let until = beginning_of_day(now.minus(kept));
+        Self { until, no_longer: until.minus(PATIENCE), handed_on }
+    }
+
+    /// Who must hear of a fact still.
+    fn awaited(&self, fact: &Over) -> Option<HeldBy> {
+        let Some(seq) = fact.seq else { return Some(HeldBy::Order) };
+        if fact.at < self.no_longer {
+            return None;
+        }
+        if let Some(sink) = &fact.message {
+            return Some(HeldBy::Message(sink.clone()));
+        }
+        let behind = self.handed_on.iter().find(|(_, place)| *place < seq)?;
+        Some(HeldBy::Export(behind.0.clone()))
+    }
+}
+
+/// The place in the order up to which each exporter has settled.
+async fn handed_on(db: &Db, exports: &[String]) -> Result<Vec<(String, i64)>, StoreError> {
+    let mut places = Vec::with_capacity(exports.len());
+    for name in exports {
+        places.push((name.clone(), follower::cursor(db, &export::cursor_of(name)).await?));
+    }
+    Ok(places)
 }
 
 /// The next kind in the journal, whoever recorded it: one step along the index.
@@ -117,7 +205,7 @@ struct Over {
     at: Timestamp,
     id: String,
     seq: Option<i64>,
-    /// A message that is on its way with it.
+    /// The sink of a message that is on its way with it.
     message: Option<String>,
 }
 
@@ -135,38 +223,36 @@ impl Place {
     }
 }
 
-async fn erase_kind(db: &Db, kind: &str, kept: Duration, handed_on: i64) -> Result<u64, StoreError> {
-    let until = beginning_of_day(db.ctx().now().minus(kept));
-    let no_longer = until.minus(PATIENCE);
+/// How many bodies of a kind it has erased, and what stopped it, if anything did.
+async fn erase_kind(db: &Db, kind: &str, due: &Due<'_>) -> Result<(u64, Option<HeldBy>), StoreError> {
     let mut erased = 0;
     for _ in 0..PAGES {
         let place = Place::of(db, kind).await?;
-        let over = page(db, kind, &place, until).await?;
-        let is_heard = |fact: &Over| {
-            fact.message.is_none() && fact.seq.is_some_and(|seq| seq <= handed_on || fact.at < no_longer)
-        };
-        let heard = over.iter().take_while(|fact| is_heard(fact)).count();
-        let Some((first, last)) = over[..heard].first().zip(over[..heard].last()) else { break };
-        let mut tx = db.write(Origin::system()).await?;
-        let outcome = erase_page(&mut tx, kind, &place, first, last).await;
-        match tx.end(outcome).await {
-            Ok(bodies) => erased += bodies,
-            // Somebody else is at it.
-            Err(StoreError::Conflict) => break,
-            Err(error) => return Err(error),
+        let over = page(db, kind, &place, due.until).await?;
+        let held = over.iter().enumerate().find_map(|(at, fact)| Some((at, due.awaited(fact)?)));
+        let heard = &over[..held.as_ref().map_or(over.len(), |(at, _)| *at)];
+        if let Some((first, last)) = heard.first().zip(heard.last()) {
+            let mut tx = db.write(Origin::system()).await?;
+            let outcome = erase_page(&mut tx, kind, &place, first, last).await;
+            match tx.end(outcome).await {
+                Ok(bodies) => erased += bodies,
+                // Somebody else is at it.
+                Err(StoreError::Conflict) => return Ok((erased, None)),
+                Err(error) => return Err(error),
+            }
         }
-        if heard < PAGE as usize {
-            break;
+        if heard.len() < PAGE as usize {
+            return Ok((erased, held.map(|(_, held_by)| held_by)));
         }
     }
-    Ok(erased)
+    Ok((erased, None))
 }
 
 /// The next facts of a kind whose time is over, in the order of recording.
 async fn page(db: &Db, kind: &str, after: &Place, until: Timestamp) -> Result<Vec<Over>, StoreError> {
     db.all(
         sql!(
-            "SELECT f.at, f.id, f.seq, (SELECT MIN(d.id) FROM delivery d WHERE d.fact = f.id AND NOT d.reconcile \
+            "SELECT f.at, f.id, f.seq, (SELECT MIN(d.sink) FROM delivery d WHERE d.fact = f.id AND NOT d.reconcile \
              AND d.dead_at IS NULL) AS message FROM fact f WHERE f.kind = $1 AND f.at >= $2 AND f.at < $4 \
              AND (f.at, f.id) > ($2, $3) ORDER BY f.at, f.id LIMIT $5"
         ),
