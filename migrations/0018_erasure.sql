@@ -10,3 +10,7 @@ CREATE TABLE erasure (
 
 -- Whether a message is still on its way with a fact: then its body stays.
 CREATE INDEX delivery_fact ON delivery (fact) WHERE NOT reconcile;
+
+-- When a reader of the journal last moved, or was first waited for: one that stands still for long is waited for no
+-- longer. NULL: nobody waits for it.
+ALTER TABLE follower ADD COLUMN moved_at BIGINT;

@@ -5,10 +5,11 @@
 //! What was erased is a fact, too: of which kind, up to when, and how many.
 //!
 //! Nobody loses what they have not heard. A body stays while a message of its fact is on its way, while the fact has
-//! no place in the order, and while an exporter has yet to hand it on; for a message or an exporter no longer than
-//! [`PATIENCE`], since what nobody mends must not keep what should be gone: the exporter is sent the envelope then, and
-//! that the body was erased. A message that was given up keeps nothing. Which kinds are held up, and by what, is said
-//! once a day.
+//! no place in the order, and while an exporter has yet to hand it on. But what nobody mends must not keep what should
+//! be gone: a message is waited for no longer than [`PATIENCE`], and so is an exporter that stands still. One that comes
+//! forward has all the time it needs, however old the facts are that it has before it: it may be new, or the time that
+//! bodies are kept shorter than before. An exporter that was given up is sent the envelope, and that the body was
+//! erased. A message that was given up keeps nothing. Which kinds are held up, and by what, is said once a day.
 //!
 //! Times are whole days in UTC, so each kind has one fact a day, or one for each [`PAGE`] where there is much to do.
 //! Kinds are walked one by one along their index, each behind a cursor of its own, since each has a time of its own.
@@ -23,7 +24,8 @@ use std::time::Duration;
 use kernel::{Subject, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{Db, Fact, FactBody, Origin, StoreError, Tx, follower, sql};
+use store::follower::{self, Standing};
+use store::{Db, Fact, FactBody, Origin, StoreError, Tx, sql};
 
 use crate::export;
 
@@ -33,7 +35,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub const USUAL: Duration = Duration::from_secs(400 * 24 * 3600);
 /// No body may be kept shorter: receipts, messages and people who look back need them so long.
 pub const SHORTEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How much longer a body is kept for a message that is on its way, and for an exporter that has not handed it on.
+/// How much longer a body is kept for a message that is on its way; and how long an exporter may stand still before bodies
+/// are not kept for it any more.
 pub const PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// So many bodies in one transaction at most.
@@ -90,7 +93,7 @@ pub enum HeldBy {
     Message(String),
     /// They have no place in the order.
     Order,
-    /// This exporter has yet to hand them on.
+    /// The exporter with this cursor has yet to hand them on.
     Export(String),
 }
 
@@ -101,7 +104,7 @@ impl fmt::Display for HeldBy {
             Self::Order => {
                 write!(f, "facts without a place in the order, which the audit follower gives them")
             }
-            Self::Export(name) => write!(f, "the receiver of export.{name}, which has not taken them"),
+            Self::Export(cursor) => write!(f, "{cursor}, whose receiver has not taken them"),
         }
     }
 }
@@ -119,6 +122,7 @@ pub struct Erased {
 #[derive(Debug)]
 pub struct Eraser {
     retention: Retention,
+    /// The cursors of exporters.
     exports: Vec<String>,
     /// The day on which it was last said what is held up.
     said_on: AtomicI64,
@@ -128,18 +132,20 @@ impl Eraser {
     /// `exports` are the names of those who must have handed a fact on before.
     #[must_use]
     pub fn new(retention: Retention, exports: Vec<String>) -> Self {
+        let exports = exports.iter().map(|name| export::cursor_of(name)).collect();
         Self { retention, exports, said_on: AtomicI64::new(i64::MIN) }
     }
 
     /// Looks once, and erases. Safe at any number of callers at once.
     pub async fn look(&self, db: &Db) -> Result<Erased, StoreError> {
         let now = db.ctx().now();
-        let handed_on = handed_on(db, &self.exports).await?;
+        let mut exports = follower::waited_for(db, &self.exports).await?;
+        exports.retain(|export| export.moved_at >= now.minus(PATIENCE));
         let mut erased = Erased::default();
         let mut kind = String::new();
         while let Some(next) = kind_after(db, &kind).await? {
             if let Some(kept) = self.retention.of(&next) {
-                let due = Due::new(now, kept, &handed_on);
+                let due = Due::new(now, kept, &exports);
                 let (bodies, held_by) = erase_kind(db, &next, &due).await?;
                 erased.bodies += bodies;
                 erased.held.extend(held_by.map(|held_by| (next.clone(), held_by)));
@@ -158,38 +164,26 @@ impl Eraser {
 struct Due<'a> {
     /// What was recorded before is over.
     until: Timestamp,
-    /// For what was recorded before, nobody is waited for any longer.
+    /// For messages of what was recorded before, nobody waits any longer.
     no_longer: Timestamp,
-    handed_on: &'a [(String, i64)],
+    exports: &'a [Standing],
 }
 
 impl<'a> Due<'a> {
-    fn new(now: Timestamp, kept: Duration, handed_on: &'a [(String, i64)]) -> Self {
+    fn new(now: Timestamp, kept: Duration, exports: &'a [Standing]) -> Self {
         let until = beginning_of_day(now.minus(kept));
-        Self { until, no_longer: until.minus(PATIENCE), handed_on }
+        Self { until, no_longer: until.minus(PATIENCE), exports }
     }
 
     /// Who must hear of a fact still.
     fn awaited(&self, fact: &Over) -> Option<HeldBy> {
-        let Some(seq) = fact.seq else { return Some(HeldBy::Order) };
-        if fact.at < self.no_longer {
-            return None;
-        }
-        if let Some(sink) = &fact.message {
+        if let Some(sink) = fact.message.as_ref().filter(|_| fact.at >= self.no_longer) {
             return Some(HeldBy::Message(sink.clone()));
         }
-        let behind = self.handed_on.iter().find(|(_, place)| *place < seq)?;
-        Some(HeldBy::Export(behind.0.clone()))
+        let Some(seq) = fact.seq else { return Some(HeldBy::Order) };
+        let behind = self.exports.iter().find(|export| export.seq < seq)?;
+        Some(HeldBy::Export(behind.name.clone()))
     }
-}
-
-/// The place in the order up to which each exporter has settled.
-async fn handed_on(db: &Db, exports: &[String]) -> Result<Vec<(String, i64)>, StoreError> {
-    let mut places = Vec::with_capacity(exports.len());
-    for name in exports {
-        places.push((name.clone(), follower::cursor(db, &export::cursor_of(name)).await?));
-    }
-    Ok(places)
 }
 
 /// The next kind in the journal, whoever recorded it: one step along the index.

@@ -17,6 +17,8 @@ on_both_engines! {
     an_envelope_that_is_changed_is_found_also_where_the_body_is_erased
     each_kind_is_kept_as_long_as_it_is_configured
     what_an_exporter_has_not_handed_on_stays_for_a_while
+    an_exporter_that_comes_forward_loses_nothing_however_short_bodies_are_kept_now
+    an_exporter_that_comes_new_or_comes_back_is_waited_for_as_long_as_any_other
     what_has_no_place_in_the_order_stays
     a_message_on_its_way_keeps_the_body_and_one_that_was_given_up_does_not
     a_message_that_nobody_takes_does_not_keep_a_body_for_ever
@@ -140,14 +142,50 @@ async fn what_an_exporter_has_not_handed_on_stays_for_a_while(house: House) {
     assert_eq!(erase(&house.one, &keeping(90 * DAY), &siem).await, 0, "it has handed on nothing");
     assert!(follower::advance(&house.one, "export:siem", 0, 4).await.unwrap());
     assert_eq!(erase(&house.one, &keeping(90 * DAY), &siem).await, 4);
-    let gone = [siem[0].clone(), "never-ran".to_owned()];
-    assert_eq!(erase(&house.one, &keeping(90 * DAY), &gone).await, 0);
-    let left = follower::read(&house.one, 4, 10).await.unwrap();
-    assert!(!left.is_empty() && left.iter().all(|fact| !fact.is_erased()), "it comes to it whole");
-    house.advance(30 * DAY);
-    assert_eq!(erase(&house.one, &keeping(90 * DAY), &gone).await, 2, "not for ever");
+    house.advance(29 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &siem).await, 0);
+    let left = follower::read(&house.one, 4, 2).await.unwrap();
+    assert!(left.len() == 2 && left.iter().all(|fact| !fact.is_erased()), "it comes to it whole");
+    house.advance(2 * DAY);
+    assert_eq!(erase(&house.one, &keeping(90 * DAY), &siem).await, 2, "not for ever");
     let left = follower::read(&house.one, 4, 2).await.unwrap();
     assert!(left.len() == 2 && left.iter().all(StoredFact::is_erased), "then it is told so");
+}
+
+async fn an_exporter_that_comes_forward_loses_nothing_however_short_bodies_are_kept_now(house: House) {
+    record(&house, 6).await;
+    sequence(&house.one).await.unwrap();
+    let siem = ["siem".to_owned()];
+    house.advance(300 * DAY);
+    assert_eq!(erase(&house.one, &keeping(400 * DAY), &siem).await, 0);
+    for seq in 0..6 {
+        house.advance(20 * DAY);
+        // All of it is far older than anybody is waited for.
+        erase(&house.one, &keeping(30 * DAY), &siem).await;
+        assert_eq!(bodies(&house).await, 6 - seq, "behind {seq}");
+        assert!(follower::advance(&house.one, "export:siem", seq, seq + 1).await.unwrap());
+    }
+    assert_eq!(erase(&house.one, &keeping(30 * DAY), &siem).await, 1);
+}
+
+async fn an_exporter_that_comes_new_or_comes_back_is_waited_for_as_long_as_any_other(house: House) {
+    let (db, kept) = (&house.one, keeping(90 * DAY));
+    let (old, new) = (["old".to_owned()], ["old".to_owned(), "new".to_owned()]);
+    record(&house, 3).await;
+    sequence(db).await.unwrap();
+    assert!(follower::advance(db, "export:old", 0, 3).await.unwrap());
+    house.advance(200 * DAY);
+    assert_eq!(erase(db, &kept, &new).await, 0, "it is seen for the first time");
+    house.advance(29 * DAY);
+    assert_eq!(erase(db, &kept, &new).await, 0);
+    assert_eq!(erase(db, &kept, &[]).await, 3, "nobody waits for one that is not named any more");
+    record(&house, 3).await;
+    sequence(db).await.unwrap();
+    house.advance(200 * DAY);
+    // It stands where it stood a year ago, and was not asked since.
+    assert_eq!(erase(db, &kept, &old).await, 0, "it is seen again for the first time");
+    house.advance(31 * DAY);
+    assert_eq!(erase(db, &kept, &old).await, 3 + 1, "and what was told of the first three");
 }
 
 async fn what_has_no_place_in_the_order_stays(house: House) {
@@ -208,7 +246,7 @@ async fn what_is_held_up_is_said_once_a_day_with_what_holds_it_up(house: House) 
     let nothing = BTreeMap::<String, HeldBy>::new();
     assert_eq!(
         held,
-        [by(HeldBy::Order), nothing.clone(), by(HeldBy::Export("siem".into())), nothing],
+        [by(HeldBy::Order), nothing.clone(), by(HeldBy::Export("export:siem".into())), nothing],
         "once on each of two days"
     );
 }

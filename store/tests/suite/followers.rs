@@ -10,6 +10,7 @@ use crate::house::{House, made, patient};
 on_every_engine!(
     a_follower_reads_in_the_order_of_seq_what_has_one,
     a_cursor_moves_forward_for_one_of_many,
+    who_is_waited_for_stands_since_it_moved_or_was_first_waited_for,
     a_lease_has_one_holder_until_it_runs_out,
     of_many_nodes_one_gets_the_lease,
     what_is_written_under_a_lease_is_written_before_another_holds_it,
@@ -62,6 +63,30 @@ async fn a_cursor_moves_forward_for_one_of_many(house: House) {
     }
     assert!(!follower::advance(&house.db, "siem", 3, 4).await.unwrap(), "somebody else has moved it");
     assert_eq!(follower::cursor(&house.db, "metrics").await.unwrap(), 0, "each has its own");
+}
+
+async fn who_is_waited_for_stands_since_it_moved_or_was_first_waited_for(house: House) {
+    let hour = Duration::from_secs(3600);
+    let begun = house.db.ctx().now();
+    let (siem, both) = (["siem".to_owned()], ["siem".to_owned(), "disk".to_owned()]);
+    // Each with its place, and the hour since which it stands there.
+    let stand = async |names: &[String]| -> Vec<(i64, u64)> {
+        let all = follower::waited_for(&house.db, names).await.unwrap();
+        assert!(all.iter().map(|standing| &standing.name).eq(names), "{all:?}");
+        all.iter().map(|standing| (standing.seq, standing.moved_at.since(begun).as_secs() / 3600)).collect()
+    };
+    assert_eq!(stand(&siem).await, [(0, 0)]);
+    house.pass(hour);
+    assert_eq!(stand(&both).await, [(0, 0), (0, 1)]);
+    assert!(follower::advance(&house.db, "siem", 0, 5).await.unwrap());
+    house.pass(hour);
+    assert_eq!(stand(&both).await, [(5, 1), (0, 1)]);
+    assert_eq!(stand(&siem).await, [(5, 1)]);
+    assert_eq!(stand(&both).await, [(5, 1), (0, 2)], "waited for anew");
+    let ahead = (house.db.ctx().now().plus(1_000 * hour),);
+    let text = sql!("UPDATE follower SET moved_at = $1");
+    house.db.change(Origin::system(), text, ahead, Vec::new()).await.unwrap();
+    assert_eq!(stand(&both).await, [(5, 2), (0, 2)], "a clock that was ahead counts for nothing");
 }
 
 async fn a_lease_has_one_holder_until_it_runs_out(house: House) {
