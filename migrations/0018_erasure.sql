@@ -8,6 +8,14 @@ CREATE TABLE erasure (
     id TEXT NOT NULL
 );
 
+-- One row: when it was last looked for bodies whose time is over, and for how many milliseconds of looks the clock has
+-- gone on since it leapt. What erases by age must not believe a clock that was years ahead a moment ago.
+CREATE TABLE erasure_look (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    looked_at BIGINT NOT NULL,
+    steady BIGINT NOT NULL
+);
+
 -- Whether a message is still on its way with a fact: then its body stays.
 CREATE INDEX delivery_fact ON delivery (fact) WHERE NOT reconcile;
 

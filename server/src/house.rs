@@ -528,22 +528,32 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn a_house_erases_bodies_whose_time_is_over() {
+    async fn a_house_looks_for_bodies_whose_time_is_over_and_erases_them_at_a_later_look() {
         let folder = tempfile::tempdir().unwrap();
         let (house, listeners) = house(folder.path()).await;
         let db = house.db.clone();
+        let change =
+            async |text: store::Sql| db.change(store::Origin::system(), text, (), Vec::new()).await.unwrap();
+        let count = async |text: store::Sql| db.one::<(i64,)>(text, ()).await.unwrap().0;
         // Its first keys were made long ago.
-        let aged = store::sql!("UPDATE fact SET at = 0");
-        let aged = db.change(store::Origin::system(), aged, (), Vec::new()).await.unwrap();
+        assert!(change(store::sql!("UPDATE fact SET at = 0")).await > 0);
         audit::sequence(&db).await.unwrap();
-        let running = house.run(listeners).await.unwrap();
+        let erasing = house.erasing(NodeId::new(db.ctx()));
         let left = store::sql!("SELECT COUNT(*) FROM fact WHERE at = 0 AND body IS NOT NULL");
-        let erased = async {
-            while db.one::<(i64,)>(left.clone(), ()).await.unwrap().0 > 0 {
+        erasing.look().await.unwrap();
+        assert!(count(left.clone()).await > 0, "not at the first look");
+        change(store::sql!("UPDATE erasure_look SET steady = 86400000")).await;
+        erasing.look().await.unwrap();
+        assert_eq!(count(left).await, 0);
+        change(store::sql!("DELETE FROM erasure_look")).await;
+        erasing.lease.release(&db).await.unwrap();
+        let running = house.run(listeners).await.unwrap();
+        let looked = async {
+            while count(store::sql!("SELECT COUNT(*) FROM erasure_look")).await == 0 {
                 tokio::time::sleep(LOOK).await;
             }
         };
-        assert!(aged > 0 && tokio::time::timeout(PATIENCE, erased).await.is_ok());
+        assert!(tokio::time::timeout(PATIENCE, looked).await.is_ok(), "it looks by itself");
         running.stop().await.unwrap();
     }
 

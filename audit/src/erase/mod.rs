@@ -11,14 +11,19 @@
 //! bodies are kept shorter than before. An exporter that was given up is sent the envelope, and that the body was
 //! erased. A message that was given up keeps nothing. Which kinds are held up, and by what, is said once a day.
 //!
+//! What was erased does not come back, so a clock is believed only when it has gone on for a day without a leap
+//! (`clock.rs`), and nothing is erased at the first look after a start.
+//!
 //! Times are whole days in UTC, so each kind has one fact a day, or one for each [`PAGE`] where there is much to do.
 //! Kinds are walked one by one along their index, each behind a cursor of its own, since each has a time of its own.
 //!
 //! What it is not: it knows no kind. How long each is kept is configured.
 
+mod clock;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use kernel::{Subject, Timestamp};
@@ -124,21 +129,25 @@ pub struct Eraser {
     retention: Retention,
     /// The cursors of exporters.
     exports: Vec<String>,
+    has_looked: AtomicBool,
     /// The day on which it was last said what is held up.
     said_on: AtomicI64,
 }
 
 impl Eraser {
-    /// `exports` are the names of those who must have handed a fact on before.
+    /// Of a house that has just begun. `exports` are the names of those who must have handed a fact on before.
     #[must_use]
     pub fn new(retention: Retention, exports: Vec<String>) -> Self {
         let exports = exports.iter().map(|name| export::cursor_of(name)).collect();
-        Self { retention, exports, said_on: AtomicI64::new(i64::MIN) }
+        Self { retention, exports, has_looked: AtomicBool::new(false), said_on: AtomicI64::new(i64::MIN) }
     }
 
-    /// Looks once, and erases. Safe at any number of callers at once.
+    /// Looks once, and erases if the clock may be believed; never the first time. To be called each minute. Safe at any
+    /// number of callers at once.
     pub async fn look(&self, db: &Db) -> Result<Erased, StoreError> {
-        let now = db.ctx().now();
+        let is_first = !self.has_looked.swap(true, Ordering::Relaxed);
+        let believed = clock::believed(db).await?.filter(|_| !is_first);
+        let Some(now) = believed else { return Ok(Erased::default()) };
         let mut exports = follower::waited_for(db, &self.exports).await?;
         exports.retain(|export| export.moved_at >= now.minus(PATIENCE));
         let mut erased = Erased::default();

@@ -15,6 +15,8 @@ use crate::journal::{found, record, record_one, verified};
 on_both_engines! {
     bodies_go_with_their_salts_when_their_time_is_over_and_the_chain_stays_whole
     an_envelope_that_is_changed_is_found_also_where_the_body_is_erased
+    a_clock_that_leaps_erases_nothing_until_it_has_gone_on_for_a_day_of_looks
+    nothing_is_erased_at_the_first_look_after_a_start
     each_kind_is_kept_as_long_as_it_is_configured
     what_an_exporter_has_not_handed_on_stays_for_a_while
     an_exporter_that_comes_forward_loses_nothing_however_short_bodies_are_kept_now
@@ -50,9 +52,22 @@ async fn erase(db: &Db, kept: &Retention, exports: &[String]) -> u64 {
     look(db, kept, exports).await.bodies
 }
 
-/// A look of a house that has just begun.
 async fn look(db: &Db, kept: &Retention, exports: &[String]) -> Erased {
-    Eraser::new(kept.clone(), exports.to_vec()).look(db).await.unwrap()
+    steady(db, kept, exports).await.look(db).await.unwrap()
+}
+
+/// Of a house that has looked each minute for long, by a clock that never leapt.
+async fn steady(db: &Db, kept: &Retention, exports: &[String]) -> Eraser {
+    let eraser = Eraser::new(kept.clone(), exports.to_vec());
+    assert_eq!(eraser.look(db).await.unwrap(), Erased::default(), "never at the first look");
+    believe(db).await;
+    eraser
+}
+
+/// As if each look of a day had been noted.
+async fn believe(db: &Db) {
+    let text = sql!("UPDATE erasure_look SET steady = 86400000, looked_at = $1");
+    assert_eq!(db.change(Origin::system(), text, (db.ctx().now(),), Vec::new()).await.unwrap(), 1);
 }
 
 fn keeping(usual: Duration) -> Retention {
@@ -113,6 +128,58 @@ async fn an_envelope_that_is_changed_is_found_also_where_the_body_is_erased(hous
     house.tamper(sql!("UPDATE fact SET digest = 'x' WHERE seq = 5"), ()).await;
     let report = verified(&house.one).await;
     assert_eq!(found(&report), [(3, What::EnvelopeChanged), (5, What::EnvelopeChanged)]);
+}
+
+/// Looks each ten minutes for a day; how many bodies went, and at which look the first of them.
+async fn look_for_a_day(house: &House, eraser: &Eraser) -> (u64, Option<u32>) {
+    let (mut bodies, mut first) = (0, None);
+    for number in 1..=144 {
+        house.advance(DAY / 144);
+        let erased = eraser.look(&house.one).await.unwrap().bodies;
+        bodies += erased;
+        first = first.or((erased > 0).then_some(number));
+    }
+    (bodies, first)
+}
+
+/// A machine that starts two years ahead, and one that rested for two years, look alike for now.
+async fn a_clock_that_leaps_erases_nothing_until_it_has_gone_on_for_a_day_of_looks(house: House) {
+    let db = &house.one;
+    record(&house, 3).await;
+    sequence(db).await.unwrap();
+    let eraser = steady(db, &keeping(90 * DAY), &[]).await;
+    assert_eq!(eraser.look(db).await.unwrap().bodies, 0, "nothing is so old");
+    house.advance(730 * DAY);
+    for _ in 0..10 {
+        assert_eq!(eraser.look(db).await.unwrap().bodies, 0, "two years ahead in a moment");
+        house.advance(Duration::from_secs(60));
+    }
+    assert_eq!(bodies(&house).await, 3, "nothing was lost, had it been put right by now");
+    assert_eq!(look_for_a_day(&house, &eraser).await, (3, Some(144)), "it is believed after a day");
+    record(&house, 2).await;
+    sequence(db).await.unwrap();
+    // Day by day, however far that is in all.
+    let mut went = 0;
+    for _ in 0..92 {
+        house.advance(DAY);
+        went += eraser.look(db).await.unwrap().bodies;
+    }
+    assert_eq!(went, 3, "a clock that goes on is believed; two facts, and what was told of the first three");
+}
+
+async fn nothing_is_erased_at_the_first_look_after_a_start(house: House) {
+    let db = &house.one;
+    record(&house, 3).await;
+    sequence(db).await.unwrap();
+    house.advance(91 * DAY);
+    drop(steady(db, &keeping(90 * DAY), &[]).await);
+    for _ in 0..3 {
+        let again = Eraser::new(keeping(90 * DAY), Vec::new());
+        assert_eq!(again.look(db).await.unwrap().bodies, 0, "whoever starts looks first");
+    }
+    let eraser = Eraser::new(keeping(90 * DAY), Vec::new());
+    eraser.look(db).await.unwrap();
+    assert_eq!(eraser.look(db).await.unwrap().bodies, 3);
 }
 
 async fn each_kind_is_kept_as_long_as_it_is_configured(house: House) {
@@ -232,7 +299,7 @@ async fn what_is_held_up_is_said_once_a_day_with_what_holds_it_up(house: House) 
     let db = &house.one;
     record(&house, 1).await;
     house.advance(91 * DAY);
-    let eraser = Eraser::new(keeping(90 * DAY), vec!["siem".into()]);
+    let eraser = steady(db, &keeping(90 * DAY), &["siem".into()]).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         held.push(eraser.look(db).await.unwrap().held);
@@ -275,9 +342,9 @@ async fn of_two_who_erase_at_once_each_body_is_erased_and_told_once_beside_what_
             record_one(&house.two, number).await;
         }
     };
-    let (one, two, ()) =
-        tokio::join!(erase(&house.one, &kept, &[]), erase(&house.two, &kept, &[]), recording);
-    assert_eq!(one + two, 1_200);
+    let (one, two) = (steady(&house.one, &kept, &[]).await, steady(&house.two, &kept, &[]).await);
+    let (one, two, ()) = tokio::join!(one.look(&house.one), two.look(&house.two), recording);
+    assert_eq!(one.unwrap().bodies + two.unwrap().bodies, 1_200);
     assert_eq!(told(&house).await.iter().map(|told| told.bodies).sum::<u64>(), 1_200);
     assert_eq!(bodies(&house).await, 40, "what is new stays");
     sequence(&house.one).await.unwrap();
