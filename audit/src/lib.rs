@@ -21,6 +21,9 @@ mod error;
 pub mod export;
 mod finding;
 mod follow;
+#[cfg(test)]
+#[path = "../../keys/tests/database/house.rs"]
+mod house;
 mod search;
 mod sequence;
 mod verify;

@@ -236,10 +236,10 @@ async fn erase_kind(db: &Db, kind: &str, due: &Due<'_>) -> Result<(u64, Option<H
         let heard = &over[..held.as_ref().map_or(over.len(), |(at, _)| *at)];
         if let Some((first, last)) = heard.first().zip(heard.last()) {
             let mut tx = db.write(Origin::system()).await?;
-            let outcome = erase_page(&mut tx, kind, &place, first, last).await;
+            let outcome = erase_page(&mut tx, kind, &place, (first, last), due.no_longer).await;
             match tx.end(outcome).await {
                 Ok(bodies) => erased += bodies,
-                // Somebody else is at it.
+                // Somebody else is at it, or at a message of it: the next look sees.
                 Err(StoreError::Conflict) => return Ok((erased, None)),
                 Err(error) => return Err(error),
             }
@@ -264,13 +264,14 @@ async fn page(db: &Db, kind: &str, after: &Place, until: Timestamp) -> Result<Ve
     .await
 }
 
-/// INVARIANT: the cursor moves from where it was read, so of two who erase the same page one succeeds.
+/// INVARIANT: the cursor moves from where it was read, so of two who erase the same page one succeeds; and it moves past
+/// nothing that is kept: a message that came to life again since the page was read undoes all of it.
 async fn erase_page(
     tx: &mut Tx,
     kind: &str,
     after: &Place,
-    first: &Over,
-    last: &Over,
+    (first, last): (&Over, &Over),
+    no_longer: Timestamp,
 ) -> Result<u64, StoreError> {
     let moved = tx
         .run(
@@ -288,11 +289,25 @@ async fn erase_page(
         .run(
             sql!(
                 "UPDATE fact SET salt = NULL, body = NULL WHERE kind = $1 AND at >= $2 AND at <= $4 \
-                 AND (at, id) >= ($2, $3) AND (at, id) <= ($4, $5) AND (salt IS NOT NULL OR body IS NOT NULL)"
+                 AND (at, id) >= ($2, $3) AND (at, id) <= ($4, $5) AND (salt IS NOT NULL OR body IS NOT NULL) \
+                 AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.fact = fact.id AND NOT d.reconcile \
+                 AND d.dead_at IS NULL AND fact.at >= $6)"
+            ),
+            (kind, first.at, &first.id, last.at, &last.id, no_longer),
+        )
+        .await?;
+    let (kept,): (i64,) = tx
+        .one(
+            sql!(
+                "SELECT COUNT(*) FROM fact WHERE kind = $1 AND at >= $2 AND at <= $4 AND (at, id) >= ($2, $3) \
+                 AND (at, id) <= ($4, $5) AND (salt IS NOT NULL OR body IS NOT NULL)"
             ),
             (kind, first.at, &first.id, last.at, &last.id),
         )
         .await?;
+    if kept > 0 {
+        return Err(StoreError::Conflict);
+    }
     if bodies > 0 {
         let body = BodiesErased { kind: kind.to_owned(), from: first.at, until: last.at, bodies };
         tx.record(Fact::new(Subject::new("fact_kind", kind), &body));
@@ -308,7 +323,41 @@ fn beginning_of_day(at: Timestamp) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use store::{Address, delivery};
+
     use super::*;
+    use crate::house::{House, on_both_engines};
+    use crate::sequence;
+
+    on_both_engines! {
+        a_message_that_comes_to_life_again_after_it_was_looked_at_keeps_its_body
+    }
+
+    async fn a_message_that_comes_to_life_again_after_it_was_looked_at_keeps_its_body(house: House) {
+        let db = &house.one;
+        let now = db.ctx().now();
+        let body = BodiesErased { kind: "door.seen".into(), from: now, until: now, bodies: 1 };
+        let message = Address::message("mail", Subject::new("user", "ada"));
+        let mut tx = db.write(Origin::system()).await.unwrap();
+        tx.record(Fact::new(Subject::new("fact_kind", "door.seen"), &body).to(message));
+        tx.commit().await.unwrap();
+        sequence(db).await.unwrap();
+        house.tamper(sql!("UPDATE delivery SET dead_at = 1"), ()).await;
+        house.advance(40 * DAY);
+        let due = Due::new(db.ctx().now(), SHORTEST, &[]);
+        let place = Place::of(db, BodiesErased::KIND).await.unwrap();
+        let over = page(db, BodiesErased::KIND, &place, due.until).await.unwrap();
+        let [only] = &over[..] else { panic!("{over:?}") };
+        assert_eq!(due.awaited(only), None, "it was given up");
+        let dead = delivery::dead(&house.two, 1).await.unwrap();
+        assert!(delivery::retry(&house.two, Origin::system(), dead[0].id).await.unwrap());
+        let mut tx = db.write(Origin::system()).await.unwrap();
+        let outcome = erase_page(&mut tx, BodiesErased::KIND, &place, (only, only), due.no_longer).await;
+        assert!(matches!(tx.end(outcome).await, Err(StoreError::Conflict)));
+        let erased = sql!("SELECT COUNT(*) FROM fact WHERE body IS NULL");
+        let passed = sql!("SELECT COUNT(*) FROM erasure");
+        assert_eq!((house.count(erased).await, house.count(passed).await), (0, 0));
+    }
 
     #[test]
     fn a_kind_is_kept_as_its_name_says_else_as_the_longest_beginning_of_it() {

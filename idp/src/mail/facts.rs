@@ -52,7 +52,7 @@ impl FactBody for LetterSent {
 pub struct LetterNotSent {
     /// As in `letter.sent`.
     pub letter: String,
-    /// `no-address`, `bad-address`, `not-active`, `link-over`.
+    /// `no-address`, `bad-address`, `not-active`, `link-over`, `body-erased` (of the fact that asked for it).
     pub reason: String,
 }
 impl FactBody for LetterNotSent {

@@ -36,6 +36,7 @@ use web::mail::{Letter, MailAddress, MailError, MessageId, Post};
 use web::{Issuer, Locale};
 
 pub use facts::{FACTS, InvitationAsked, LetterNotSent, LetterSent, RecoveryAsked};
+use occasion::Asked;
 pub(crate) use occasion::Occasion;
 pub(crate) use words::{Given, Words};
 
@@ -93,9 +94,15 @@ impl Sink for Letters {
         let Some(fact) = delivery.fact(&self.db).await? else {
             return Err(SinkError::Dead("the fact that asked for the letter is gone".into()));
         };
-        let Some(occasion) = Occasion::of(&self.db, &fact, user).await? else { return Ok(Settled::Done) };
-        let outcome = self.send(delivery, &fact, user, &occasion).await?;
-        self.settle(delivery, user, &occasion, outcome).await?;
+        let (letter, outcome) = match Occasion::of(&self.db, &fact, user).await? {
+            Asked::Nothing => return Ok(Settled::Done),
+            Asked::Letter(occasion) => {
+                (occasion.letter(), self.send(delivery, &fact, user, &occasion).await?)
+            }
+            // Of a dead letter that is given another life late.
+            Asked::Erased(letter) => (letter, Outcome::Not("body-erased")),
+        };
+        self.settle(delivery, user, letter, outcome).await?;
         Ok(Settled::Already)
     }
 }
@@ -164,11 +171,11 @@ impl Letters {
         &self,
         delivery: &Delivery,
         user: UserId,
-        occasion: &Occasion,
+        letter: &str,
         outcome: Outcome,
     ) -> Result<(), StoreError> {
         let mut tx = self.db.write(Origin::system()).await?;
-        let settled = settle_in(&mut tx, delivery, user, occasion, &outcome).await;
+        let settled = settle_in(&mut tx, delivery, user, letter, &outcome).await;
         tx.end(settled).await
     }
 }
@@ -178,12 +185,12 @@ async fn settle_in(
     tx: &mut Tx,
     delivery: &Delivery,
     user: UserId,
-    occasion: &Occasion,
+    name: &str,
     outcome: &Outcome,
 ) -> Result<(), StoreError> {
     letter::taken(tx, delivery.fact).await?;
     delivery.complete(tx).await?;
-    let letter = occasion.letter().to_owned();
+    let letter = name.to_owned();
     let fact = match outcome {
         Outcome::Not(reason) => {
             Fact::new(user.subject(), &LetterNotSent { letter, reason: (*reason).to_owned() })

@@ -1,18 +1,16 @@
 //! Why a letter is written, read off the fact that asks for it.
 
 use directory::authenticator::password::verifier;
-use directory::facts::{PasswordSet, UserActivated, UserCreated};
+use directory::facts::{AuthenticatorAdded, AuthenticatorRemoved, PasswordSet, UserActivated, UserCreated};
 use directory::invitation::Purpose;
 use kernel::id::UserId;
-use serde::Deserialize;
-use store::{Db, Fact, FactBody as _, StoreError, StoredFact};
+use store::{Db, Fact, FactBody, SinkError, StoreError, StoredFact};
 use web::Locale;
 
 use super::facts::{InvitationAsked, RecoveryAsked};
 
-/// Recorded with the authenticators that come and go.
-const AUTHENTICATOR_ADDED: &str = "authenticator.added";
-const AUTHENTICATOR_REMOVED: &str = "authenticator.removed";
+const ADDED: &str = "authenticator-added";
+const REMOVED: &str = "authenticator-removed";
 
 /// Why a letter is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,32 +33,52 @@ pub(super) fn asks(fact: &Fact, invite_on_hire: bool) -> bool {
             InvitationAsked::KIND,
             RecoveryAsked::KIND,
             PasswordSet::KIND,
-            AUTHENTICATOR_ADDED,
-            AUTHENTICATOR_REMOVED,
+            AuthenticatorAdded::KIND,
+            AuthenticatorRemoved::KIND,
         ]
         .contains(&kind),
     }
 }
 
+/// What a fact asks for, when somebody comes to it.
+#[derive(Debug)]
+pub(super) enum Asked {
+    /// This letter.
+    Letter(Occasion),
+    /// Nothing after all.
+    Nothing,
+    /// This letter, but what it should say was erased meanwhile.
+    Erased(&'static str),
+}
+
 impl Occasion {
-    /// `None` when nothing is to be written after all, or the fact's body was erased meanwhile.
-    pub(super) async fn of(db: &Db, fact: &StoredFact, user: UserId) -> Result<Option<Self>, StoreError> {
+    /// # Errors
+    /// When another release recorded the fact in a version that this one does not read.
+    pub(super) async fn of(db: &Db, fact: &StoredFact, user: UserId) -> Result<Asked, SinkError> {
         let invitation = Self::Link(Purpose::Invitation, None);
+        // One who was hired ahead of time, or comes back: who has a password needs no link.
+        let comes = [UserCreated::KIND, UserActivated::KIND].contains(&fact.kind.as_str());
+        if comes && has_password(db, user).await? {
+            return Ok(Asked::Nothing);
+        }
         Ok(match fact.kind.as_str() {
-            UserCreated::KIND => {
-                let active = fact.read::<UserCreated>().is_some_and(|created| created.active);
-                (active && !has_password(db, user).await?).then_some(invitation)
+            UserCreated::KIND => match body::<UserCreated>(fact)? {
+                Some(UserCreated { active: false, .. }) => Asked::Nothing,
+                Some(_) => Asked::Letter(invitation),
+                None => Asked::Erased(invitation.letter()),
+            },
+            UserActivated::KIND | InvitationAsked::KIND => Asked::Letter(invitation),
+            RecoveryAsked::KIND => told(fact, Purpose::Recovery.as_str(), |asked: RecoveryAsked| {
+                Self::Link(Purpose::Recovery, Locale::first_of([asked.language.as_str()]))
+            })?,
+            PasswordSet::KIND => Asked::Letter(Self::PasswordSet),
+            AuthenticatorAdded::KIND => {
+                told(fact, ADDED, |added: AuthenticatorAdded| Self::Added(added.kind))?
             }
-            // One who was hired ahead of time, or comes back: who has a password needs no link.
-            UserActivated::KIND => (!has_password(db, user).await?).then_some(invitation),
-            InvitationAsked::KIND => Some(invitation),
-            RecoveryAsked::KIND => fact
-                .read::<RecoveryAsked>()
-                .map(|asked| Self::Link(Purpose::Recovery, Locale::first_of([asked.language.as_str()]))),
-            PasswordSet::KIND => Some(Self::PasswordSet),
-            AUTHENTICATOR_ADDED => kind_in(fact).map(Self::Added),
-            AUTHENTICATOR_REMOVED => kind_in(fact).map(Self::Removed),
-            _ => None,
+            AuthenticatorRemoved::KIND => {
+                told(fact, REMOVED, |removed: AuthenticatorRemoved| Self::Removed(removed.kind))?
+            }
+            _ => Asked::Nothing,
         })
     }
 
@@ -69,8 +87,8 @@ impl Occasion {
         match self {
             Self::Link(purpose, _) => purpose.as_str(),
             Self::PasswordSet => "password-set",
-            Self::Added(_) => "authenticator-added",
-            Self::Removed(_) => "authenticator-removed",
+            Self::Added(_) => ADDED,
+            Self::Removed(_) => REMOVED,
         }
     }
 }
@@ -79,12 +97,21 @@ async fn has_password(db: &Db, user: UserId) -> Result<bool, StoreError> {
     Ok(verifier(db, user).await?.is_some())
 }
 
-/// The kind of authenticator that a fact is about.
-fn kind_in(fact: &StoredFact) -> Option<String> {
-    #[derive(Deserialize)]
-    struct OfKind {
-        kind: String,
+/// The letter that the body of a fact tells of.
+fn told<B: FactBody>(
+    fact: &StoredFact,
+    letter: &'static str,
+    occasion: impl FnOnce(B) -> Occasion,
+) -> Result<Asked, SinkError> {
+    Ok(body(fact)?.map_or(Asked::Erased(letter), |body| Asked::Letter(occasion(body))))
+}
+
+/// `None` when it was erased.
+fn body<B: FactBody>(fact: &StoredFact) -> Result<Option<B>, SinkError> {
+    let body = fact.read();
+    if body.is_none() && !fact.is_erased() {
+        let kind = B::KIND;
+        return Err(SinkError::Retry(format!("another release recorded {kind}; this one cannot read it")));
     }
-    let body: OfKind = serde_json::from_str(fact.body.as_deref()?).ok()?;
-    Some(body.kind)
+    Ok(body)
 }

@@ -20,6 +20,7 @@ on_both_engines! {
     the_token_is_kept_sealed_until_the_letter_is_taken_and_stands_in_no_fact,
     who_cannot_be_written_to_is_said_and_stops_nobody,
     what_the_server_refuses_for_good_is_kept_and_can_be_retried,
+    a_letter_whose_fact_was_erased_before_it_was_retried_is_said_not_to_be_sent,
     whoever_has_a_password_is_not_invited_when_the_account_comes_back,
     who_was_hired_ahead_of_time_is_invited_on_the_first_day,
     the_administrator_may_ask_for_a_letter,
@@ -238,6 +239,30 @@ async fn what_the_server_refuses_for_good_is_kept_and_can_be_retried(world: Worl
     assert!(delivery::retry(&office.world.db, Origin::system(), dead[0].id).await.unwrap());
     let letter = office.one_letter().await;
     assert_eq!((letter.id.clone(), path_in(&letter)), (refused.id.clone(), path_in(&refused)));
+}
+
+async fn a_letter_whose_fact_was_erased_before_it_was_retried_is_said_not_to_be_sent(world: World) {
+    let office = Office::open(world);
+    let db = &office.world.db;
+    office.hire(profile(MIRA)).await;
+    office.world.advance(std::time::Duration::from_secs(1));
+    office.record(Fact::new(office.world.ada.subject(), &Added { kind: "passkey".into() })).await;
+    for _ in 0..2 {
+        office.says(MailError::Refused("550 no such mailbox".into()));
+    }
+    assert_eq!(office.letters().await.len(), 2);
+    let erased = sql!(
+        "UPDATE fact SET body = NULL, salt = NULL WHERE kind = 'user.created' OR kind = 'authenticator.added'"
+    );
+    assert!(db.change(Origin::system(), erased, (), Vec::new()).await.unwrap() >= 2);
+    for dead in delivery::dead(db, 9).await.unwrap() {
+        assert!(delivery::retry(db, Origin::system(), dead.id).await.unwrap());
+    }
+    assert!(office.letters().await.is_empty());
+    let mut not_sent = office.not_sent().await;
+    not_sent.sort();
+    assert_eq!(not_sent, ["authenticator-added body-erased", "invitation body-erased"]);
+    assert_eq!(delivery::depth(db).await.unwrap(), (0, 0));
 }
 
 async fn whoever_has_a_password_is_not_invited_when_the_account_comes_back(world: World) {
