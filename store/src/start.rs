@@ -82,6 +82,12 @@ impl StartError {
     }
 }
 
+/// In bytes. Somewhat more than SQLite's log holds when it begins anew by itself (1,000 pages of 4,096 bytes): nothing is
+/// cut off then, since to let a file grow again costs more than to write it over.
+const LONGEST_LOG: &str = "4194304";
+/// How long SQLite's log stays, in bytes: a little more than it fills before it begins anew by itself (1,000 pages of
+/// 4,096), so that usually nothing is cut off. To grow again costs a commit more than to write over.
+const LONGEST_LOG: &str = "4194304";
 /// Distinct statement texts that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
 /// How long to wait for a server to answer, and for a free connection.
@@ -116,8 +122,11 @@ pub(crate) async fn open_sqlite(
         .synchronous(SqliteSynchronous::Full)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .foreign_keys(true)
-        // What is erased is gone from the file, too.
+        // What is erased is gone from the file, too: from its pages at once; from the log, which holds what pages were like
+        // before, when that is written over. A long reader lets it grow; a log longer than one that was never held up is
+        // cut off again, so that the rest does not lie there for ever.
         .pragma("secure_delete", "ON")
+        .pragma("journal_size_limit", LONGEST_LOG)
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENT_CACHE);
     let mut conn = SqliteConnection::connect_with(&options).await.map_err(unreachable)?;

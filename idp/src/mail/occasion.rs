@@ -52,6 +52,8 @@ pub(super) enum Asked {
 }
 
 impl Occasion {
+    /// What a fact asks for, now that somebody comes to it.
+    ///
     /// # Errors
     /// When another release recorded the fact in a version that this one does not read.
     pub(super) async fn of(db: &Db, fact: &StoredFact, user: UserId) -> Result<Asked, SinkError> {

@@ -108,6 +108,27 @@ async fn the_writer_syncs_each_commit_keeps_a_log_and_checks_references() {
     tx.refuse().await.unwrap();
 }
 
+/// What is erased must not lie for long where nobody looks.
+#[tokio::test]
+async fn what_is_deleted_is_written_over_and_a_log_that_grew_is_cut_off_again() {
+    const LIMIT: u64 = 4 * 1024 * 1024;
+    let house = House::sqlite().await;
+    let DbConfig::Sqlite { path } = &house.config else { panic!("{:?}", house.config) };
+    let log = format!("{}-wal", path.display());
+    let length = || std::fs::metadata(&log).unwrap().len();
+    let mut tx = house.db.write(Origin::system()).await.unwrap();
+    let written_over: (i64,) = tx.one(sql!("PRAGMA secure_delete"), ()).await.unwrap();
+    assert_eq!(written_over.0, 1);
+    let large = sql!("INSERT INTO lease (name, holder, until) VALUES ('large', $1, 0)");
+    tx.run(large, ("x".repeat(8 * 1024 * 1024),)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(length() > LIMIT, "{}", length());
+    for name in ["one", "two", "three"] {
+        make(&house.db, name).await.unwrap();
+    }
+    assert!(length() <= LIMIT, "{}", length());
+}
+
 /// The statements of a migration, without comments, in capital letters.
 fn statements(text: &str) -> Vec<String> {
     let code: Vec<&str> = text.lines().map(|line| line.split("--").next().unwrap_or_default()).collect();
