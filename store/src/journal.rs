@@ -6,7 +6,7 @@
 //! To add a kind: a struct with [`FactBody`] in the room that records it, and its line in that room's `FACTS`
 //! ([`FactKind`](crate::FactKind)).
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,12 +24,20 @@ use crate::{Address, Db, Sinks, Sql, StoreError, Value};
 pub trait FactBody: Serialize + DeserializeOwned {
     /// `noun.what-happened`, e.g. `user.deactivated`. Never changes.
     const KIND: &'static str;
-    /// Raised when the body changes in a way that an old reader would misread.
+    /// Raised when the body changes in a way that an old reader would misread; then [`FactBody::upgrade`] reads the
+    /// bodies of before.
     const VERSION: u32 = 1;
     /// Whether something must be taken away from somebody: its deliveries overtake all others.
     const REVOKES: bool = false;
     /// Which kinds of things such a fact is about, as its subject or beside it; `*` is anything. For the catalogue.
     const ABOUT: &'static [&'static str] = &[];
+
+    /// A body of an earlier version as one of this: messages may be on their way with it, and people look back for long.
+    /// `None` when there was no such version.
+    #[must_use]
+    fn upgrade(_version: u32, _body: serde_json::Value) -> Option<serde_json::Value> {
+        None
+    }
 }
 
 /// A fact to be recorded.
@@ -132,16 +140,20 @@ pub struct StoredFact {
 }
 
 impl StoredFact {
-    /// The body, if it is of this kind and version and was not erased.
+    /// The body, if it is of this kind, of this version or one that can be upgraded to it, and was not erased.
     #[must_use]
     pub fn read<B: FactBody>(&self) -> Option<B> {
         if self.kind != B::KIND {
             return None;
         }
         let json: serde_json::Value = serde_json::from_str(self.body.as_deref()?).ok()?;
-        if json.get("v")?.as_u64()? != u64::from(B::VERSION) {
-            return None;
-        }
+        let version = u32::try_from(json.get("v")?.as_u64()?).ok()?;
+        let json = match version.cmp(&B::VERSION) {
+            Ordering::Less => B::upgrade(version, json)?,
+            Ordering::Equal => json,
+            // A later release recorded it.
+            Ordering::Greater => return None,
+        };
         serde_json::from_value(json).ok()
     }
 

@@ -112,10 +112,7 @@ impl<P: Post> BackChannel<P> {
         sub: &str,
     ) -> Result<Vec<Option<String>>, SinkError> {
         if fact.kind == SessionEnded::KIND {
-            // Of a dead letter that is given another life late. To end all sessions instead would end living ones.
-            let gone =
-                || SinkError::Dead("which session ended is not known any more: the body was erased".into());
-            let SessionEnded { session, .. } = fact.read().ok_or_else(gone)?;
+            let SessionEnded { session, .. } = fact.read().ok_or_else(|| unread(fact))?;
             return Ok(vec![Some(session)]);
         }
         if !client.backchannel_logout_session_required {
@@ -142,6 +139,17 @@ impl<P: Post> BackChannel<P> {
         let claims = LogoutClaims { iss, aud: &client.id, iat, exp: iat + LASTS, jti, events, sub, sid };
         let signed = self.keys.sign_jwt(alg_of(client), TYPE, &claims).await;
         signed.map_err(|error: KeysError| SinkError::Retry(error.to_string()))
+    }
+}
+
+/// Why it is not known which session ended. To end all of the account's instead would end living ones.
+fn unread(fact: &StoredFact) -> SinkError {
+    match fact.is_erased() {
+        // Of a dead letter that is given another life late.
+        true => SinkError::Dead("which session ended is not known any more: the body was erased".into()),
+        false => {
+            SinkError::Retry("another release recorded which session ended; this one cannot read it".into())
+        }
     }
 }
 

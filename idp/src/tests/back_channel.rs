@@ -23,6 +23,7 @@ on_both_engines! {
     an_application_that_fails_is_told_again_with_the_same_id_and_in_order,
     an_application_that_refuses_is_a_dead_letter_with_its_reason,
     what_ended_is_not_guessed_when_the_body_of_the_fact_is_erased,
+    what_another_release_recorded_waits_for_that_release,
     an_application_that_refuses_one_session_is_told_of_the_others,
     a_session_that_was_told_of_before_is_not_told_of_again,
     npm_jose_believes_a_logout_token_and_no_changed_one,
@@ -252,6 +253,27 @@ async fn what_ended_is_not_guessed_when_the_body_of_the_fact_is_erased(world: Wo
     let dead = delivery::dead(&world.db, 9).await.unwrap();
     assert_eq!(dead.len(), 2);
     assert!(dead[0].last_error.as_deref().unwrap().contains("erased"), "{dead:?}");
+}
+
+/// As while nodes of two releases run side by side.
+async fn what_another_release_recorded_waits_for_that_release(world: World) {
+    let ears = Ears::default();
+    let (browser, _) = at_both(&world).await;
+    sign_out(&browser).await;
+    let later = store::sql!(
+        "UPDATE fact SET body = REPLACE(body, '\"v\":1', '\"v\":2') WHERE kind = 'session.ended'"
+    );
+    assert_eq!(world.db.change(Origin::system(), later, (), Vec::new()).await.unwrap(), 1);
+    assert!(ears.hear(&world).await.is_empty());
+    assert_eq!(delivery::depth(&world.db).await.unwrap(), (2, 0), "nothing is given up");
+    let why = delivery::waiting(&world.db, 9).await.unwrap().remove(0).last_error.unwrap();
+    assert!(why.contains("another release") && !why.contains("erased"), "{why}");
+    let read = store::sql!(
+        "UPDATE fact SET body = REPLACE(body, '\"v\":2', '\"v\":1') WHERE kind = 'session.ended'"
+    );
+    assert_eq!(world.db.change(Origin::system(), read, (), Vec::new()).await.unwrap(), 1);
+    world.advance(Duration::from_secs(61));
+    assert_eq!(ears.hear(&world).await.len(), 2);
 }
 
 async fn an_application_that_refuses_one_session_is_told_of_the_others(world: World) {

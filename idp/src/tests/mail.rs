@@ -21,6 +21,7 @@ on_both_engines! {
     who_cannot_be_written_to_is_said_and_stops_nobody,
     what_the_server_refuses_for_good_is_kept_and_can_be_retried,
     a_letter_whose_fact_was_erased_before_it_was_retried_is_said_not_to_be_sent,
+    a_letter_that_another_release_asked_for_waits_for_that_release,
     whoever_has_a_password_is_not_invited_when_the_account_comes_back,
     who_was_hired_ahead_of_time_is_invited_on_the_first_day,
     the_administrator_may_ask_for_a_letter,
@@ -263,6 +264,22 @@ async fn a_letter_whose_fact_was_erased_before_it_was_retried_is_said_not_to_be_
     not_sent.sort();
     assert_eq!(not_sent, ["authenticator-added body-erased", "invitation body-erased"]);
     assert_eq!(delivery::depth(db).await.unwrap(), (0, 0));
+}
+
+async fn a_letter_that_another_release_asked_for_waits_for_that_release(world: World) {
+    let office = Office::open(world);
+    let db = &office.world.db;
+    office.record(Fact::new(office.world.ada.subject(), &Added { kind: "passkey".into() })).await;
+    let later =
+        sql!("UPDATE fact SET body = REPLACE(body, '\"v\":1', '\"v\":2') WHERE kind = 'authenticator.added'");
+    assert!(db.change(Origin::system(), later, (), Vec::new()).await.unwrap() > 0);
+    assert!(office.letters().await.is_empty());
+    assert_eq!(delivery::depth(db).await.unwrap(), (1, 0), "it waits");
+    let read =
+        sql!("UPDATE fact SET body = REPLACE(body, '\"v\":2', '\"v\":1') WHERE kind = 'authenticator.added'");
+    assert!(db.change(Origin::system(), read, (), Vec::new()).await.unwrap() > 0);
+    office.world.advance(std::time::Duration::from_secs(60));
+    assert!(office.one_letter().await.text.contains("with a passkey since"));
 }
 
 async fn whoever_has_a_password_is_not_invited_when_the_account_comes_back(world: World) {

@@ -2,15 +2,18 @@
 //! recorded is as it says.
 
 mod compatible;
+mod least;
 mod valid;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use kernel::id::FactId;
+use kernel::{Ctx, Timestamp};
 use serde_json::{Value, json};
 use server::catalogue;
-use store::{Db, StoredFact, sql};
+use store::{Db, FactKind, StoredFact, sql};
 
 const RENEW: &str =
     "CARDEA_RENEW_FACTS=1 cargo nextest run -p cardea-tests --test journeys the_documentation_is_what";
@@ -58,6 +61,45 @@ fn earlier_versions_stay_in_the_documentation() {
     let kept = [entry("a", 1, "old"), entry("b", 1, "old")];
     let all = with_earlier(&kept, vec![entry("a", 2, "new"), entry("b", 1, "new"), entry("c", 1, "new")]);
     assert_eq!(all, [entry("a", 1, "old"), entry("a", 2, "new"), entry("b", 1, "new"), entry("c", 1, "new")]);
+}
+
+/// Every version of every kind whose bodies nobody reads any more: deliveries on their way with such a fact would fail,
+/// and people who look back see nothing.
+fn unread(kept: &[Value], kinds: &[FactKind]) -> Vec<String> {
+    let is_read = |entry: &&Value| {
+        let body = least::least(&entry["schema"]);
+        let kind = entry["kind"].as_str().unwrap();
+        let faults = valid::faults(&entry["schema"], &body, kind);
+        assert!(faults.is_empty(), "{faults:?} in {body}");
+        let fact = StoredFact {
+            id: FactId::new(&Ctx::system()),
+            at: Timestamp::EPOCH,
+            kind: kind.to_owned(),
+            subject: "user:ada".into(),
+            actor: "system".into(),
+            request_id: None,
+            digest: String::new(),
+            salt: Some(String::new()),
+            body: Some(body.to_string()),
+            seq: None,
+            chain: None,
+        };
+        kinds.iter().any(|kind| kind.reads(&fact))
+    };
+    let unread = kept.iter().filter(|entry| !is_read(entry));
+    unread.map(|entry| format!("{} in version {}", entry["kind"], entry["version"])).collect()
+}
+
+#[test]
+fn every_version_that_journals_hold_is_read() {
+    let mut kept: Vec<Value> = serde_json::from_str(&read("facts.json")).unwrap();
+    let kinds = catalogue::kinds();
+    assert_eq!(unread(&kept, &kinds), [""; 0], "say in FactBody::upgrade how it is read");
+    // As after a VERSION was raised and nothing else.
+    let alert = kept.iter_mut().find(|entry| entry["kind"] == "alert.opened").unwrap();
+    alert["version"] = 0.into();
+    alert["schema"]["properties"]["v"]["const"] = 0.into();
+    assert_eq!(unread(&kept, &kinds), ["\"alert.opened\" in version 0"]);
 }
 
 /// Everything that was recorded is of a kind in the catalogue, valid by its schema, and about what it says.
