@@ -16,7 +16,8 @@ Everything that happens is a fact in the journal: an envelope (id, time, kind, s
 digest), which is chained for ever, and a body, which is erased when its time is over (`[journal]` in the
 configuration). These are all kinds, each with the fields of its body; every body also says its version in `v`.
 Fields may be added to a version, and words to a list; whatever else changes makes another version. JSON Schemas of
-all versions are in [facts.json](facts.json).
+all versions are in [facts.json](facts.json), which every body is valid by that was ever recorded; `written` names the
+fields there that none lacks which is recorded now.
 
 This file is made from the code (`cardea audit kinds` prints the same).
 ";
@@ -52,6 +53,7 @@ pub fn schemas() -> Vec<Value> {
             "version": kind.version,
             "revokes": kind.revokes,
             "about": kind.about,
+            "written": kind.written(),
             "schema": kind.schema(),
         })
     };

@@ -7,6 +7,8 @@
 //!
 //! To add a kind: `derive(JsonSchema)` on its body, and its line in the room's `FACTS`; a test finds a forgotten one.
 
+use std::collections::BTreeMap;
+
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
@@ -29,6 +31,7 @@ pub struct FactKind {
     /// Which kinds of things it is about; `*` is anything.
     pub about: &'static [&'static str],
     schema: fn() -> Schema,
+    recorded: fn() -> Schema,
     reads: fn(&StoredFact) -> bool,
 }
 
@@ -42,6 +45,7 @@ impl FactKind {
             revokes: B::REVOKES,
             about: B::ABOUT,
             schema: schema_of::<B>,
+            recorded: recorded_as::<B>,
             reads: reads_as::<B>,
         }
     }
@@ -67,6 +71,15 @@ impl FactKind {
         schema
     }
 
+    /// The fields that are there whenever such a fact is recorded now, and what they are in is: `ended.sessions`,
+    /// `doors[].area`. Readers may have come to rely on them, also where the schema says that older bodies lack them.
+    #[must_use]
+    pub fn written(&self) -> Vec<String> {
+        let mut noted = BTreeMap::from([("v".to_owned(), true)]);
+        note_written(&(self.recorded)().to_value(), "", &mut noted);
+        noted.into_iter().filter_map(|(path, always)| always.then_some(path)).collect()
+    }
+
     /// What it means, in words.
     #[must_use]
     pub fn meaning(&self) -> String {
@@ -80,9 +93,37 @@ impl FactKind {
     }
 }
 
+fn settings() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true)
+}
+
+/// As bodies are read.
 fn schema_of<B: JsonSchema>() -> Schema {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    settings.into_generator().into_root_schema_for::<B>()
+    settings().into_generator().into_root_schema_for::<B>()
+}
+
+/// As bodies are written.
+fn recorded_as<B: JsonSchema>() -> Schema {
+    settings().for_serialize().into_generator().into_root_schema_for::<B>()
+}
+
+/// Notes each field under its path, and whether it is always there in whatever may stand at that place and has it.
+fn note_written(schema: &Value, at: &str, noted: &mut BTreeMap<String, bool>) {
+    let is_required = |name: &str| {
+        let required = schema["required"].as_array();
+        required.is_some_and(|required| required.iter().any(|required| required == name))
+    };
+    for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{at}{name}");
+        note_written(field, &format!("{path}."), noted);
+        *noted.entry(path).or_insert(true) &= is_required(name);
+    }
+    if let Some(items) = schema.get("items") {
+        note_written(items, &format!("{}[].", at.trim_end_matches('.')), noted);
+    }
+    for alternatives in ["oneOf", "anyOf"].iter().filter_map(|keyword| schema[*keyword].as_array()) {
+        alternatives.iter().for_each(|alternative| note_written(alternative, at, noted));
+    }
 }
 
 fn reads_as<B: FactBody>(fact: &StoredFact) -> bool {
@@ -123,6 +164,8 @@ mod tests {
         #[serde(default)]
         later: bool,
         hand: Option<Hand>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     }
 
     /// A hand.
@@ -190,5 +233,10 @@ mod tests {
             "what older bodies lack is not required"
         );
         assert!(!schema.to_string().contains("$ref"), "complete in itself: {schema}");
+        assert_eq!(
+            kind.written(),
+            ["description", "hand", "hand.left", "later", "times", "v"],
+            "all that is never left out, in whatever it is in"
+        );
     }
 }

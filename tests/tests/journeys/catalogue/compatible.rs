@@ -1,13 +1,15 @@
 //! Whether a body of the same version still means the same: whoever reads by the schema of before reads what is
 //! recorded now, and whoever reads by the schema of now reads what was recorded before.
 //!
-//! A field may be added that may be missing, and a word to a list of words. Everything else needs another version.
+//! A field may be added that may be missing, and a word to a list of words; a fact may be about more. Everything else needs
+//! another version, also what no schema says: a field that was always written and may now be missing, and what it means
+//! that a field is missing.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-/// What is said of a field and decides nothing.
+/// What is said of a field and decides nothing; its default decides together with what is required.
 const SAID_ONLY: [&str; 4] = ["$schema", "title", "description", "default"];
 
 /// What does not hold any more that the kept catalogue says.
@@ -20,11 +22,28 @@ pub(super) fn promises_broken(kept: &[Value], now: &[Value]) -> Vec<String> {
         let (before_version, version) = (before["version"].as_u64(), after["version"].as_u64());
         match before_version.cmp(&version) {
             std::cmp::Ordering::Less => Vec::new(),
-            std::cmp::Ordering::Equal => breaks(&before["schema"], &after["schema"], kind),
+            std::cmp::Ordering::Equal => same_version(before, after, kind),
             std::cmp::Ordering::Greater => vec![format!("{kind} went back to an earlier version")],
         }
     };
     kept.iter().flat_map(check).collect()
+}
+
+fn same_version(before: &Value, after: &Value, kind: &str) -> Vec<String> {
+    let about =
+        gone(&before["about"], &after["about"]).map(|about| format!("{kind} is not about {about} any more"));
+    let written = gone(&before["written"], &after["written"])
+        .map(|path| format!("{kind}: {path} was in every body, and may now be missing"));
+    let revokes = (before["revokes"] != after["revokes"])
+        .then(|| format!("{kind}: revokes was {}, and is {}", before["revokes"], after["revokes"]));
+    let broken = breaks(&before["schema"], &after["schema"], kind);
+    broken.into_iter().chain(about).chain(written).chain(revokes).collect()
+}
+
+/// What stands in a list and not any more in the other.
+fn gone<'a>(before: &'a Value, after: &'a Value) -> impl Iterator<Item = &'a Value> {
+    let is_there = move |one: &Value| after.as_array().is_some_and(|all| all.contains(one));
+    before.as_array().into_iter().flatten().filter(move |one| !is_there(one))
 }
 
 /// What a schema does not allow any more, or allows that nobody knows to read.
@@ -32,7 +51,7 @@ fn breaks(before: &Value, after: &Value, at: &str) -> Vec<String> {
     let keywords: BTreeSet<&String> =
         [before, after].into_iter().filter_map(Value::as_object).flat_map(Map::keys).collect();
     let by_keyword = |keyword: &String| match keyword.as_str() {
-        "properties" => fields(&before["properties"], &after["properties"], at),
+        "properties" => fields(before, after, at),
         "required" => required(before, after, at),
         "items" => breaks(&before["items"], &after["items"], &format!("{at}[]")),
         "enum" if after["enum"].is_array() => words(&before["enum"], &after["enum"], at),
@@ -46,23 +65,46 @@ fn breaks(before: &Value, after: &Value, at: &str) -> Vec<String> {
 }
 
 fn fields(before: &Value, after: &Value, at: &str) -> Vec<String> {
-    let check = |(name, field): (&String, &Value)| match after.get(name) {
-        None => vec![format!("{at}.{name} is gone")],
-        Some(now) => breaks(field, now, &format!("{at}.{name}")),
+    let check = |(name, field): (&String, &Value)| {
+        let Some(now) = after["properties"].get(name) else { return vec![format!("{at}.{name} is gone")] };
+        let mut found = breaks(field, now, &format!("{at}.{name}"));
+        if let (Some(was), Some(is)) = (missing(before, name), missing(after, name))
+            && !means(was, is)
+        {
+            found.push(format!("{at}.{name}: a body without it meant {was}, and means {is}"));
+        }
+        found
     };
-    before.as_object().into_iter().flatten().flat_map(check).collect()
+    before["properties"].as_object().into_iter().flatten().flat_map(check).collect()
+}
+
+/// What it means that a body lacks a field; `None` where none may.
+fn missing<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+    let is_required = schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    let default = schema["properties"][name].get("default").unwrap_or(&Value::Null);
+    (!is_required).then_some(default)
+}
+
+/// The same, as far as whoever knows only the first can tell.
+fn means(was: &Value, is: &Value) -> bool {
+    match (was, is) {
+        (Value::Object(was), Value::Object(is)) => {
+            was.iter().all(|(name, was)| is.get(name).is_some_and(|is| means(was, is)))
+        }
+        (was, is) => was == is,
+    }
 }
 
 fn required(before: &Value, after: &Value, at: &str) -> Vec<String> {
-    let names = after["required"].as_array().into_iter().flatten();
-    let new = names.filter(|name| !before["required"].as_array().is_some_and(|all| all.contains(name)));
+    let new = gone(&after["required"], &before["required"]);
     new.map(|name| format!("{at}: {name} is required now, and bodies that were recorded lack it")).collect()
 }
 
 fn words(before: &Value, after: &Value, at: &str) -> Vec<String> {
-    let Some(before) = before.as_array() else { return vec![format!("{at}: only some words are left")] };
-    let is_gone = |word: &&Value| !after.as_array().is_some_and(|all| all.contains(word));
-    before.iter().filter(is_gone).map(|word| format!("{at}: the word {word} is gone")).collect()
+    if !before.is_array() {
+        return vec![format!("{at}: only some words are left")];
+    }
+    gone(before, after).map(|word| format!("{at}: the word {word} is gone")).collect()
 }
 
 /// Each that was there has one that still is as it was; there may be more, but for nothing where there was something.
@@ -93,6 +135,8 @@ mod tests {
                 "times": { "type": ["integer", "null"], "format": "int64" },
                 "why": { "oneOf": [{ "type": "string", "const": "card" }, { "type": "string", "const": "button" }] },
                 "level": { "type": "string", "enum": ["A0", "A1"] },
+                "lost": { "type": "integer", "default": 0 },
+                "ended": { "type": "object", "default": { "sessions": 0 } },
                 "seen": { "type": "array", "items": { "type": "object", "properties": { "by": { "type": "string" } },
                           "required": ["by"] } },
             },
@@ -108,11 +152,16 @@ mod tests {
 
     #[test]
     fn what_every_reader_still_understands_needs_no_version() {
-        let allowed: [fn(&mut Value); 6] = [
+        let allowed: [fn(&mut Value); 8] = [
             |_| {},
             |after| after["properties"]["door"]["description"] = json!("Which door."),
             |after| after["properties"]["new"] = json!({ "type": "boolean", "default": false }),
             |after| after["required"] = json!(["door"]),
+            |after| {
+                after["required"] = json!(["door"]);
+                after["properties"]["why"]["default"] = json!("card");
+            },
+            |after| after["properties"]["ended"]["default"] = json!({ "sessions": 0, "grants": 0 }),
             |after| after["properties"]["level"]["enum"] = json!(["A0", "A1", "A2"]),
             |after| {
                 let command = json!({ "type": "string", "const": "command" });
@@ -127,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_some_reader_would_misread_needs_a_version() {
-        let refused: [(fn(&mut Value), &str); 9] = [
+        let refused: [(fn(&mut Value), &str); 12] = [
             (
                 |after| drop(after["properties"].as_object_mut().unwrap().remove("door")),
                 "door.opened.door is gone",
@@ -142,6 +191,15 @@ mod tests {
             ),
             (|after| after["properties"]["times"]["format"] = json!("unix-milliseconds"), "format was"),
             (|after| after["required"] = json!(["door", "why", "times"]), "\"times\" is required now"),
+            (|after| after["properties"]["lost"]["default"] = json!(1), "without it meant 0, and means 1"),
+            (
+                |after| drop(after["properties"]["lost"].as_object_mut().unwrap().remove("default")),
+                "without it meant 0, and means null",
+            ),
+            (
+                |after| after["properties"]["ended"]["default"] = json!({ "sessions": 1 }),
+                "without it meant {\"sessions\":0}",
+            ),
             (|after| after["properties"]["level"]["enum"] = json!(["A1"]), "the word \"A0\" is gone"),
             (|after| after["properties"]["why"]["oneOf"][0]["const"] = json!("pin"), "any more"),
             (|after| after["properties"]["why"]["oneOf"] = json!([{ "type": "null" }]), "may be null now"),
@@ -154,6 +212,18 @@ mod tests {
             let found = changed(change);
             assert!(found.iter().any(|fault| fault.contains(says)), "{says:?} is not in {found:?}");
         }
+    }
+
+    #[test]
+    fn what_a_fact_is_about_may_grow_and_what_is_always_written_may_not_shrink() {
+        let entry = |about: &[&str], revokes: bool, written: &[&str]| json!({ "kind": "a", "version": 1, "about": about, "revokes": revokes, "written": written, "schema": {} });
+        let kept = [entry(&["user"], true, &["who", "v"])];
+        let broken = |now: Value| promises_broken(&kept, &[now]);
+        assert_eq!(broken(entry(&["door", "user"], true, &["v", "why", "who"])), [""; 0]);
+        assert_eq!(broken(entry(&["door"], true, &["who", "v"])), ["a is not about \"user\" any more"]);
+        assert_eq!(broken(entry(&["user"], false, &["who", "v"])), ["a: revokes was true, and is false"]);
+        let may_be_missing = broken(entry(&["user"], true, &["v"]));
+        assert_eq!(may_be_missing, ["a: \"who\" was in every body, and may now be missing"]);
     }
 
     #[test]
