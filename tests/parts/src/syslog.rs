@@ -164,7 +164,7 @@ impl Collector {
         assert!(told.success(), "kill -STOP {id}");
     }
 
-    /// Kills it as a power cut would.
+    /// Kills it (SIGKILL), as a crash of it would end it.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.kill();
