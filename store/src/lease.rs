@@ -1,7 +1,8 @@
 //! A lease: what only one node does at a time, for as long as it keeps saying so.
 //!
 //! It spares work, it does not protect data: whatever is done under a lease must also be fenced, since a
-//! holder that was paused does not know that its lease ran out.
+//! holder that was paused does not know that its lease ran out. Where one process serves alone (SQLite) it waits for no
+//! lease of one before it: see [`Db::serve`].
 
 use std::time::Duration;
 

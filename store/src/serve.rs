@@ -2,7 +2,7 @@
 //! what processes that died have claimed.
 //!
 //! On SQLite one process runs lanes: a lock on a file beside the database sees to that, and is gone with whoever
-//! held it. On PostgreSQL there may be many.
+//! held it. So are all leases: nobody else is there to hold one. On PostgreSQL there may be many.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::db::Pools;
 use crate::delivery::release_dead;
-use crate::{Db, StartError};
+use crate::{Db, Origin, StartError, sql};
 
 /// How soon a clock that went wrong and a node that died are noticed.
 const WATCH: Duration = Duration::from_secs(1);
@@ -44,6 +44,10 @@ impl Db {
             Pools::Sqlite { path, .. } => Some(lock(path)?),
             Pools::Postgres { .. } => None,
         };
+        if alone.is_some() {
+            let released = self.change(Origin::system(), sql!("DELETE FROM lease"), (), Vec::new()).await;
+            released.map_err(StartError::failed)?;
+        }
         self.wait_for_number().await;
         release_dead(self).await.map_err(StartError::failed)?;
         // Alone on its machine, it has nobody's clock to differ from and nobody's claims to give back.

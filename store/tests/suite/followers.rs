@@ -15,6 +15,7 @@ on_every_engine!(
     of_many_nodes_one_gets_the_lease,
     what_is_written_under_a_lease_is_written_before_another_holds_it,
     a_mark_goes_forth_and_back_with_its_transaction,
+    whoever_serves_alone_waits_for_no_lease_of_the_dead,
 );
 
 /// Gives `seq` to facts, in another order than that of their recording.
@@ -153,4 +154,14 @@ async fn a_mark_goes_forth_and_back_with_its_transaction(house: House) {
     assert!(follower::move_in(&mut tx, "mark", 3, 0).await.unwrap());
     tx.refuse().await.unwrap();
     assert_eq!(follower::cursor(&house.db, "mark").await.unwrap(), 3);
+}
+
+async fn whoever_serves_alone_waits_for_no_lease_of_the_dead(house: House) {
+    let time = Duration::from_secs(60);
+    let [dead, next] = [(); 2].map(|()| Lease::new("export", NodeId::new(house.db.ctx()), time));
+    assert!(dead.hold(&house.db).await.unwrap());
+    assert!(!next.hold(&house.db).await.unwrap());
+    let _serving = house.db.serve().await.unwrap();
+    let is_alone = !house.db.is_postgres();
+    assert_eq!(next.hold(&house.db).await.unwrap(), is_alone, "beside others, the holder may be one of them");
 }
