@@ -8,11 +8,13 @@ use directory::credential::{self, Credential, State, SuspendedBy};
 use kernel::Ctx;
 use server::stage::payload;
 use sim::hr::Hr;
-use store::{Db, Sinks, delivery, sql};
+use store::{Db, DbConfig, Origin, Sinks, delivery, sql};
 use tokio::time::sleep;
 use world::{App, Served};
 
 use crate::device;
+use crate::ears::Ears;
+use crate::house::EXPORT;
 use crate::journal::Journal;
 use crate::load::sign_in;
 use crate::model::{self, Act, Employee, Fate, Life, Rights, World};
@@ -22,6 +24,8 @@ const REST: Duration = Duration::from_secs(20);
 /// How long a dead process keeps the others from giving facts their place, and the time to do so.
 const ORDER: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(15);
+/// How long a dead process keeps the others from exporting, and the time to do so.
+const EXPORTED: Duration = Duration::from_secs(60);
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// All credentials that a test can give out.
 const ALL: i64 = 10_000;
@@ -54,8 +58,25 @@ pub(crate) fn others_are_as_they_were(house: &Served, world: &World) {
     }
 }
 
+/// While nobody serves: as if the leases of the dead process had run out. On a server they do so after half a minute; so
+/// nearly no process would live long enough to export anything, and none would die of it.
+pub(crate) async fn leases_run_out(house: &Served) {
+    let config = house.database();
+    if matches!(config, DbConfig::Postgres { .. }) {
+        let db = Db::open_existing(&config, Ctx::system(), Sinks::default()).await.unwrap();
+        db.change(Origin::system(), sql!("DELETE FROM lease"), (), Vec::new()).await.unwrap();
+        db.close().await;
+    }
+}
+
 /// Once it is served again.
-pub(crate) async fn examine(house: &Served, world: &mut World, journal: &mut Journal, depth: Depth) {
+pub(crate) async fn examine(
+    house: &Served,
+    world: &mut World,
+    journal: &mut Journal,
+    ears: &Ears,
+    depth: Depth,
+) {
     // Not before: as long as somebody else has a SQLite file open, it is not recovered as after a crash.
     let db = Db::open_existing(&house.database(), Ctx::system(), Sinks::default()).await.unwrap();
     let waited = rest(&db, house, journal).await;
@@ -67,11 +88,12 @@ pub(crate) async fn examine(house: &Served, world: &mut World, journal: &mut Jou
     ask_directory(&db, world, journal).await;
     assert_eq!(model::held(house), world.wanted(), "what the door systems hold, and what policy says");
     world.tally.left_behind = world.tally.left_behind.max(device::left_behind(&house.device));
-    ask_about_lives(&house.app(), world, journal, depth).await;
+    ask_about_lives(&house.app(), world, journal, ears, depth).await;
     ask_for_evidence(&db, world, depth).await;
     journal.is_sound();
     if depth == Depth::Everything {
         is_in_order(&db).await;
+        is_exported(house, journal).await;
         let said = house.must(&["audit", "verify"]).await;
         assert!(said.contains(" 0 findings"), "{said}");
     }
@@ -181,7 +203,7 @@ async fn ask_directory(db: &Db, world: &mut World, journal: &Journal) {
 }
 
 /// Sessions and tokens: of who has gone, all are refused; of everybody else, none was lost.
-async fn ask_about_lives(app: &App, world: &mut World, journal: &Journal, depth: Depth) {
+async fn ask_about_lives(app: &App, world: &mut World, journal: &Journal, ears: &Ears, depth: Depth) {
     let World { staff, lives, tally } = world;
     for life in lives {
         for jti in life.unread.drain(..) {
@@ -192,6 +214,7 @@ async fn ask_about_lives(app: &App, world: &mut World, journal: &Journal, depth:
                 tally.lives_ended += usize::from(life.found_dead == 0);
                 life.found_dead += 1;
                 is_dead(app, life).await;
+                assert!(ears.know(&life.session), "the application was not told of an end of {}", life.n);
             }
             Fate::Alive if life.is_young() => {
                 let token = life.access.last().expect("it began with one");
@@ -247,6 +270,20 @@ async fn is_in_order(db: &Db) {
         }
         assert!(began.elapsed() < ORDER, "{without} facts have no place in the order");
         sleep(LOOK).await;
+    }
+}
+
+/// Waits until the export has every fact that was read.
+async fn is_exported(house: &Served, journal: &Journal) {
+    let began = Instant::now();
+    loop {
+        let lines = std::fs::read_to_string(house.path(EXPORT)).unwrap_or_default();
+        let missing = journal.not_exported(&lines);
+        if missing == 0 {
+            return;
+        }
+        assert!(began.elapsed() < EXPORTED, "{missing} facts were not exported");
+        sleep(LOOK * 20).await;
     }
 }
 

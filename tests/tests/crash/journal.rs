@@ -78,6 +78,14 @@ impl Journal {
         at_headquarters.chain(at_substation).filter(|event| !self.events.contains_key(event)).collect()
     }
 
+    /// How many of the facts that were read are on no whole line of an export.
+    pub(crate) fn not_exported(&self, lines: &str) -> usize {
+        let whole = lines.lines().filter(|line| line.ends_with('}'));
+        let id = |line: &str| line.strip_prefix("{\"id\":\"")?.get(..36)?.parse::<FactId>().ok();
+        let exported: HashSet<FactId> = whole.filter_map(id).collect();
+        self.known.difference(&exported).count()
+    }
+
     /// No event was recorded twice, and nothing was found that a delivery should have put right: the sweep at each start
     /// hides what is lost on its way to a door, but not from the journal.
     pub(crate) fn is_sound(&self) {

@@ -282,9 +282,11 @@ pub(crate) async fn sign_in(app: &App, n: usize, user_name: &str) -> Result<Opti
         return Ok(None);
     }
     let now = Instant::now();
+    let id_token = answer.body["id_token"].as_str().and_then(payload).expect("an ID token is a JWS");
     let mut life = Life {
         n,
         browser,
+        session: id_token["sid"].as_str().expect("an ID token names its session").to_owned(),
         began,
         answered: now,
         access: Vec::new(),

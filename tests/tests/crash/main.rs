@@ -2,10 +2,12 @@
 //! returns, sign-ins, swipes, cards suspended by hand, and outages of either door system.
 //!
 //! What the clients were answered is the model ([`model`]). After each crash the house is served again and comes to rest;
-//! then no revoked thing is alive, no fact is missing or doubled, and device lists equal policy.
+//! then no revoked thing is alive, no fact is missing or doubled, device lists equal policy, the application was told of
+//! every end, and the export has every fact.
 //!
 //! - [`plan`]: a round, drawn from a seed. [`load`]: everybody at once, until the process dies. [`calm`]: what is asked
-//!   afterwards. [`journal`]: an auditor who reads along. [`story`]: what is told of the round that fails.
+//!   afterwards. [`journal`]: an auditor who reads along. [`ears`]: the application that is told of ends. [`story`]: what
+//!   is told of the round that fails.
 //!
 //! `CARDEA_CRASH_SEED` plays the plans of a run that failed again, `CARDEA_CRASH_ROUNDS` makes it shorter or longer.
 //! To add to the load: an actor in [`load`], what it was answered in [`model`], and what must be true of it in [`calm`].
@@ -15,6 +17,7 @@
 
 mod calm;
 mod device;
+mod ears;
 mod house;
 mod journal;
 mod load;
@@ -32,6 +35,7 @@ use tokio::time::{sleep, timeout};
 use world::{Engines, NO_ENGINES, Served, parts, skip};
 
 use crate::calm::Depth;
+use crate::ears::Ears;
 use crate::journal::Journal;
 use crate::load::Load;
 use crate::model::{Tally, World};
@@ -68,7 +72,8 @@ async fn survive(binary: &Path, engines_name: &str, engines: Engines) {
     let seed = given("CARDEA_CRASH_SEED").unwrap_or_else(|| u64::from_le_bytes(Ctx::system().random()));
     let rounds = given("CARDEA_CRASH_ROUNDS").unwrap_or(ROUNDS);
     println!("{rounds} rounds on {engines_name}, CARDEA_CRASH_SEED={seed}");
-    let mut house = house::prepare(binary, engines).await;
+    let ears = Ears::open().await;
+    let mut house = house::prepare(binary, engines, &ears).await;
     let (mut world, mut journal, mut dice) =
         (RefCell::new(World::default()), Journal::default(), Dice::new(seed));
     let began = Instant::now();
@@ -78,10 +83,13 @@ async fn survive(binary: &Path, engines_name: &str, engines: Engines) {
         let story = Story::begin(engines_name, seed, round, &plan, &house);
         let is_chapter = round % CHAPTER == 0 || round == rounds;
         let depth = if is_chapter { Depth::Everything } else { Depth::Round };
-        let played = timeout(ROUND, play(&mut house, &mut world, &mut journal, &plan, &story, depth)).await;
+        let played = play(&mut house, &mut world, &mut journal, &ears, (&plan, &story, depth));
+        let played = timeout(ROUND, played).await;
         assert!(played.is_ok(), "the round took longer than {ROUND:?}");
         if is_chapter {
-            println!("{engines_name}, round {round}, {:?}: {:?}", began.elapsed(), world.get_mut().tally);
+            let tally = &mut world.get_mut().tally;
+            (tally.told, tally.told_again, tally.doubled) = ears.tally();
+            println!("{engines_name}, round {round}, {:?}: {tally:?}", began.elapsed());
         }
     }
     was_worth_it(&world.get_mut().tally, rounds);
@@ -92,14 +100,14 @@ async fn play(
     house: &mut Served,
     world: &mut RefCell<World>,
     journal: &mut Journal,
-    plan: &Plan,
-    story: &Story,
-    depth: Depth,
+    ears: &Ears,
+    (plan, story, depth): (&Plan, &Story, Depth),
 ) {
     let process = house.release();
     Load::new(house, world, story).run(plan, process).await;
     let world = world.get_mut();
     calm::others_are_as_they_were(house, world);
+    calm::leases_run_out(house).await;
     if let Some(after) = plan.while_starting {
         house.start();
         sleep(after).await;
@@ -117,7 +125,7 @@ async fn play(
         sleep(lingers).await;
         behave(house);
     }
-    calm::examine(house, world, journal, depth).await;
+    calm::examine(house, world, journal, ears, depth).await;
     calm::prepare(house, world).await;
 }
 
@@ -143,6 +151,8 @@ fn was_worth_it(tally: &Tally, rounds: usize) {
         ("sign-ins", tally.sign_ins, rounds / 10),
         ("refreshed tokens", tally.refreshes, rounds / 20),
         ("sign-ins that ended with the account", tally.lives_ended, rounds / 10),
+        ("sessions that the application knows to have ended", tally.told, rounds / 10),
+        ("messages that had to come again", tally.told_again, rounds / 100),
         ("swipes", tally.swipes, rounds),
     ] {
         assert!(count >= at_least, "{what}: {count}, expected {at_least} at least: {tally:?}");

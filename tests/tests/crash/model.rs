@@ -207,6 +207,8 @@ pub(crate) struct Life {
     /// Of the employee.
     pub(crate) n: usize,
     pub(crate) browser: Browser,
+    /// Its session, as the application knows it (`sid`).
+    pub(crate) session: String,
     pub(crate) began: Instant,
     /// When the first tokens came.
     pub(crate) answered: Instant,
@@ -274,6 +276,12 @@ pub(crate) struct Tally {
     pub(crate) sign_ins: usize,
     pub(crate) refreshes: usize,
     pub(crate) lives_ended: usize,
+    /// Sessions of which the application was told that they have ended.
+    pub(crate) told: usize,
+    /// Messages that it did not take at first.
+    pub(crate) told_again: usize,
+    /// Tokens that came to it twice.
+    pub(crate) doubled: usize,
     pub(crate) swipes: usize,
     /// Users of ours at the device that have no card any more: what is left to tidy up there.
     pub(crate) left_behind: usize,
