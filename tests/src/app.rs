@@ -95,7 +95,8 @@ impl App {
         Ok(brought(&self.arrive(browser, user, password).await?, "code"))
     }
 
-    /// The error that a browser brings back when nobody may be asked (`prompt=none`): `None` where a session lives.
+    /// The error that a browser brings back when nobody may be asked (`prompt=none`): `None` where a session lives. Where it
+    /// is not led back at all, what stands on the page.
     ///
     /// # Errors
     /// As [`Browser::get`].
@@ -103,7 +104,8 @@ impl App {
         browser.redirects = Redirects::Until(self.redirect_uri.clone());
         let page = browser.get(&self.authorization(&[("prompt", "none")])).await?;
         browser.redirects = Redirects::Follow;
-        Ok(brought(&page, "error"))
+        let stuck = || format!("stuck at {}: {}", page.url, page.text());
+        Ok(brought(&page, "error").or_else(|| page.stopped_at.is_none().then(stuck)))
     }
 
     async fn arrive(&self, browser: &mut Browser, user: &str, password: &str) -> Result<Page, BrowserError> {

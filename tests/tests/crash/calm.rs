@@ -90,6 +90,7 @@ pub(crate) async fn examine(
     world.tally.left_behind = world.tally.left_behind.max(device::left_behind(&house.device));
     ask_about_lives(&house.app(), world, journal, ears, depth).await;
     ask_for_evidence(&db, world, depth).await;
+    every_receipt_is_told(&db, world, journal).await;
     journal.is_sound();
     if depth == Depth::Everything {
         is_in_order(&db).await;
@@ -198,6 +199,7 @@ async fn ask_directory(db: &Db, world: &mut World, journal: &Journal) {
             _ => panic!("{who} has more than one card: {kept:?}"),
         }
         journal.tells_of_user(id, employee.facts);
+        journal.tells_of_profile(id, employee.profile());
     }
     assert!(all.is_empty(), "cards of nobody: {all:?}");
 }
@@ -205,25 +207,59 @@ async fn ask_directory(db: &Db, world: &mut World, journal: &Journal) {
 /// Sessions and tokens: of who has gone, all are refused; of everybody else, none was lost.
 async fn ask_about_lives(app: &App, world: &mut World, journal: &Journal, ears: &Ears, depth: Depth) {
     let World { staff, lives, tally } = world;
+    let mut ended = vec![0; staff.len()];
     for life in lives {
         for jti in life.unread.drain(..) {
             journal.tells_of_token(&jti);
         }
-        match life.fate(&staff[life.n]) {
-            Fate::Dead if life.found_dead < LOOKS || depth == Depth::Everything => {
-                tally.lives_ended += usize::from(life.found_dead == 0);
-                life.found_dead += 1;
-                is_dead(app, life).await;
-                assert!(ears.know(&life.session), "the application was not told of an end of {}", life.n);
+        let fate = life.fate(&staff[life.n]);
+        if fate != Fate::Unknown {
+            journal.tells_of_life(life);
+        }
+        match fate {
+            Fate::Dead => {
+                ended[life.n] += 1;
+                if life.found_dead < LOOKS || depth == Depth::Everything {
+                    tally.lives_ended += usize::from(life.found_dead == 0);
+                    life.found_dead += 1;
+                    is_dead(app, life).await;
+                    assert!(ears.know(&life.session), "the application was not told of an end of {}", life.n);
+                }
             }
-            Fate::Alive if life.is_young() => {
-                let token = life.access.last().expect("it began with one");
-                let answer = app.introspect(token).await.unwrap();
-                assert!(answer.body["active"] == true, "a sign-in of {} was lost: {answer:?}", life.n);
+            Fate::Alive => {
+                lives_on(app, life, depth).await;
+                tally.lived_on += 1;
             }
-            _ => {}
+            Fate::Unknown => {}
         }
     }
+    for (employee, ended) in staff.iter().zip(ended) {
+        if let Some(id) = &employee.id {
+            journal.tells_of_ends(id, ended);
+        }
+    }
+}
+
+/// Nobody's sign-in is lost: neither its tokens nor its session.
+async fn lives_on(app: &App, life: &mut Life, depth: Depth) {
+    let n = life.n;
+    if life.is_young() {
+        let token = life.access.last().expect("it began with one");
+        let answer = app.introspect(token).await.unwrap();
+        assert!(answer.body["active"] == true, "a sign-in of {n} was lost: {answer:?}");
+    }
+    if !life.is_new && depth == Depth::Round {
+        return;
+    }
+    if let Some(token) = life.refresh.as_ref().filter(|_| !life.is_spent) {
+        let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
+        let answer = app.post("/token", &form).await.unwrap();
+        assert_eq!(answer.status, 200, "a refresh token of {n} was lost: {answer:?}");
+        life.renew(&answer.body);
+    }
+    let silently = app.silently(&mut life.browser).await.unwrap();
+    assert_eq!(silently, None, "the session of {n} was lost");
+    life.is_new = false;
 }
 
 async fn is_dead(app: &App, life: &mut Life) {
@@ -257,6 +293,29 @@ async fn ask_for_evidence(db: &Db, world: &World, depth: Depth) {
     }
     let exposed = exposure::report(db).await.unwrap();
     assert!(exposed.is_none_known(), "{exposed:#?}");
+}
+
+/// Each edition of a receipt has its fact, and no fact has none.
+async fn every_receipt_is_told(db: &Db, world: &World, journal: &mut Journal) {
+    let began = Instant::now();
+    loop {
+        let text = sql!("SELECT user_id, COUNT(*) FROM receipt GROUP BY user_id");
+        let kept: Vec<(String, i64)> = db.all(text, ()).await.unwrap();
+        let kept: HashMap<String, i64> = kept.into_iter().collect();
+        // Afterwards: of what is issued meanwhile there are more facts for a moment, never fewer.
+        journal.read(db).await;
+        let is_told = |id: &String| {
+            let facts = i64::try_from(journal.receipts(id)).unwrap();
+            let kept = kept.get(id).copied().unwrap_or_default();
+            assert!(kept <= facts, "receipts of {id}: {kept} are kept, and {facts} facts tell of any");
+            kept == facts
+        };
+        if world.staff.iter().filter_map(|employee| employee.id.as_ref()).all(is_told) {
+            return;
+        }
+        assert!(began.elapsed() < REST, "facts tell of receipts that are not kept");
+        sleep(LOOK).await;
+    }
 }
 
 /// Waits until every fact has its place.

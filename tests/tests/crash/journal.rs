@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use bridge::facts::{DeviationFound, DoorEventSeen, DoorEventsLost};
+use bridge::facts::{DeviationFound, DoorEventSeen, DoorEventsLost, ReceiptIssued};
 use directory::credential::Credential;
 use directory::facts::{
-    CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended, GrantRedeemed,
-    GrantRefreshed, UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted,
+    CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended, Ended, EntitlementEnded,
+    EntitlementGranted, GrantCreated, GrantEnded, GrantRedeemed, GrantRefreshed, SessionEnded, SessionOpened,
+    UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted,
 };
 use kernel::id::{FactId, UserId};
 use kernel::{Ctx, Subject, Timestamp};
 use store::{Db, FactBody as _, StoredFact, sql};
 use world::Served;
 
-use crate::model::Facts;
+use crate::model::{Facts, Life};
 
 /// A fact is dated when it is recorded, and seen when it is committed: no later than this.
 const COMMITS: Duration = Duration::from_secs(15);
@@ -30,8 +31,16 @@ pub(crate) struct Journal {
     known: HashSet<FactId>,
     /// How many facts there are, by subject and kind.
     counts: HashMap<(String, String), u64>,
-    /// How many facts tell of an access token, by its id.
+    /// How many facts tell of an access token, by its id; and the grant that the first of a grant's was made of.
     tokens: HashMap<String, u64>,
+    grants: HashMap<String, String>,
+    /// How many facts tell that a session or a grant began, and that it ended by itself, by its id.
+    begun: HashMap<String, u64>,
+    ended: HashMap<String, u64>,
+    /// How many sessions and grants ended with an account, by its subject.
+    swept: HashMap<String, (i64, i64)>,
+    /// Access profiles that an account was given, less those that were taken away, by its subject and their name.
+    profiles: HashMap<(String, String), i64>,
     /// How many facts tell of an event.
     events: BTreeMap<Event, u64>,
     /// What should never have been found.
@@ -59,6 +68,28 @@ impl Journal {
         let refreshed = fact.read::<GrantRefreshed>().map(|body| body.token);
         for token in redeemed.into_iter().chain(refreshed) {
             *self.tokens.entry(token).or_default() += 1;
+        }
+        if let Some(body) = fact.read::<GrantRedeemed>() {
+            self.grants.insert(body.token, body.grant);
+        }
+        let begun = fact.read::<SessionOpened>().map(|body| body.session);
+        for id in begun.into_iter().chain(fact.read::<GrantCreated>().map(|body| body.grant)) {
+            *self.begun.entry(id).or_default() += 1;
+        }
+        let ended = fact.read::<SessionEnded>().map(|body| body.session);
+        for id in ended.into_iter().chain(fact.read::<GrantEnded>().map(|body| body.grant)) {
+            *self.ended.entry(id).or_default() += 1;
+        }
+        let swept = fact.read::<UserDeactivated>().map(|body| body.ended);
+        let swept = swept.or_else(|| fact.read::<UserDeleted>().map(|body| body.ended));
+        if let Some(Ended { sessions, grants, .. }) = swept {
+            let all = self.swept.entry(fact.subject.clone()).or_default();
+            *all = (all.0 + sessions, all.1 + grants);
+        }
+        let granted = fact.read::<EntitlementGranted>().map(|body| (body.access_profile, 1));
+        let ended = fact.read::<EntitlementEnded>().map(|body| (body.access_profile, -1));
+        for (profile, one) in granted.into_iter().chain(ended) {
+            *self.profiles.entry((fact.subject.clone(), profile)).or_default() += one;
         }
         if let Some(seen) = fact.read::<DoorEventSeen>() {
             *self.events.entry((seen.door_system, seen.event.index)).or_default() += 1;
@@ -122,6 +153,43 @@ impl Journal {
     pub(crate) fn tells_of_token(&self, jti: &str) {
         let count = self.tokens.get(jti).copied().unwrap_or_default();
         assert_eq!(count, 1, "facts of the access token {jti}");
+    }
+
+    /// The application has tokens of it: so its session and its grant began once. Neither ended but with the account.
+    pub(crate) fn tells_of_life(&self, life: &Life) {
+        let (n, session) = (life.n, &life.session);
+        let grant = self.grants.get(&life.first).unwrap_or_else(|| panic!("no fact of a grant of {n}"));
+        for id in [session, grant] {
+            let of = |all: &HashMap<String, u64>| all.get(id).copied().unwrap_or_default();
+            assert_eq!((of(&self.begun), of(&self.ended)), (1, 0), "facts of {id} of {n}: begun, ended");
+        }
+    }
+
+    /// With an account everything ended that lived then: so many sign-ins at least, and none that was never opened.
+    pub(crate) fn tells_of_ends(&self, id: &str, at_least: usize) {
+        let user = Subject::new(UserId::KIND, id);
+        let (sessions, grants) = self.swept.get(&user.to_string()).copied().unwrap_or_default();
+        let opened = i64::try_from(self.count(&user, SessionOpened::KIND)).unwrap();
+        let least = i64::try_from(at_least).unwrap();
+        assert!(
+            least <= sessions && sessions <= opened && least <= grants,
+            "of {id} {least} sign-ins ended at least, {sessions} sessions and {grants} grants by the facts of the ends, \
+             and {opened} sessions were opened"
+        );
+    }
+
+    /// What policy gives now was given once more than it was taken, and everything else as often.
+    pub(crate) fn tells_of_profile(&self, id: &str, now: Option<&str>) {
+        let user = Subject::new(UserId::KIND, id).to_string();
+        for profile in ["operators", "high-voltage"] {
+            let held = self.profiles.get(&(user.clone(), profile.to_owned())).copied().unwrap_or_default();
+            assert_eq!(held, i64::from(now == Some(profile)), "{profile} of {id}: given less taken");
+        }
+    }
+
+    /// How many receipts were issued about a user.
+    pub(crate) fn receipts(&self, id: &str) -> u64 {
+        self.count(&Subject::new(UserId::KIND, id), ReceiptIssued::KIND)
     }
 
     fn count(&self, subject: &Subject, kind: &str) -> u64 {

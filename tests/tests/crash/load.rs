@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use world::{App, Served, VERIFIER};
 
-use crate::model::{self, Act, CLERKS, Employee, Errand, Life, World};
+use crate::model::{self, Act, CLERKS, Employee, Errand, Fate, Life, World};
 use crate::plan::{Dice, Fault, Kill, Plan};
 use crate::story::Story;
 
@@ -114,8 +114,14 @@ impl<'a> Load<'a> {
         };
         let Some(token) = token else { return };
         if let Ok(answer) = self.house.app().introspect(&token).await {
-            let is_active = answer.body["active"] == true;
-            assert!(!is_active, "a token of {} is alive after the end of the account", errand.n);
+            let tally = &mut self.world.borrow_mut().tally;
+            if answer.status >= 500 {
+                tally.errors += 1;
+                return;
+            }
+            let is_dead = answer.status == 200 && answer.body["active"] == false;
+            assert!(is_dead, "a token of {} after the end of the account: {answer:?}", errand.n);
+            tally.dead_at_once += 1;
         }
     }
 
@@ -175,8 +181,19 @@ impl<'a> Load<'a> {
                 world.lives[at].renew(&answer.body);
                 Ok(())
             }
-            // Of somebody whose access has ended, or is ending.
-            Ok(_) => Ok(()),
+            // What it did before, nobody knows.
+            Ok(answer) if answer.status >= 500 => {
+                world.tally.errors += 1;
+                world.lives[at].is_spent = true;
+                Ok(())
+            }
+            Ok(answer) => {
+                let life = &world.lives[at];
+                let employee = &world.staff[life.n];
+                let may_have_ended = employee.open.is_some() || life.fate(employee) != Fate::Alive;
+                assert!(may_have_ended, "a refresh token of {} is refused: {answer:?}", life.n);
+                Ok(())
+            }
             Err(_) => {
                 world.lives[at].is_spent = true;
                 Err(Gone)
@@ -294,15 +311,18 @@ pub(crate) async fn sign_in(app: &App, n: usize, user_name: &str) -> Result<Opti
         renewed: now,
         is_spent: false,
         unread: Vec::new(),
+        first: String::new(),
+        is_new: true,
         found_dead: 0,
     };
     life.renew(&answer.body);
+    life.first = life.unread.concat();
     Ok(Some(life))
 }
 
 impl Life {
     /// The application was given tokens.
-    fn renew(&mut self, tokens: &serde_json::Value) {
+    pub(crate) fn renew(&mut self, tokens: &serde_json::Value) {
         let text = |name: &str| tokens[name].as_str().map(str::to_owned);
         let access = text("access_token").expect("an access token");
         let claims = payload(&access).expect("an access token is a JWS");
@@ -310,5 +330,6 @@ impl Life {
         self.access.push(access);
         self.refresh = text("refresh_token");
         self.renewed = Instant::now();
+        self.is_new = true;
     }
 }

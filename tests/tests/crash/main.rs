@@ -151,10 +151,13 @@ fn was_worth_it(tally: &Tally, rounds: usize) {
         ("sign-ins", tally.sign_ins, rounds / 10),
         ("refreshed tokens", tally.refreshes, rounds / 20),
         ("sign-ins that ended with the account", tally.lives_ended, rounds / 10),
+        ("tokens that were dead as soon as HR was answered", tally.dead_at_once, rounds / 25),
+        ("sign-ins that outlived a crash", tally.lived_on, rounds / 2),
         ("sessions that the application knows to have ended", tally.told, rounds / 10),
         ("messages that had to come again", tally.told_again, rounds / 100),
         ("swipes", tally.swipes, rounds),
     ] {
         assert!(count >= at_least, "{what}: {count}, expected {at_least} at least: {tally:?}");
     }
+    assert!(tally.errors <= rounds / 10, "too much was answered with an error of the server: {tally:?}");
 }

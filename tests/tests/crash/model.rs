@@ -166,6 +166,12 @@ impl Employee {
         self.active && self.department != ACCOUNTING
     }
 
+    /// The access profile that policy gives.
+    pub(crate) fn profile(&self) -> Option<&'static str> {
+        let profile = if self.department == DEPARTMENT { "operators" } else { "high-voltage" };
+        self.is_entitled().then_some(profile)
+    }
+
     /// What the card must open.
     pub(crate) fn rights(&self) -> Rights {
         match self.department {
@@ -209,6 +215,8 @@ pub(crate) struct Life {
     pub(crate) browser: Browser,
     /// Its session, as the application knows it (`sid`).
     pub(crate) session: String,
+    /// The first access token's id (`jti`).
+    pub(crate) first: String,
     pub(crate) began: Instant,
     /// When the first tokens came.
     pub(crate) answered: Instant,
@@ -220,6 +228,8 @@ pub(crate) struct Life {
     pub(crate) is_spent: bool,
     /// Ids of access tokens (`jti`) whose facts have not been looked for.
     pub(crate) unread: Vec<String>,
+    /// Whether the application was given tokens since it was last found to be alive.
+    pub(crate) is_new: bool,
     /// How often it was found to be dead.
     pub(crate) found_dead: usize,
 }
@@ -276,6 +286,10 @@ pub(crate) struct Tally {
     pub(crate) sign_ins: usize,
     pub(crate) refreshes: usize,
     pub(crate) lives_ended: usize,
+    /// Tokens that were found to be dead as soon as HR was answered.
+    pub(crate) dead_at_once: usize,
+    /// Sign-ins that were found to have outlived a crash whole.
+    pub(crate) lived_on: usize,
     /// Sessions of which the application was told that they have ended.
     pub(crate) told: usize,
     /// Messages that it did not take at first.
