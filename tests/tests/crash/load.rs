@@ -22,6 +22,8 @@ use crate::story::Story;
 pub(crate) const PASSWORD: &str = "nine ducks on a cold river";
 /// Whoever waits for an end to be acknowledged does not wait for ever.
 const LONGEST: Duration = Duration::from_millis(400);
+/// Nor does whoever waits until HR was answered at all: a busy machine may take its time, one that hangs is killed.
+const FIRST: Duration = Duration::from_secs(5);
 
 /// The load of one round.
 pub(crate) struct Load<'a> {
@@ -30,6 +32,8 @@ pub(crate) struct Load<'a> {
     story: &'a Story,
     /// The process is dead.
     is_over: Cell<bool>,
+    /// Rung when HR was answered.
+    answered: Notify,
     /// Rung when HR was told that somebody's access has ended.
     ended: Notify,
 }
@@ -39,7 +43,8 @@ struct Gone;
 
 impl<'a> Load<'a> {
     pub(crate) fn new(house: &'a Served, world: &'a RefCell<World>, story: &'a Story) -> Self {
-        Self { house, world, story, is_over: Cell::new(false), ended: Notify::new() }
+        let (answered, ended) = (Notify::new(), Notify::new());
+        Self { house, world, story, is_over: Cell::new(false), answered, ended }
     }
 
     /// Until the process is dead, and everybody has noticed.
@@ -58,6 +63,10 @@ impl<'a> Load<'a> {
     }
 
     async fn kill(&self, when: Kill, mut process: Child) {
+        // A process that has done nothing has nothing to lose.
+        if timeout(FIRST, self.answered.notified()).await.is_err() {
+            self.story.tell("HR was not answered");
+        }
         match when {
             Kill::At(after) => sleep(after).await,
             Kill::AfterEnd(after) => {
@@ -88,6 +97,7 @@ impl<'a> Load<'a> {
             match outcome {
                 Ok(id) => {
                     self.world.borrow_mut().acknowledge(&errand, id);
+                    self.answered.notify_one();
                     if act.ends() {
                         self.ended.notify_one();
                         self.is_dead_at_once(&errand).await;

@@ -134,10 +134,15 @@ fn behave(house: &Served) {
     house.device.behave();
 }
 
-/// The load was real: much was asked, much was answered, and the process died in the midst of it.
+/// The load was real: much was asked, much was answered, and the process died in the midst of it. Chance has its way in
+/// few rounds, so that is demanded of many only.
 fn was_worth_it(tally: &Tally, rounds: usize) {
+    assert_eq!(tally.kills, rounds, "{tally:?}");
+    assert!(tally.errors <= 1 + rounds / 10, "too much was answered with an error of the server: {tally:?}");
+    if rounds < ROUNDS {
+        return;
+    }
     for (what, count, at_least) in [
-        ("kills", tally.kills, rounds),
         ("kills while starting", tally.while_starting, rounds / 10),
         ("kills while HR waited for an answer", tally.while_unanswered, rounds / 8),
         ("kills while a revocation was under way", tally.while_revoking, rounds / 8),
@@ -159,5 +164,4 @@ fn was_worth_it(tally: &Tally, rounds: usize) {
     ] {
         assert!(count >= at_least, "{what}: {count}, expected {at_least} at least: {tally:?}");
     }
-    assert!(tally.errors <= rounds / 10, "too much was answered with an error of the server: {tally:?}");
 }

@@ -50,7 +50,7 @@ impl Dice {
 /// When the process is killed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kill {
-    /// So long after the load begins.
+    /// So long after HR was answered for the first time.
     At(Duration),
     /// So long after HR was told that somebody's access has ended: while doors are being closed.
     AfterEnd(Duration),
