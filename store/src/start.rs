@@ -85,9 +85,6 @@ impl StartError {
 /// In bytes. Somewhat more than SQLite's log holds when it begins anew by itself (1,000 pages of 4,096 bytes): nothing is
 /// cut off then, since to let a file grow again costs more than to write it over.
 const LONGEST_LOG: &str = "4194304";
-/// How long SQLite's log stays, in bytes: a little more than it fills before it begins anew by itself (1,000 pages of
-/// 4,096), so that usually nothing is cut off. To grow again costs a commit more than to write over.
-const LONGEST_LOG: &str = "4194304";
 /// Distinct statement texts that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
 /// How long to wait for a server to answer, and for a free connection.

@@ -372,7 +372,7 @@ async fn what_is_wrong_names_item_and_field_and_leaves_nothing(house: House) {
 
 async fn a_sealed_secret_is_read_back_and_a_wrong_one_is_an_error(house: House) {
     let db = &house.db;
-    let hq = with_its_schedules(db).await;
+    with_its_schedules(db).await;
     let plain = sql!("SELECT COUNT(*) FROM door_system WHERE secret_sealed LIKE '%pässword%'");
     assert_eq!(house.count(plain).await, 0);
     let found = find(db, Kind::DoorSystem, "hq").await;
