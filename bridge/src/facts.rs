@@ -31,6 +31,7 @@ pub const FACTS: &[FactKind] = &[
     FactKind::of::<RiskAccepted>(),
     FactKind::of::<TaskCompensated>(),
     FactKind::of::<TaskReopened>(),
+    FactKind::of::<TaskWidened>(),
 ];
 
 /// What alerts are about.
@@ -371,7 +372,7 @@ pub struct TaskClosed {
     pub user: UserId,
     /// Where.
     pub door_system: String,
-    /// `proven`: what must not open was read not to; `wanted-again`: it may open what it opened before.
+    /// `proven`: what must not open was read not to; `wanted-again`: it may open what it opens.
     pub by: String,
     /// Since when the task was open.
     pub opened_at: Timestamp,
@@ -397,6 +398,9 @@ pub struct RiskAccepted {
     pub because: String,
     /// Until when.
     pub until: Timestamp,
+    /// Of which access points.
+    #[serde(default)]
+    pub doors: Vec<String>,
 }
 
 impl FactBody for RiskAccepted {
@@ -441,5 +445,28 @@ pub struct TaskReopened {
 
 impl FactBody for TaskReopened {
     const KIND: &'static str = "task.reopened";
+    const ABOUT: &'static [&'static str] = OF_TASKS;
+}
+
+/// A card of which somebody must see to something may open more than was told: another door, or the same after it was
+/// ended anew. What was accepted before does not cover that, and is over.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TaskWidened {
+    /// Which credential.
+    pub credential: CredentialId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Where.
+    pub door_system: String,
+    /// All that it may open still.
+    pub doors: Vec<OpenDoor>,
+    /// What is proposed to do meanwhile, in words.
+    pub proposed: Vec<String>,
+    /// Whose acceptance is over by that, if somebody had accepted the risk.
+    pub void: Option<String>,
+}
+
+impl FactBody for TaskWidened {
+    const KIND: &'static str = "task.widened";
     const ABOUT: &'static [&'static str] = OF_TASKS;
 }

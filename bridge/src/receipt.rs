@@ -29,6 +29,7 @@ use crate::condition;
 use crate::connector::{AckLevel, Descriptor, WorstCase};
 use crate::facts::{
     DeviationFound, PlacementProven, ReceiptIssued, RiskAccepted, TaskCompensated, TaskOpened, TaskReopened,
+    TaskWidened,
 };
 use crate::placement::{self, ABSENT, Placement, PointProof};
 use crate::systems::Systems;
@@ -58,6 +59,7 @@ pub fn route(sinks: &Sinks) {
         RiskAccepted::KIND,
         TaskCompensated::KIND,
         TaskReopened::KIND,
+        TaskWidened::KIND,
     ];
     sinks.set(SINK, |fact| {
         if !KINDS.contains(&fact.kind) {
@@ -174,7 +176,7 @@ pub struct DoorTask {
     /// The compensation that was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub done: Option<Done>,
-    /// Who has accepted the risk.
+    /// Who has accepted the risk of this door.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted: Option<Accepted>,
 }
@@ -303,7 +305,7 @@ impl Receipts {
         serde_json::from_value::<Receipt>(signed).ok().map(|receipt| receipt.ended_at_commit)
     }
 
-    /// Beside each door that is not proven, what is done about it.
+    /// Beside each door that is not proven, what is done about it; who accepted a risk, beside the doors of which it was.
     async fn name_tasks(&self, user: UserId, doors: &mut [DoorProof]) -> Result<(), StoreError> {
         let is_pending = |door: &DoorProof| door.level < AckLevel::ReadBack;
         if !doors.iter().any(is_pending) {
@@ -312,10 +314,10 @@ impl Receipts {
         for task in task::of_user(&self.db, user).await? {
             let (credential, system) = (task.credential.to_string(), task.door_system.clone());
             let task = DoorTask::from(task);
-            for door in doors.iter_mut().filter(|door| is_pending(door)) {
-                if door.credential == credential && door.door_system == system {
-                    door.task = Some(task.clone());
-                }
+            let concerns = |door: &DoorProof| door.credential == credential && door.door_system == system;
+            for door in doors.iter_mut().filter(|door| is_pending(door) && concerns(door)) {
+                let accepted = task.accepted.clone().filter(|risk| risk.doors.contains(&door.access_point));
+                door.task = Some(DoorTask { accepted, ..task.clone() });
             }
         }
         Ok(())

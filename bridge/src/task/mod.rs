@@ -8,7 +8,8 @@
 //! none was made within the patience of an alert).
 //!
 //! A person notes what was done ([`note_done`]), or accepts the risk by name, with a reason and for a time ([`accept`]).
-//! The task stays visible, and is open again when that time has passed unproven.
+//! The task stays visible, and is open again when that time has passed unproven. What was accepted is what the task had
+//! named: of a door that is added, or of a card that was ended anew, nobody has accepted anything.
 //!
 //! What it is not: an alert ([`crate::alert`]), which is about a door system and says that something is wrong; or
 //! evidence ([`crate::receipt`]), which names what stands here.
@@ -33,6 +34,7 @@ pub use watch::Watch;
 
 use crate::exposure::at_worst;
 use crate::facts::{RiskAccepted, TaskCompensated};
+use crate::placement::json;
 use standing::{Doors, Standing};
 
 /// How long a revocation may be unproven before somebody must see to it.
@@ -77,7 +79,7 @@ impl fmt::Display for OpenDoor {
 pub enum State {
     /// Somebody must see to it.
     Open,
-    /// Somebody has accepted the risk, and that time has not passed.
+    /// Somebody has accepted the risk of all that may be opened, and that time has not passed.
     Accepted,
     /// Nothing is left to do.
     Closed,
@@ -94,6 +96,16 @@ pub struct Accepted {
     pub at: String,
     /// Until when (RFC 3339).
     pub until: String,
+    /// Of which access points. What may be opened beside them was not accepted.
+    #[serde(default)]
+    pub doors: Vec<String>,
+}
+
+impl Accepted {
+    /// Whether that is all that may be opened.
+    fn covers(&self, doors: &[OpenDoor]) -> bool {
+        doors.iter().all(|door| self.doors.contains(&door.access_point))
+    }
 }
 
 /// A compensation that was carried out.
@@ -124,7 +136,7 @@ pub struct Task {
     pub user_name: String,
     /// Where it is not proven.
     pub door_system: String,
-    /// What the card may open and must not. Of a closed task: what it was opened for.
+    /// What the card may open and must not. Of a closed task: what it was opened for, or widened to last.
     pub doors: Vec<OpenDoor>,
     /// Since when it must not (RFC 3339).
     pub since: String,
@@ -153,7 +165,11 @@ impl Task {
         let done =
             self.done.as_ref().map(|done| format!("done by {} at {}: {}", done.by, done.at, done.what));
         let accepted = self.accepted.as_ref().map(|risk| {
-            format!("the risk is accepted by {} until {}: {}", risk.by, risk.until, risk.because)
+            let of = match risk.covers(&self.doors) {
+                true => String::new(),
+                false => format!(" of {}", risk.doors.join(", ")),
+            };
+            format!("the risk{of} is accepted by {} until {}: {}", risk.by, risk.until, risk.because)
         });
         [accepted, done, proposed].into_iter().flatten().collect::<Vec<_>>().join("; ")
     }
@@ -224,11 +240,23 @@ impl Concern {
     }
 }
 
-/// Accepts the risk of a task by name, for a time; over what was accepted before. The revocation is tried on.
+/// A risk as somebody accepts it.
+struct Risk<'a> {
+    who: &'a str,
+    because: &'a str,
+    until: Timestamp,
+    /// Of these access points.
+    doors: Vec<String>,
+    /// Of the credential as it was then.
+    version: i64,
+}
+
+/// Accepts the risk of a task by name, for a time; over what was accepted before. The revocation is tried on. Answers of
+/// which access points: of those that the task had named, as far as they are not proven.
 ///
 /// # Errors
 /// [`TaskError::NotFound`], [`TaskError::Closed`]; [`TaskError::Invalid`] when somebody or the reason is not named,
-/// or the time has passed or is longer than [`LONGEST_ACCEPTANCE`].
+/// or the time has passed or is longer than [`LONGEST_ACCEPTANCE`], or nothing is open any more that the task had named.
 pub async fn accept(
     db: &Db,
     origin: Origin,
@@ -236,39 +264,56 @@ pub async fn accept(
     who: &str,
     because: &str,
     until: Timestamp,
-) -> Result<(), TaskError> {
+) -> Result<Vec<String>, TaskError> {
     let who = one_line("who accepts the risk", who, LONGEST_NAME).map_err(TaskError::Invalid)?;
     let because = one_line("why the risk is accepted", because, LONGEST_TEXT).map_err(TaskError::Invalid)?;
     check_until(until, db.ctx().now())?;
+    let (doors, version) = named_and_open(db, id).await?;
+    let risk = Risk { who, because, until, doors, version };
     let mut tx = db.write(origin).await?;
-    let accepted = accept_in(&mut tx, id, who, because, until).await;
-    tx.end(accepted).await
+    let accepted = accept_in(&mut tx, id, &risk).await;
+    tx.end(accepted).await?;
+    Ok(risk.doors)
 }
 
-async fn accept_in(
-    tx: &mut Tx,
-    id: TaskId,
-    who: &str,
-    because: &str,
-    until: Timestamp,
-) -> Result<(), TaskError> {
+/// What a task has named and may still be opened, and the version of the credential of which that is so. Nobody accepts
+/// what no fact has told: what is added later is told first.
+async fn named_and_open(db: &Db, id: TaskId) -> Result<(Vec<String>, i64), StoreError> {
+    let row: Option<Row> = db.opt(Sql::assembled(format!("{TASKS} WHERE t.id = $1")), (id,)).await?;
+    let Some(Row { standing, doors, .. }) = row else { return Ok((Vec::new(), 0)) };
+    let still = standing.still_opens(db, &Doors::read(db).await?).await?;
+    let told = named(&doors);
+    let open = still.into_iter().map(|door| door.access_point).filter(|point| told.contains(point));
+    Ok((open.collect(), standing.credential_version))
+}
+
+async fn accept_in(tx: &mut Tx, id: TaskId, risk: &Risk<'_>) -> Result<(), TaskError> {
+    let Risk { who, because, until, doors, version } = risk;
     let found: Option<Concern> = tx
         .opt(
             sql!(
-                "UPDATE task SET accepted_by = $2, accepted_because = $3, accepted_at = $4, accepted_until = $5 \
+                "UPDATE task SET accepted_by = $2, accepted_because = $3, accepted_at = $4, accepted_until = $5, \
+                 accepted_doors = $6, accepted_version = $7 \
                  WHERE id = $1 AND closed_at IS NULL RETURNING door_system, credential_id, user_id"
             ),
-            (id, who, because, tx.now(), until),
+            (id, *who, *because, tx.now(), *until, json(doors), *version),
         )
         .await?;
     let Some(concern) = found else { return Err(none_open(tx, id).await?) };
+    if doors.is_empty() {
+        let message = format!(
+            "nothing that task {id} has named is open any more; see what is, and accept that: cardea task list"
+        );
+        return Err(TaskError::Invalid(message));
+    }
     let body = RiskAccepted {
         credential: concern.credential_id,
         user: concern.user_id,
         door_system: concern.door_system.clone(),
-        who: who.to_owned(),
-        because: because.to_owned(),
-        until,
+        who: (*who).to_owned(),
+        because: (*because).to_owned(),
+        until: *until,
+        doors: doors.clone(),
     };
     tx.record(concern.fact(id, &body));
     Ok(())
@@ -365,15 +410,18 @@ struct Row {
     accepted_because: Option<String>,
     accepted_at: Option<Timestamp>,
     accepted_until: Option<Timestamp>,
+    accepted_doors: Option<String>,
+    accepted_version: Option<i64>,
     done_by: Option<String>,
     done_what: Option<String>,
     done_at: Option<Timestamp>,
 }
 
 const TASKS: &str = "SELECT t.id, t.door_system, s.connector, t.credential_id, t.user_id, u.user_name, c.format, \
-     c.facility, c.number, c.state = 'active' AND u.active AS is_in_order, p.wanted, p.rights, p.points, \
-     p.credential_version = c.version AS is_current, t.doors, t.since, t.opened_at, t.closed_at, t.accepted_by, \
-     t.accepted_because, t.accepted_at, t.accepted_until, t.done_by, t.done_what, t.done_at \
+     c.facility, c.number, c.version AS credential_version, c.state = 'active' AND u.active AS is_in_order, \
+     p.wanted, p.rights, p.points, p.credential_version = c.version AS is_current, t.doors, t.since, t.opened_at, \
+     t.closed_at, t.accepted_by, t.accepted_because, t.accepted_at, t.accepted_until, t.accepted_doors, \
+     t.accepted_version, t.done_by, t.done_what, t.done_at \
      FROM task t JOIN credential c ON c.id = t.credential_id JOIN users u ON u.id = t.user_id \
      LEFT JOIN door_system s ON s.name = t.door_system \
      LEFT JOIN placement p ON p.door_system = t.door_system AND p.credential_id = t.credential_id";
@@ -393,10 +441,12 @@ pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Task>, StoreError> {
     told(db, db.all(Sql::assembled(format!("{TASKS} {which}")), (user,)).await?).await
 }
 
-/// How many are not closed, and of how many of those somebody has accepted the risk.
+/// How many are not closed, and of how many of those somebody has accepted the risk. (A door that was added since the
+/// last look is not seen here.)
 pub async fn count(db: &Db) -> Result<(i64, i64), StoreError> {
     let text = sql!(
-        "SELECT COUNT(*), COUNT(CASE WHEN accepted_until > $1 THEN 1 END) FROM task WHERE closed_at IS NULL"
+        "SELECT COUNT(*), COUNT(CASE WHEN t.accepted_until > $1 AND t.accepted_version = c.version THEN 1 END) \
+         FROM task t JOIN credential c ON c.id = t.credential_id WHERE t.closed_at IS NULL"
     );
     db.one(text, (db.ctx().now(),)).await
 }
@@ -417,7 +467,7 @@ async fn told(db: &Db, rows: Vec<Row>) -> Result<Vec<Task>, StoreError> {
     Ok(tasks)
 }
 
-/// The access points that a task was opened for. A text that cannot be read names none.
+/// The access points that a task names. A text that cannot be read names none.
 fn named(doors: &str) -> Vec<String> {
     serde_json::from_str(doors).unwrap_or_default()
 }
@@ -427,8 +477,8 @@ impl Row {
         let accepted = self.accepted(now);
         let state = match (self.closed_at, &accepted) {
             (Some(_), _) => State::Closed,
-            (None, Some(_)) => State::Accepted,
-            (None, None) => State::Open,
+            (None, Some(risk)) if risk.covers(&doors) => State::Accepted,
+            (None, _) => State::Open,
         };
         let done = self.done_by.zip(self.done_what).zip(self.done_at);
         let descriptor = self.standing.descriptor();
@@ -456,14 +506,19 @@ impl Row {
         }
     }
 
-    /// Who has accepted the risk until after `now`; of a closed task, who had when it was closed.
+    /// Who has accepted the risk until after `now`; of a closed task, who had when it was closed. What was accepted of
+    /// an older state of the credential, was not of this one.
     fn accepted(&self, now: Timestamp) -> Option<Accepted> {
         let until = self.accepted_until.filter(|until| *until > self.closed_at.unwrap_or(now))?;
+        if self.closed_at.is_none() && self.accepted_version != Some(self.standing.credential_version) {
+            return None;
+        }
         Some(Accepted {
             by: self.accepted_by.clone()?,
             because: self.accepted_because.clone()?,
             at: self.accepted_at?.to_string(),
             until: until.to_string(),
+            doors: named(self.accepted_doors.as_deref().unwrap_or_default()),
         })
     }
 }

@@ -11,7 +11,7 @@ use store::{Db, StoreError, sql};
 use super::OpenDoor;
 use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, Want};
 use crate::exposure::described;
-use crate::placement::{self, ABSENT, PointProof, Points};
+use crate::placement::{self, ABSENT, PRESENT, PointProof, Points};
 
 /// Every access point that is configured: its door system, and what is behind it.
 pub(super) struct Doors(BTreeMap<String, Behind>);
@@ -65,6 +65,8 @@ pub(super) struct Standing {
     format: String,
     facility: i64,
     number: i64,
+    /// Raised at each change of the credential.
+    pub(super) credential_version: i64,
     /// Somebody may carry it.
     is_in_order: bool,
     /// Of the placement, if there is one ([`placement::Placement`]).
@@ -127,6 +129,13 @@ impl Standing {
         }
     }
 
+    /// Whether it was told last to open all of these, at all times.
+    pub(super) fn is_told_to_open(&self, points: &[String]) -> bool {
+        let told = self.told().unwrap_or_default();
+        let opens = |point: &String| told.get(&AccessPointAddress(point.clone())) == Some(&Access::Always);
+        self.wanted.as_deref() == Some(PRESENT) && points.iter().all(opens)
+    }
+
     fn is_read_at(&self, point: &AccessPointAddress) -> bool {
         self.points().get(point).is_some_and(|proof| proof.level() >= AckLevel::ReadBack)
     }
@@ -170,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::connector::Rights;
-    use crate::placement::{PRESENT, json};
+    use crate::placement::json;
 
     fn opening(points: &[&str], access: Access) -> Want {
         let access = points.iter().map(|point| ((*point).into(), access)).collect();
@@ -195,6 +204,7 @@ mod tests {
             format: "h10301".into(),
             facility: 7,
             number: 1,
+            credential_version: 1,
             is_in_order: false,
             wanted: Some(wanted.into()),
             rights: Some(json(&opening(opens, Access::Always))),

@@ -3,7 +3,7 @@
 use kernel::Ctx;
 use store::{Db, DbConfig, Sinks, Sql};
 
-use super::watch::{PASSED, PROVEN, WAITING};
+use super::watch::{OPEN, PASSED, WAITING};
 
 async fn plan(db: &Db, text: &Sql) -> Vec<String> {
     let explain = Sql::assembled(format!("EXPLAIN QUERY PLAN {}", text.text()));
@@ -18,7 +18,7 @@ async fn a_look_reads_what_waits_and_what_is_open_and_nothing_else() {
     let db = Db::open(&config, Ctx::for_tests(1), Sinks::default()).await.unwrap();
     for (text, indexes) in [
         (WAITING, &["delivery_due (sink=? AND priority=?", "task_credential_id_door_system"][..]),
-        (PROVEN, &["task_credential_id_door_system", "delivery_sink_subject (sink=? AND subject=?)"]),
+        (OPEN, &["task_credential_id_door_system", "delivery_sink_subject (sink=? AND subject=?)"]),
         (PASSED, &["task_accepted_until"]),
     ] {
         let steps = plan(&db, &text).await;

@@ -1,8 +1,8 @@
-//! Opens, closes and opens again.
+//! Opens, closes, widens and opens again.
 //!
-//! Each look is bounded, however many revocations wait: it reads one page of them and changes so many tasks at most;
-//! the next one goes on from there. Nothing it reads grows with the journal: revocations that wait, and tasks that are
-//! open, are each found along an index that holds no others.
+//! Each look is bounded, however many revocations wait: it reads one page of them and one of open tasks, and changes so
+//! many tasks at most; the next one goes on from there. Nothing it reads grows with the journal: revocations that wait,
+//! and tasks that are open, are each found along an index that holds no others.
 //!
 //! On several nodes each looks for itself: of two that open the same task one finds it open.
 
@@ -15,15 +15,20 @@ use store::{Db, Origin, Sql, StoreError, Tx, sql};
 use super::standing::{Doors, Standing};
 use super::{Concern, OpenDoor, PATIENCE, SENSITIVE, named, propose};
 use crate::alert::REVOCATION_PATIENCE;
-use crate::connector::{Access, AccessPointAddress, Want};
+use crate::connector::AckLevel;
 use crate::exposure::at_worst;
-use crate::facts::{TaskClosed, TaskOpened, TaskReopened};
-use crate::placement::{PRESENT, json};
+use crate::facts::{TaskClosed, TaskOpened, TaskReopened, TaskWidened};
+use crate::placement::json;
 
-/// How many revocations are read in one look.
+/// How many revocations, and how many open tasks, are read in one look.
 const PAGE: u32 = 500;
-/// How many tasks are opened, closed, or opened again in one look: each.
+/// How many tasks are opened in one look, how many are closed or widened, and how many are opened again.
 const AT_ONCE: u32 = 100;
+
+/// Why a task is closed: what must not open was read not to.
+const PROVEN: &str = "proven";
+/// Why a task is closed: all that may be opened is wanted.
+const WANTED_AGAIN: &str = "wanted-again";
 
 /// Revocations that wait, have no open task, and were tried in vain or have waited since before `$1`. In order behind
 /// `($2, $3)`. The page is cut before anything is joined to it, so that no engine begins with every card.
@@ -37,22 +42,30 @@ pub(super) const WAITING: Sql = sql!(
      AND t.closed_at IS NULL) \
      ORDER BY s.name, SUBSTR(d.subject, 12) LIMIT $4) \
      SELECT w.door_system, w.connector, w.credential_id, c.user_id, u.user_name, c.format, c.facility, c.number, \
-     c.state = 'active' AND u.active AS is_in_order, p.wanted, p.rights, p.points, \
+     c.version AS credential_version, c.state = 'active' AND u.active AS is_in_order, p.wanted, p.rights, p.points, \
      p.credential_version = c.version AS is_current, w.since \
      FROM waiting w JOIN credential c ON c.id = w.credential_id JOIN users u ON u.id = c.user_id \
      LEFT JOIN placement p ON p.door_system = w.door_system AND p.credential_id = w.credential_id \
      ORDER BY w.door_system, w.credential_id"
 );
 
-/// Open tasks of which no revocation waits any more, because it was proven. (One that waits for a door system which is
-/// gone is forgotten; that one is not proven.)
-pub(super) const PROVEN: Sql = sql!(
-    "SELECT t.id, t.door_system, t.credential_id, t.user_id, t.doors, t.opened_at, p.wanted, p.rights FROM task t \
-     LEFT JOIN placement p ON p.door_system = t.door_system AND p.credential_id = t.credential_id \
-     LEFT JOIN delivery d ON d.sink = 'door:' || t.door_system AND d.subject = 'credential:' || t.credential_id \
-     AND d.reconcile AND d.priority = 1 AND d.due_at IS NOT NULL AND d.dead_at IS NULL \
-     WHERE t.closed_at IS NULL AND d.id IS NULL AND (p.ack IS NULL OR p.ack >= 2) \
-     ORDER BY t.credential_id, t.door_system LIMIT $1"
+/// Open tasks behind `($1, $2)`, each with its card as it stands, and the revocation that waits, if one does. The page
+/// is cut before anything is joined to it.
+pub(super) const OPEN: Sql = sql!(
+    "WITH page AS (SELECT id, door_system, credential_id, user_id, doors, opened_at, accepted_by, accepted_at, \
+     accepted_doors, accepted_version FROM task \
+     WHERE closed_at IS NULL AND (credential_id, door_system) > ($1, $2) \
+     ORDER BY credential_id, door_system LIMIT $3) \
+     SELECT o.id, o.door_system, s.connector, o.credential_id, o.user_id, u.user_name, c.format, c.facility, c.number, \
+     c.version AS credential_version, c.state = 'active' AND u.active AS is_in_order, p.wanted, p.rights, p.points, \
+     p.credential_version = c.version AS is_current, p.ack, o.doors, o.opened_at, o.accepted_by, o.accepted_at, \
+     o.accepted_doors, o.accepted_version, d.created_at AS waits_since, d.due_at, \
+     d.attempt > 0 AND d.last_error IS NOT NULL AND d.claimed_by IS NULL AS was_tried \
+     FROM page o JOIN credential c ON c.id = o.credential_id JOIN users u ON u.id = o.user_id \
+     LEFT JOIN door_system s ON s.name = o.door_system \
+     LEFT JOIN placement p ON p.door_system = o.door_system AND p.credential_id = o.credential_id \
+     LEFT JOIN delivery d ON d.sink = 'door:' || o.door_system AND d.subject = 'credential:' || o.credential_id \
+     AND d.reconcile AND d.priority = 1 AND d.due_at IS NOT NULL AND d.dead_at IS NULL"
 );
 
 /// Open tasks whose risk was accepted until before now (`$1`).
@@ -61,14 +74,30 @@ pub(super) const PASSED: Sql = sql!(
      WHERE closed_at IS NULL AND accepted_until <= $1 ORDER BY accepted_until LIMIT $2"
 );
 
-/// Door system and credential; empty at the beginning.
+/// Door system and credential, or the other way round; empty at the beginning.
 type Position = (String, String);
+
+/// How far a walk has come. Only one look at a time goes on from there.
+#[derive(Default)]
+struct Walked(Mutex<Position>);
+
+impl Walked {
+    fn get(&self) -> Position {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, after: Position) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = after;
+    }
+}
 
 /// Looks after tasks: run [`Watch::look`] again and again.
 pub struct Watch {
     db: Db,
-    /// How far the revocations that wait were looked at.
-    after: Mutex<Position>,
+    /// Over the revocations that wait.
+    waiting: Walked,
+    /// Over the tasks that are open.
+    open: Walked,
 }
 
 #[derive(sqlx::FromRow)]
@@ -84,15 +113,32 @@ struct Due {
     doors: Vec<OpenDoor>,
 }
 
+/// A task that is open, and how its card stands now.
 #[derive(sqlx::FromRow)]
-struct Proven {
+struct OpenTask {
     id: TaskId,
     #[sqlx(flatten)]
-    concern: Concern,
+    standing: Standing,
+    /// How far what is wanted is proven; `None` when nothing was ever noted.
+    ack: Option<i64>,
     doors: String,
     opened_at: Timestamp,
-    wanted: Option<String>,
-    rights: Option<String>,
+    accepted_by: Option<String>,
+    accepted_at: Option<Timestamp>,
+    accepted_doors: Option<String>,
+    accepted_version: Option<i64>,
+    /// Since when a revocation waits, if one does; when it is due, and whether it was tried in vain since it was told.
+    waits_since: Option<Timestamp>,
+    due_at: Option<Timestamp>,
+    was_tried: Option<bool>,
+}
+
+/// What is to be done about an open task.
+enum Change {
+    /// Nothing is left to do: why.
+    Close(&'static str),
+    /// More may be opened than it names, or than was accepted. All that may be opened.
+    Widen(Vec<OpenDoor>),
 }
 
 #[derive(sqlx::FromRow)]
@@ -108,28 +154,72 @@ impl Watch {
     /// Nothing was looked at yet.
     #[must_use]
     pub fn new(db: Db) -> Self {
-        Self { db, after: Mutex::default() }
+        Self { db, waiting: Walked::default(), open: Walked::default() }
     }
 
-    /// One look: closes what is proven, opens again what was accepted until now, and opens what must be seen to.
+    /// One look: closes what is proven, widens what may open more, opens again what was accepted until now, and opens
+    /// what must be seen to.
     pub async fn look(&self) -> Result<(), StoreError> {
-        self.close_proven().await?;
+        self.review().await?;
         self.reopen_passed().await?;
         self.open_due().await
     }
 
-    async fn close_proven(&self) -> Result<(), StoreError> {
-        let proven: Vec<Proven> = self.db.all(PROVEN, (AT_ONCE,)).await?;
-        if proven.is_empty() {
-            return Ok(());
+    async fn review(&self) -> Result<(), StoreError> {
+        let from = self.open.get();
+        let is_behind = from != Position::default();
+        let mut page = self.open_tasks(from).await?;
+        if page.is_empty() && is_behind {
+            // Behind the last one: from the beginning.
+            page = self.open_tasks(Position::default()).await?;
         }
-        let mut tx = self.db.write(Origin::system()).await?;
-        let closed = close(&mut tx, &proven).await;
-        let count = tx.end(closed).await?;
-        if count > 0 {
-            tracing::info!(count, "tasks closed");
+        let (changes, after) = self.judge_open(page).await?;
+        if !changes.is_empty() {
+            let mut tx = self.db.write(Origin::system()).await?;
+            let changed = change(&mut tx, &changes).await;
+            let Changed { closed, widened } = tx.end(changed).await?;
+            if closed > 0 {
+                tracing::info!(count = closed, "tasks closed");
+            }
+            if widened > 0 {
+                tracing::error!(
+                    count = widened,
+                    "tasks widened: cards open more than was told or accepted; see: cardea task list"
+                );
+            }
         }
+        self.open.set(after);
         Ok(())
+    }
+
+    async fn open_tasks(&self, after: Position) -> Result<Vec<OpenTask>, StoreError> {
+        let (credential, door_system) = after;
+        let mut page: Vec<OpenTask> = self.db.all(OPEN, (credential, door_system, PAGE)).await?;
+        page.sort_by_key(OpenTask::position);
+        Ok(page)
+    }
+
+    /// What of a page must be changed, and how far it was looked at.
+    async fn judge_open(
+        &self,
+        page: Vec<OpenTask>,
+    ) -> Result<(Vec<(OpenTask, Change)>, Position), StoreError> {
+        let (mut changes, mut after) = (Vec::new(), Position::default());
+        if page.is_empty() {
+            return Ok((changes, after));
+        }
+        let (doors, now) = (Doors::read(&self.db).await?, self.db.ctx().now());
+        for task in page {
+            if changes.len() == AT_ONCE as usize {
+                break;
+            }
+            after = task.position();
+            let still = task.standing.still_opens(&self.db, &doors).await?;
+            if let Some(change) = task.change(&task.standing.opens(&doors), still, now) {
+                changes.push((task, change));
+            }
+        }
+        Ok((changes, after))
     }
 
     async fn reopen_passed(&self) -> Result<(), StoreError> {
@@ -150,9 +240,10 @@ impl Watch {
     }
 
     async fn open_due(&self) -> Result<(), StoreError> {
-        let now = self.db.ctx().now();
-        let mut page = self.page(self.after(), now).await?;
-        if page.is_empty() && self.after() != Position::default() {
+        let (from, now) = (self.waiting.get(), self.db.ctx().now());
+        let is_behind = from != Position::default();
+        let mut page = self.page(from, now).await?;
+        if page.is_empty() && is_behind {
             // Behind the last one: from the beginning.
             page = self.page(Position::default(), now).await?;
         }
@@ -165,12 +256,8 @@ impl Watch {
                 tracing::error!(count, "tasks opened: cards open what they must not; see: cardea task list");
             }
         }
-        *self.after.lock().unwrap_or_else(PoisonError::into_inner) = after;
+        self.waiting.set(after);
         Ok(())
-    }
-
-    fn after(&self) -> Position {
-        self.after.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     async fn page(&self, after: Position, now: Timestamp) -> Result<Vec<Waiting>, StoreError> {
@@ -242,24 +329,22 @@ async fn open(tx: &mut Tx, due: &[Due]) -> Result<usize, StoreError> {
     Ok(count)
 }
 
-async fn close(tx: &mut Tx, proven: &[Proven]) -> Result<usize, StoreError> {
-    let mut count = 0;
-    for task in proven {
-        let text = sql!("UPDATE task SET closed_at = $2 WHERE id = $1 AND closed_at IS NULL");
-        if tx.run(text, (task.id, tx.now())).await? == 1 {
-            let Concern { door_system, credential_id, user_id } = task.concern.clone();
-            let body = TaskClosed {
-                credential: credential_id,
-                user: user_id,
-                door_system,
-                by: task.by().into(),
-                opened_at: task.opened_at,
-            };
-            tx.record(task.concern.fact(task.id, &body));
-            count += 1;
+/// How many tasks were changed.
+#[derive(Default)]
+struct Changed {
+    closed: usize,
+    widened: usize,
+}
+
+async fn change(tx: &mut Tx, changes: &[(OpenTask, Change)]) -> Result<Changed, StoreError> {
+    let mut changed = Changed::default();
+    for (task, change) in changes {
+        match change {
+            Change::Close(by) => changed.closed += usize::from(task.close(tx, by).await?),
+            Change::Widen(doors) => changed.widened += usize::from(task.widen(tx, doors).await?),
         }
     }
-    Ok(count)
+    Ok(changed)
 }
 
 async fn reopen(tx: &mut Tx, passed: &[Passed]) -> Result<usize, StoreError> {
@@ -267,7 +352,8 @@ async fn reopen(tx: &mut Tx, passed: &[Passed]) -> Result<usize, StoreError> {
     for task in passed {
         // Only what was accepted until then: somebody may have accepted it for longer meanwhile.
         let text = sql!(
-            "UPDATE task SET accepted_by = NULL, accepted_because = NULL, accepted_at = NULL, accepted_until = NULL \
+            "UPDATE task SET accepted_by = NULL, accepted_because = NULL, accepted_at = NULL, accepted_until = NULL, \
+             accepted_doors = NULL, accepted_version = NULL \
              WHERE id = $1 AND closed_at IS NULL AND accepted_until = $2"
         );
         if tx.run(text, (task.id, task.accepted_until)).await? == 1 {
@@ -296,9 +382,6 @@ impl Standing {
     }
 
     fn opened(&self, since: Timestamp, doors: &[OpenDoor]) -> TaskOpened {
-        let descriptor = self.descriptor();
-        let decides = descriptor.as_ref().map(|descriptor| descriptor.revocation);
-        let proposed = propose(&self.door_system, decides, doors);
         TaskOpened {
             credential: self.credential_id,
             user: self.user_id,
@@ -306,26 +389,102 @@ impl Standing {
             card: self.card(),
             doors: doors.to_vec(),
             since,
-            until: at_worst(descriptor.as_ref()),
-            proposed: proposed.iter().map(ToString::to_string).collect(),
+            until: at_worst(self.descriptor().as_ref()),
+            proposed: self.proposed(doors),
         }
+    }
+
+    /// What to do about these doors, in words.
+    fn proposed(&self, doors: &[OpenDoor]) -> Vec<String> {
+        let decides = self.descriptor().map(|descriptor| descriptor.revocation);
+        propose(&self.door_system, decides, doors).iter().map(ToString::to_string).collect()
     }
 }
 
-impl Proven {
+impl OpenTask {
+    fn position(&self) -> Position {
+        (self.standing.credential_id.to_string(), self.standing.door_system.clone())
+    }
+
+    /// What is to be done about it, if anything. `opens`: all that the card may open; `still`: what of it it must not.
+    fn change(&self, opens: &[OpenDoor], still: Vec<OpenDoor>, now: Timestamp) -> Option<Change> {
+        let Some(since) = self.waits_since else {
+            // What waits for a door system that is gone is forgotten; that one is not proven.
+            let is_proven = self.ack.is_none_or(|ack| ack >= AckLevel::ReadBack as i64);
+            return is_proven.then(|| Change::Close(self.by()));
+        };
+        if still.is_empty() && !opens.is_empty() {
+            return Some(Change::Close(WANTED_AGAIN));
+        }
+        // While its first attempt is under way it may be proven in a moment.
+        let is_nobody_at_it = self.due_at.is_some_and(|due| due <= now.minus(REVOCATION_PATIENCE));
+        let is_in_vain = self.was_tried == Some(true) || is_nobody_at_it;
+        let is_more = self.is_void(&still) || is_due(&self.added(&still), since, now);
+        (is_in_vain && is_more).then_some(Change::Widen(still))
+    }
+
+    /// What may be opened and it does not name.
+    fn added(&self, still: &[OpenDoor]) -> Vec<OpenDoor> {
+        let told = named(&self.doors);
+        still.iter().filter(|door| !told.contains(&door.access_point)).cloned().collect()
+    }
+
+    /// Whether somebody has accepted less than what may be opened, or of an older state of the credential.
+    fn is_void(&self, still: &[OpenDoor]) -> bool {
+        let accepted = named(self.accepted_doors.as_deref().unwrap_or_default());
+        let is_covered = self.accepted_version == Some(self.standing.credential_version)
+            && still.iter().all(|door| accepted.contains(&door.access_point));
+        self.accepted_by.is_some() && !is_covered && !still.is_empty()
+    }
+
     /// Why nothing is left to do.
     fn by(&self) -> &'static str {
-        let rights = self.rights.as_deref().map(serde_json::from_str::<Want>).and_then(Result::ok);
-        let opens_again = |point: String| match &rights {
-            Some(Want::Present(rights)) => {
-                rights.access.get(&AccessPointAddress(point)) == Some(&Access::Always)
-            }
-            _ => false,
-        };
-        let is_wanted = self.wanted.as_deref() == Some(PRESENT);
-        match is_wanted && named(&self.doors).into_iter().all(opens_again) {
-            true => "wanted-again",
-            false => "proven",
+        match self.standing.is_told_to_open(&named(&self.doors)) {
+            true => WANTED_AGAIN,
+            false => PROVEN,
         }
+    }
+
+    /// `false` when it was closed meanwhile.
+    async fn close(&self, tx: &mut Tx, by: &str) -> Result<bool, StoreError> {
+        let text = sql!("UPDATE task SET closed_at = $2 WHERE id = $1 AND closed_at IS NULL");
+        if tx.run(text, (self.id, tx.now())).await? == 0 {
+            return Ok(false);
+        }
+        let concern = self.standing.concern();
+        let body = TaskClosed {
+            credential: concern.credential_id,
+            user: concern.user_id,
+            door_system: concern.door_system.clone(),
+            by: by.into(),
+            opened_at: self.opened_at,
+        };
+        tx.record(concern.fact(self.id, &body));
+        Ok(true)
+    }
+
+    /// `false` when somebody has accepted it, widened or closed it since it was judged.
+    async fn widen(&self, tx: &mut Tx, doors: &[OpenDoor]) -> Result<bool, StoreError> {
+        let points: Vec<&str> = doors.iter().map(|door| door.access_point.as_str()).collect();
+        let text = sql!(
+            "UPDATE task SET doors = $2, accepted_by = NULL, accepted_because = NULL, accepted_at = NULL, \
+             accepted_until = NULL, accepted_doors = NULL, accepted_version = NULL \
+             WHERE id = $1 AND closed_at IS NULL AND doors = $3 AND COALESCE(accepted_at, 0) = $4"
+        );
+        let accepted_at = self.accepted_at.unwrap_or(Timestamp::EPOCH);
+        if tx.run(text, (self.id, json(&points), &self.doors, accepted_at)).await? == 0 {
+            return Ok(false);
+        }
+        let concern = self.standing.concern();
+        let body = TaskWidened {
+            credential: concern.credential_id,
+            user: concern.user_id,
+            door_system: concern.door_system.clone(),
+            doors: doors.to_vec(),
+            proposed: self.standing.proposed(doors),
+            void: self.accepted_by.clone(),
+        };
+        tx.record(concern.fact(self.id, &body));
+        Ok(true)
     }
 }

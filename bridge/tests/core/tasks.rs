@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bridge::alert::{self, watch_revocations};
 use bridge::exposure;
-use bridge::facts::{RiskAccepted, TaskClosed, TaskCompensated, TaskOpened, TaskReopened};
+use bridge::facts::{RiskAccepted, TaskClosed, TaskCompensated, TaskOpened, TaskReopened, TaskWidened};
 use bridge::task::{self, LONGEST_ACCEPTANCE, LONGEST_NAME, OpenDoor, State, Task, TaskError, Watch};
 use directory::credential::Credential;
 use directory::declared::{Item, Kind};
@@ -26,6 +26,9 @@ on_every_engine! {
     access_that_was_given_back_leaves_nothing_to_do,
     a_card_that_never_stood_at_a_door_system_is_no_task_there,
     a_risk_is_accepted_by_name_for_a_time_and_the_task_is_open_again_when_it_has_passed,
+    what_was_accepted_covers_neither_a_worse_door_nor_another_end_of_the_card,
+    what_was_accepted_of_one_door_is_not_of_another,
+    what_was_given_back_and_taken_again_in_one_outage_is_accepted_by_nobody,
     what_was_done_is_noted_and_closes_nothing,
     what_cannot_be_taken_is_refused_in_words,
     exposure_names_the_task_beside_the_card,
@@ -35,6 +38,7 @@ on_every_engine! {
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
 
 async fn look(world: &World) {
     Watch::new(world.db().clone()).look().await.unwrap();
@@ -252,6 +256,101 @@ async fn a_risk_is_accepted_by_name_for_a_time_and_the_task_is_open_again_when_i
     let told: Vec<RiskAccepted> = world.facts().await;
     assert!(told.iter().all(|fact| fact.because == "the building is empty"), "{told:?}");
     assert_eq!((told.len(), world.facts::<TaskReopened>().await.len()), (3, 1));
+}
+
+/// A mover who lost the yard while nothing answers, and somebody who has accepted that for 30 days.
+async fn accepted_yard(world: &World) -> (UserId, Task) {
+    let (user, _) = world.carded("ada", "Grounds").await;
+    world.panels.iter().for_each(|panel| panel.misbehave(Misbehaviour::Silent));
+    world.move_to(user, "Staff").await;
+    world.settle().await;
+    world.pass(Duration::from_secs(301));
+    look(world).await;
+    let task = only_task(world).await;
+    assert_eq!(doors(&task), ["yard"]);
+    accept(world, task.id, 30 * DAY).await;
+    let task = only_task(world).await;
+    assert_eq!(task.state, State::Accepted);
+    assert_eq!(task.accepted.as_ref().map(|risk| risk.doors.clone()), Some(vec!["yard".into()]));
+    (user, task)
+}
+
+async fn what_was_accepted_covers_neither_a_worse_door_nor_another_end_of_the_card(world: World) {
+    world.declare(Item::new(Kind::Area, "safe", json!({"title": "The safe", "protection_class": 4}))).await;
+    world.declare(Item::new(Kind::AccessPoint, "main", json!({"door_system": HQ, "area": "safe"}))).await;
+    world.settle().await;
+    let (user, task) = accepted_yard(&world).await;
+    world.pass(DAY);
+    world.set_active(user, false).await;
+    // Before anybody has looked.
+    let seen = only_task(&world).await;
+    assert_eq!((seen.id, seen.state, doors(&seen)), (task.id, State::Open, vec!["main", "yard"]));
+    assert_eq!((&seen.accepted, task::count(world.db()).await.unwrap()), (&None, (1, 0)));
+    let accepted = async || {
+        world.node.drain_receipts().await;
+        let receipt = world.receipt(user).await.unwrap();
+        let named = receipt.doors.iter().map(|door| {
+            let risk = door.task.as_ref().and_then(|task| task.accepted.clone());
+            (door.access_point.clone(), risk.map(|risk| risk.by))
+        });
+        named.collect::<Vec<_>>()
+    };
+    let by_nobody = || vec![("main".to_owned(), None::<String>), ("yard".to_owned(), None)];
+    assert_eq!(accepted().await, by_nobody());
+    world.settle().await;
+    look(&world).await;
+    look(&world).await;
+    let told: Vec<TaskWidened> = world.facts().await;
+    assert_eq!((told.len(), told[0].void.as_deref()), (1, Some("Jo Field")));
+    assert_eq!((&told[0].doors, told[0].proposed[0].as_str()), (&seen.doors, "put a guard at main"));
+    assert_eq!((only_task(&world).await.state, accepted().await), (State::Open, by_nobody()));
+    // Somebody who knows of both may accept both.
+    accept(&world, task.id, HOUR).await;
+    assert_eq!(only_task(&world).await.state, State::Accepted);
+    let by_jo = |door: &str| (door.to_owned(), Some("Jo Field".to_owned()));
+    assert_eq!(accepted().await, [by_jo("main"), by_jo("yard")]);
+    let told: Vec<RiskAccepted> = world.facts().await;
+    assert_eq!(told[1].doors, ["main", "yard"]);
+}
+
+async fn what_was_accepted_of_one_door_is_not_of_another(world: World) {
+    let (user, task) = accepted_yard(&world).await;
+    world.move_to(user, "Office at home").await;
+    world.settle().await;
+    let seen = only_task(&world).await;
+    assert_eq!((seen.id, seen.state, doors(&seen)), (task.id, State::Open, vec!["main", "yard"]));
+    assert!(seen.what().starts_with("the risk of yard is accepted by Jo Field until "), "{}", seen.what());
+    look(&world).await;
+    let seen = only_task(&world).await;
+    assert_eq!((seen.state, seen.accepted), (State::Open, None));
+    assert_eq!(world.facts::<TaskWidened>().await.len(), 1);
+}
+
+async fn what_was_given_back_and_taken_again_in_one_outage_is_accepted_by_nobody(world: World) {
+    let (user, card, first) = outage(&world, "Staff", 0).await;
+    accept(&world, first.id, 30 * DAY).await;
+    world.set_active(user, true).await;
+    world.settle().await;
+    look(&world).await;
+    assert!(tasks(&world, false).await.is_empty() && !world.placement(&card).await.is_proven());
+    assert_eq!(world.facts::<TaskClosed>().await[0].by, "wanted-again");
+    world.set_active(user, false).await;
+    world.settle().await;
+    look(&world).await;
+    let second = only_task(&world).await;
+    assert!(second.id != first.id && second.state == State::Open, "{second:?}");
+    // The same so fast that nobody has looked in between.
+    accept(&world, second.id, 30 * DAY).await;
+    world.set_active(user, true).await;
+    world.settle().await;
+    world.set_active(user, false).await;
+    let seen = only_task(&world).await;
+    assert_eq!((seen.id, seen.state, &seen.accepted), (second.id, State::Open, &None));
+    world.settle().await;
+    look(&world).await;
+    let told: Vec<TaskWidened> = world.facts().await;
+    assert_eq!((told.len(), told[0].void.as_deref()), (1, Some("Jo Field")));
+    assert_eq!(only_task(&world).await.accepted, None);
 }
 
 async fn what_was_done_is_noted_and_closes_nothing(world: World) {

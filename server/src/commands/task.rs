@@ -14,11 +14,12 @@ use crate::config::Config;
 pub(super) enum Tasks {
     /// Show the tasks that are open: each names a card, what it may open and must not, and what could be done.
     ///
-    /// OPEN: somebody must see to it. ACCEPTED: somebody has accepted the risk, and that time has not passed. A task is
-    /// opened when a revocation is not proven for 5 minutes, at doors of class 3 or more when the first attempt failed;
+    /// OPEN: somebody must see to it. ACCEPTED: somebody has accepted the risk of all that is named, and that time has not
+    /// passed. A task is opened when a revocation is not proven for 5 minutes, at doors of class 3 or more when the first attempt failed;
     /// it closes when the revocation is proven, which is tried for ever. Exit code 0, whatever is open: see exposure.
     List(List),
-    /// Accept the risk of a task by name, for a time. When that passes unproven, the task is open again.
+    /// Accept the risk of a task by name, for a time. When that passes unproven, or more may be opened than the task had
+    /// named, the task is open again.
     Accept(Accept),
     /// Note that a compensation was carried out. The task stays open until the revocation is proven.
     Done(Done),
@@ -104,8 +105,11 @@ impl Accept {
     async fn run(self, db: &Db) -> Outcome {
         let Self { id, who, because, until } = self;
         let until = time_of(&until, db.ctx().now(), Way::Ahead)?;
-        task::accept(db, Origin::of(Actor::Operator), id, &who, &because, until).await.map_err(refused)?;
-        say(format_args!("{id} is accepted until {until}. The revocation is tried on until it is proven."));
+        let accepted = task::accept(db, Origin::of(Actor::Operator), id, &who, &because, until).await;
+        let doors = accepted.map_err(refused)?.join(", ");
+        say(format_args!(
+            "{id} is accepted until {until}, of {doors}. The revocation is tried on until it is proven."
+        ));
         Ok(())
     }
 }
