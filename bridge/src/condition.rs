@@ -2,7 +2,8 @@
 //! is gone.
 //!
 //! A door that is set to stay unlocked opens for everybody, whatever was revoked and proven. So its alert is about
-//! the access point, and receipts name it ([`crate::receipt`]).
+//! the access point, and receipts name it ([`crate::receipt`]). They name as well a device that does not decide as it
+//! should.
 //!
 //! What it is not: it says nothing about parts that do not answer. Who waits for them is told by
 //! [`crate::alert::watch_revocations`].
@@ -55,6 +56,18 @@ pub async fn unlocked(db: &Db) -> Result<BTreeSet<String>, StoreError> {
     let open = alert::open_of_kind(db, STAYS_UNLOCKED).await?;
     let points = open.iter().filter_map(|open| open.subject.strip_prefix("access_point:"));
     Ok(points.map(str::to_owned).collect())
+}
+
+/// The devices that are known not to decide as they should: which of [`Finding::DECIDING`], and the device as
+/// `door system/unit`.
+pub async fn deciding_otherwise(db: &Db) -> Result<Vec<(&'static str, String)>, StoreError> {
+    let mut found = Vec::new();
+    for code in Finding::DECIDING {
+        let open = alert::open_of_kind(db, code).await?;
+        let units = open.iter().filter_map(|open| open.subject.strip_prefix("door_unit:"));
+        found.extend(units.map(|unit| (code, unit.to_owned())));
+    }
+    Ok(found)
 }
 
 fn subject(door_system: &str, unit: &UnitHealth, finding: &Finding) -> Subject {

@@ -11,9 +11,10 @@ use serde::Serialize;
 use store::{Db, StoreError, sql};
 
 use crate::alert;
-use crate::connector::{Access, AccessPointAddress, AckLevel, CONNECTORS, Descriptor, STAYS_UNLOCKED, Want};
+use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, STAYS_UNLOCKED, Want};
 use crate::placement::{ABSENT, Points, written};
 use crate::quarantine::{self, Quarantined};
+use crate::systems;
 use crate::task::{self, Task};
 
 /// What is exposed now.
@@ -89,7 +90,6 @@ pub struct Bypass {
 #[derive(sqlx::FromRow)]
 struct Row {
     door_system: String,
-    connector: Option<String>,
     credential_id: CredentialId,
     user_id: UserId,
     user_name: String,
@@ -116,7 +116,7 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
     let rows: Vec<Row> = db
         .all(
             sql!(
-                "SELECT p.door_system, s.connector, p.credential_id, c.user_id, u.user_name, c.format, c.facility, \
+                "SELECT p.door_system, p.credential_id, c.user_id, u.user_name, c.format, c.facility, \
                  c.number, p.wanted, p.rights, p.points, p.attempts, p.requested_at, c.updated_at, \
                  p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
                  COALESCE(d.created_at, w.at) AS waits_since \
@@ -133,20 +133,22 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
             (db.ctx().now(),),
         )
         .await?;
-    let systems: Vec<(String, String)> =
-        db.all(sql!("SELECT name, connector FROM door_system ORDER BY name"), ()).await?;
+    let systems = systems::described(db).await?;
     let points: Vec<(String,)> = db.all(sql!("SELECT name FROM access_point"), ()).await?;
     let schedules = directory::door::time_profiles(db).await?;
     // Alerts of what is not configured any more say nothing of what can be opened.
     let is_a_point = |id: &str| points.iter().any(|(name,)| name == id);
     let is_at_a_system = |id: &str| {
-        systems.iter().any(|(name, _)| id.strip_prefix(name).is_some_and(|rest| rest.starts_with('/')))
+        systems.keys().any(|name| id.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')))
     };
-    let bypasses = systems.iter().flat_map(|(name, connector)| {
-        let ways = described(connector).map_or(&[][..], |descriptor| descriptor.bypasses);
-        ways.iter().map(|what| Bypass { door_system: name.clone(), what })
+    let bypasses = systems.iter().flat_map(|(name, descriptor)| {
+        descriptor.bypasses.iter().map(|what| Bypass { door_system: name.clone(), what })
     });
-    let mut cards: Vec<ExposedCard> = rows.into_iter().filter_map(|row| row.exposed(&schedules)).collect();
+    let exposed_card = |row: Row| {
+        let until = at_worst(systems.get(&row.door_system));
+        row.exposed(&schedules, until)
+    };
+    let mut cards: Vec<ExposedCard> = rows.into_iter().filter_map(exposed_card).collect();
     name_tasks(db, &mut cards).await?;
     Ok(Exposures {
         cards,
@@ -173,11 +175,6 @@ fn exposed(found: Vec<alert::Alert>, is_there: &dyn Fn(&str) -> bool) -> Vec<Exp
     there.map(|alert| Exposed { subject: alert.subject, since: alert.opened_at.to_string() }).collect()
 }
 
-/// What a kind of connector says of itself.
-pub(crate) fn described(connector: &str) -> Option<Descriptor> {
-    CONNECTORS.iter().find(|kind| kind.name == connector).map(|kind| (kind.describe)())
-}
-
 /// Until when a card may open what it must not, in words.
 pub(crate) fn at_worst(descriptor: Option<&Descriptor>) -> String {
     match descriptor {
@@ -187,8 +184,9 @@ pub(crate) fn at_worst(descriptor: Option<&Descriptor>) -> String {
 }
 
 impl Row {
-    /// `None` when it could open nothing that it must not. `schedules`: as [`directory::door::time_profiles`] tells.
-    fn exposed(self, schedules: &[(String, String, i64)]) -> Option<ExposedCard> {
+    /// `None` when it could open nothing that it must not. `schedules`: as [`directory::door::time_profiles`] tells;
+    /// `until`: until when, at worst.
+    fn exposed(self, schedules: &[(String, String, i64)], until: String) -> Option<ExposedCard> {
         let points: Points = serde_json::from_str(&self.points).unwrap_or_default();
         let wanted = match serde_json::from_str(&self.rights) {
             Ok(Want::Present(rights)) if self.wanted != ABSENT => rights.access,
@@ -211,7 +209,6 @@ impl Row {
         if unproven.is_empty() && (!must_be_off || proves_absence && !points.is_empty()) {
             return None;
         }
-        let until = at_worst(self.connector.as_deref().and_then(described).as_ref());
         let on_schedule = |point: &String| {
             let Access::TimeProfile(number) = wanted.get(&AccessPointAddress(point.clone()))? else {
                 return None;

@@ -26,7 +26,7 @@ use store::{
 use crate::BridgeError;
 use crate::alert;
 use crate::condition;
-use crate::connector::{AckLevel, Descriptor, WorstCase};
+use crate::connector::{ASKS_ANOTHER, AckLevel, DECIDES_ALONE, Descriptor, WorstCase};
 use crate::facts::{
     DeviationFound, PlacementProven, ReceiptIssued, RiskAccepted, TaskCompensated, TaskOpened, TaskReopened,
     TaskWidened,
@@ -385,12 +385,18 @@ impl Receipts {
                 .map_or(WorstCase::UntilReachable, |descriptor| descriptor.worst_case)
                 .to_string(),
         });
-        let beyond = self.beyond_lists(doors, &condition::unlocked(&self.db).await?);
+        let unlocked = condition::unlocked(&self.db).await?;
+        let beyond = self.beyond_lists(doors, &unlocked, &condition::deciding_otherwise(&self.db).await?);
         Ok(std::iter::once(tokens).chain(pending).chain(beyond).collect())
     }
 
-    /// What opens these doors whatever their lists say.
-    fn beyond_lists(&self, doors: &[DoorProof], unlocked: &BTreeSet<String>) -> Vec<Exposure> {
+    /// What opens these doors whatever their lists say, and who decides there instead of whoever should.
+    fn beyond_lists(
+        &self,
+        doors: &[DoorProof],
+        unlocked: &BTreeSet<String>,
+        otherwise: &[(&'static str, String)],
+    ) -> Vec<Exposure> {
         let points: BTreeMap<&str, &str> =
             doors.iter().map(|door| (door.access_point.as_str(), door.door_system.as_str())).collect();
         let open =
@@ -399,6 +405,17 @@ impl Receipts {
                 until: "until it is set to obey its list".into(),
             });
         let systems: BTreeSet<&str> = points.values().copied().collect();
+        let is_there = |unit: &str| {
+            systems.iter().any(|system| unit.strip_prefix(system).is_some_and(|rest| rest.starts_with('/')))
+        };
+        let deciding: Vec<Exposure> = otherwise
+            .iter()
+            .filter(|(_, unit)| is_there(unit))
+            .map(|(code, unit)| {
+                let (what, until) = deciding_instead(code);
+                Exposure { what: format!("device {unit} {what}"), until: until.into() }
+            })
+            .collect();
         let bypasses = systems.into_iter().flat_map(|system| {
             let bypasses = self.systems.descriptor(system).map_or(&[][..], |descriptor| descriptor.bypasses);
             bypasses.iter().map(move |bypass| Exposure {
@@ -406,7 +423,7 @@ impl Receipts {
                 until: "until it is cleared at the device".into(),
             })
         });
-        open.chain(bypasses).collect()
+        open.chain(deciding).chain(bypasses).collect()
     }
 
     /// Closes the alert that an attempt before this one may have opened.
@@ -473,6 +490,24 @@ async fn cause_of(db: &Db, user: &Subject) -> Result<Option<StoredFact>, StoreEr
         )
         .await?;
     Ok(last.filter(|fact| fact.kind != UserActivated::KIND))
+}
+
+/// Who opens at a device that does not decide as it should, and until when, in words.
+fn deciding_instead(code: &str) -> (&'static str, &'static str) {
+    match code {
+        ASKS_ANOTHER => (
+            "asks another server who may enter: it opens for whomever that one names",
+            "until it asks nobody else",
+        ),
+        DECIDES_ALONE => (
+            "decides by its own lists and does not ask us: it opens for whomever they still name",
+            "until it asks us",
+        ),
+        _ => (
+            "would decide by its own lists while it cannot ask us: it then opens for whomever they still name",
+            "until it is forbidden to",
+        ),
+    }
 }
 
 /// What an edition says. Its signature is ours: it is read, not verified.

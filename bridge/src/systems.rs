@@ -6,7 +6,7 @@
 //! What it is not: it keeps no other node from speaking to the same doors. Between nodes the deliveries'
 //! versions decide ([`crate::placement`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -61,8 +61,8 @@ pub struct Systems {
 struct Open {
     /// Of its configuration.
     version: i64,
-    /// Which connector.
-    kind: String,
+    /// What its configuration alone says of it.
+    described: Option<Descriptor>,
     /// `None` when it cannot be opened as it is configured: that is said once.
     connector: Option<Arc<dyn Connector>>,
 }
@@ -73,6 +73,15 @@ struct Running {
     version: i64,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+/// What each configured door system's configuration says of it, whether or not it is open in this process.
+pub(crate) async fn described(db: &Db) -> Result<BTreeMap<String, Descriptor>, StoreError> {
+    let systems = door::systems(db).await?.into_iter();
+    let described = systems.filter_map(|DoorSystem { name, connector, config, .. }| {
+        Some((name, connector::described(&connector, &config.0)?))
+    });
+    Ok(described.collect())
 }
 
 /// Opens a door system's connector, with its secret unsealed, to look at it: it lets nobody in.
@@ -165,7 +174,8 @@ impl Systems {
                 // Whatever its connector says, its lane collects what is recorded for it.
                 placement::route(db.sinks(), &system.name);
                 let connector = opened(db, sealing, &system, self.decider(&system.name));
-                let open = Open { version: system.version, kind: system.connector, connector };
+                let described = connector::described(&system.connector, &system.config.0);
+                let open = Open { version: system.version, described, connector };
                 self.write().insert(system.name, open);
             }
         }
@@ -247,16 +257,14 @@ impl Systems {
         self.read().get(name)?.connector.clone()
     }
 
-    /// What a door system's connector says of itself; of one that cannot be opened, what its kind says.
+    /// What a door system's connector says of itself; of one that cannot be opened, what its configuration says.
     #[must_use]
     pub fn descriptor(&self, name: &str) -> Option<Descriptor> {
         let open = self.read();
-        let Open { kind, connector, .. } = open.get(name)?;
+        let Open { described, connector, .. } = open.get(name)?;
         match connector {
             Some(connector) => Some(connector.descriptor().clone()),
-            None => {
-                connector::CONNECTORS.iter().find(|known| known.name == *kind).map(|known| (known.describe)())
-            }
+            None => described.clone(),
         }
     }
 
@@ -267,7 +275,7 @@ impl Systems {
     pub fn check(&self, ctx: &Ctx, card: Card, points: &[String]) -> Result<(), String> {
         for (name, connector) in self.connectors() {
             let its_own = connector.access_points();
-            let access: std::collections::BTreeMap<AccessPointAddress, Access> = points
+            let access: BTreeMap<AccessPointAddress, Access> = points
                 .iter()
                 .map(|point| AccessPointAddress(point.clone()))
                 .filter(|point| its_own.contains(point))

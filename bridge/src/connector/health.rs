@@ -14,9 +14,9 @@ impl Finding {
             Self::StaysLocked { .. } => "door-stays-locked",
             Self::HintsElsewhere { .. } => "door-hints-elsewhere",
             Self::Fault { .. } => "door-fault",
-            Self::AsksAnother => "door-asks-another",
-            Self::DecidesAlone => "door-decides-alone",
-            Self::WouldDecideAlone => "door-would-decide-alone",
+            Self::AsksAnother => ASKS_ANOTHER,
+            Self::DecidesAlone => DECIDES_ALONE,
+            Self::WouldDecideAlone => WOULD_DECIDE_ALONE,
         }
     }
 
@@ -27,10 +27,13 @@ impl Finding {
         "door-stays-locked",
         "door-hints-elsewhere",
         "door-fault",
-        "door-asks-another",
-        "door-decides-alone",
-        "door-would-decide-alone",
+        ASKS_ANOTHER,
+        DECIDES_ALONE,
+        WOULD_DECIDE_ALONE,
     ];
+
+    /// Those of them that say that a device does not decide, or would not, as it should.
+    pub const DECIDING: [&'static str; 3] = [ASKS_ANOTHER, DECIDES_ALONE, WOULD_DECIDE_ALONE];
 
     /// The door that it is about, if it is about one.
     #[must_use]
@@ -56,6 +59,13 @@ impl Finding {
 
 /// The word for a door that opens for everybody.
 pub const STAYS_UNLOCKED: &str = "door-stays-unlocked";
+
+/// The word for a device that asks a server of somebody else.
+pub const ASKS_ANOTHER: &str = "door-asks-another";
+/// The word for a device that should ask us and does not.
+pub const DECIDES_ALONE: &str = "door-decides-alone";
+/// The word for a device that goes by its lists while it cannot ask us, and should not.
+pub const WOULD_DECIDE_ALONE: &str = "door-would-decide-alone";
 
 /// How a door system is, part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

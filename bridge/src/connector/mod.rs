@@ -37,9 +37,11 @@ pub use descriptor::{
 pub use error::{ConfigError, ConnectorError, Refusal};
 pub use event::{Alarm, DeniedReason, Direction, DoorEvent, EventCursor, EventGap, EventKind, EventPage};
 pub use fence::{Pass, VersionFence};
-pub use health::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
+pub use health::{
+    ASKS_ANOTHER, DECIDES_ALONE, Finding, Health, STAYS_UNLOCKED, UnitHealth, WOULD_DECIDE_ALONE,
+};
 pub use inventory::{Inventory, take_inventory};
-pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, Opening, open, time_zone};
+pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, Opening, described, open, time_zone};
 pub use wanted::{
     Access, AccessPointAddress, DesiredCredential, Deviation, Held, ListCursor, ListPage, Listed, ReadBack,
     Reading, Rights, Version, Want,

@@ -40,8 +40,9 @@ pub type Open = fn(Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError>;
 pub struct ConnectorKind {
     /// What configuration calls it.
     pub name: &'static str,
-    /// What can be said of it before one is configured.
-    pub describe: fn() -> Descriptor,
+    /// What can be said of one that is configured so, without its secret and without asking it; of `null`, before one is
+    /// configured.
+    pub describe: fn(&serde_json::Value) -> Descriptor,
     /// Makes a connector. No IO: a system that is out of reach is found by its verbs, and what it asks is
     /// answered once somebody [attends](Connector::attend).
     pub open: Open,
@@ -54,6 +55,13 @@ pub struct ConnectorKind {
 pub fn open(kind: &str, opening: Opening<'_>) -> Result<Arc<dyn Connector>, OpenError> {
     let kind = CONNECTORS.iter().find(|known| known.name == kind).ok_or_else(|| OpenError::unknown(kind))?;
     Ok((kind.open)(opening)?)
+}
+
+/// What can be said of a door system that is configured so, whether or not it can be opened. `None` when there is no such
+/// kind.
+#[must_use]
+pub fn described(kind: &str, config: &serde_json::Value) -> Option<Descriptor> {
+    CONNECTORS.iter().find(|known| known.name == kind).map(|known| (known.describe)(config))
 }
 
 /// The local time of a door system's doors, by which it counts days: what the configuration of every kind calls
@@ -98,7 +106,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), CONNECTORS.len());
         for kind in CONNECTORS {
-            let described = (kind.describe)();
+            let described = (kind.describe)(&serde_json::Value::Null);
             assert_eq!(described.kind, kind.name);
             assert!(described.acks.is_sorted(), "{}", kind.name);
             assert!(!described.tested_against.is_empty(), "{}", kind.name);

@@ -130,6 +130,25 @@ pub(super) struct DeviceConfig {
     pub(super) opener: Opener,
 }
 
+/// What can be said of a door system by its configuration alone.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Outline {
+    pub(super) patience: Patience,
+    /// Whether devices are told where to send notifications.
+    pub(super) push: bool,
+    /// Whether they ask us at each swipe.
+    pub(super) online: bool,
+}
+
+impl Outline {
+    /// `None` of what cannot be read.
+    pub(super) fn read(config: &serde_json::Value) -> Option<Self> {
+        let written = Written::deserialize(config).ok()?;
+        let online = written.online().ok()?.is_some();
+        Some(Self { patience: written.patience().ok()?, push: written.listen.is_some(), online })
+    }
+}
+
 /// The longest that one request may take, all attempts together. A silent device holds a place of the lane for some of
 /// these, and a process that dies holds its revocations back for as long as they may take.
 const LONGEST_REQUEST_MS: u64 = 3_000;

@@ -36,7 +36,7 @@ use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use kernel::Ctx;
 
-use self::config::{Config, OutOfReach};
+use self::config::{Config, Outline};
 use self::device::Device;
 use self::online::Desk;
 use self::push::Ear;
@@ -52,8 +52,7 @@ use crate::connector::{
 };
 
 /// The line in the registry.
-pub const KIND: ConnectorKind =
-    ConnectorKind { name: "controlid", describe: || describe(PATIENCE, true, None), open };
+pub const KIND: ConnectorKind = ConnectorKind { name: "controlid", describe: described, open };
 
 /// The days that a device can count: of 0 it takes no notice, and what it does before 1970 nobody says.
 const FIRST_DAY: Date = date(1970, 1, 2);
@@ -100,21 +99,24 @@ const ONLINE: &[&str] = limits![
     "Doors are taken to bear the number of their portal.",
 ];
 
-/// `push`: whether devices are told where to send notifications. `online`: what becomes of a swipe while a device that
-/// should ask us cannot; `None` in standalone mode.
-fn describe(patience: Patience, push: bool, online: Option<OutOfReach>) -> Descriptor {
-    let (revocation, worst_case) = match online {
-        None => (RevocationClass::R1, WorstCase::UntilReachable),
-        Some(OutOfReach::Deny) => (RevocationClass::R0, WorstCase::NextSwipe),
-        Some(OutOfReach::Lists) => (RevocationClass::R0, WorstCase::UntilReachable),
-    };
+fn described(config: &serde_json::Value) -> Descriptor {
+    let unread = Outline { patience: PATIENCE, push: true, online: false };
+    let Outline { patience, push, online } = Outline::read(config).unwrap_or(unread);
+    describe(patience, push, online)
+}
+
+/// `push`: whether devices are told where to send notifications. `online`: whether they ask us at each swipe.
+///
+/// At worst it is the same in both modes. Of a device that cannot be reached nobody knows whether it still asks us: it may
+/// never have been told to, or be of a firmware that goes by its lists as soon as it cannot.
+fn describe(patience: Patience, push: bool, online: bool) -> Descriptor {
     Descriptor {
         kind: "controlid",
         credentials: &[CredentialKind::Card, CredentialKind::Fob],
         card_formats: &[CardFormat::H10301],
         verbs: &[Verb::Apply, Verb::Revoke, Verb::ReadBack, Verb::List, Verb::Events, Verb::Health],
-        revocation,
-        worst_case,
+        revocation: if online { RevocationClass::R0 } else { RevocationClass::R1 },
+        worst_case: WorstCase::UntilReachable,
         acks: &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack, AckLevel::ObservedDenial],
         read_back: true,
         keeps_days: true,
@@ -123,11 +125,11 @@ fn describe(patience: Patience, push: bool, online: Option<OutOfReach>) -> Descr
         provenance: Provenance::PublicSpec,
         versions: "the vendor's access API as published in 2026; field notes of firmware 5.13 and 5.19",
         tested_against: "contract-tested against our simulator of the published API; not device-tested",
-        limits: if online.is_some() { ONLINE } else { STANDALONE },
+        limits: if online { ONLINE } else { STANDALONE },
         bypasses: match online {
-            None => &["a face, finger or code that was enrolled by hand"],
+            false => &["a face, finger or code that was enrolled by hand"],
             // While it asks, these are asked about as well, and refused.
-            Some(_) => &["a face, finger or code that was enrolled by hand, while a device decides alone,"],
+            true => &["a face, finger or code that was enrolled by hand, while a device decides alone,"],
         },
         verb_limit: verb_limit(patience),
     }
@@ -142,7 +144,7 @@ impl ControlId {
             |device| Device::new(device, login.clone(), password.clone(), patience, time_zone.clone());
         Self {
             ctx: ctx.clone(),
-            descriptor: describe(patience, listen.is_some(), online),
+            descriptor: describe(patience, listen.is_some(), online.is_some()),
             fleet: Fleet::new(devices.into_iter().map(device).collect()),
             time_zone,
             ear: listen.map(|listen| Ear::new(listen, known, desk)),

@@ -37,7 +37,7 @@ pub(crate) use wish::contradicts;
 
 use crate::BridgeError;
 use crate::card::{Card, CardError, CardFormat};
-use crate::connector::{AccessPointAddress, AckLevel, CONNECTORS, ReadBack, Reading, Want, time_zone};
+use crate::connector::{AccessPointAddress, AckLevel, ReadBack, Reading, Want, described, time_zone};
 
 /// The lane of a door system.
 #[must_use]
@@ -265,11 +265,11 @@ pub(crate) async fn terms_of(db: &Db, door_system: &str) -> Result<Terms, StoreE
     let profiles = directory::door::time_profiles_of(db, door_system).await?;
     let time_profiles =
         profiles.into_iter().filter_map(|(schedule, number)| Some((schedule, u8::try_from(number).ok()?)));
-    let kind = CONNECTORS.iter().find(|kind| kind.name == system.connector);
+    let described = described(&system.connector, &system.config.0);
     Ok(Terms {
         time_profiles: time_profiles.collect(),
         time_zone: time_zone(&system.config.0),
-        keeps_days: kind.is_some_and(|kind| (kind.describe)().keeps_days),
+        keeps_days: described.is_some_and(|descriptor| descriptor.keeps_days),
     })
 }
 

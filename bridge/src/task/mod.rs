@@ -417,13 +417,12 @@ struct Row {
     done_at: Option<Timestamp>,
 }
 
-const TASKS: &str = "SELECT t.id, t.door_system, s.connector, t.credential_id, t.user_id, u.user_name, c.format, \
+const TASKS: &str = "SELECT t.id, t.door_system, t.credential_id, t.user_id, u.user_name, c.format, \
      c.facility, c.number, c.version AS credential_version, c.state = 'active' AND u.active AS is_in_order, \
      p.wanted, p.rights, p.points, p.credential_version = c.version AS is_current, t.doors, t.since, t.opened_at, \
      t.closed_at, t.accepted_by, t.accepted_because, t.accepted_at, t.accepted_until, t.accepted_doors, \
      t.accepted_version, t.done_by, t.done_what, t.done_at \
      FROM task t JOIN credential c ON c.id = t.credential_id JOIN users u ON u.id = t.user_id \
-     LEFT JOIN door_system s ON s.name = t.door_system \
      LEFT JOIN placement p ON p.door_system = t.door_system AND p.credential_id = t.credential_id";
 
 /// Tasks that are not closed, the oldest first; with `all` every one, the newest first. `limit` at most.
@@ -462,7 +461,7 @@ async fn told(db: &Db, rows: Vec<Row>) -> Result<Vec<Task>, StoreError> {
             None => row.standing.still_opens(db, &doors).await?,
             Some(_) => named(&row.doors).into_iter().map(|point| doors.describe(point)).collect(),
         };
-        tasks.push(row.told(opens, now));
+        tasks.push(row.told(opens, &doors, now));
     }
     Ok(tasks)
 }
@@ -473,7 +472,7 @@ fn named(doors: &str) -> Vec<String> {
 }
 
 impl Row {
-    fn told(self, doors: Vec<OpenDoor>, now: Timestamp) -> Task {
+    fn told(self, doors: Vec<OpenDoor>, all: &Doors, now: Timestamp) -> Task {
         let accepted = self.accepted(now);
         let state = match (self.closed_at, &accepted) {
             (Some(_), _) => State::Closed,
@@ -481,8 +480,8 @@ impl Row {
             (None, _) => State::Open,
         };
         let done = self.done_by.zip(self.done_what).zip(self.done_at);
-        let descriptor = self.standing.descriptor();
-        let decides = descriptor.as_ref().map(|descriptor| descriptor.revocation);
+        let descriptor = all.descriptor(&self.standing.door_system);
+        let decides = descriptor.map(|descriptor| descriptor.revocation);
         let proposed = match state {
             State::Closed => Vec::new(),
             State::Open | State::Accepted => propose(&self.standing.door_system, decides, &doors),
@@ -497,7 +496,7 @@ impl Row {
             door_system: self.standing.door_system,
             doors,
             since: self.since.to_string(),
-            until: at_worst(descriptor.as_ref()),
+            until: at_worst(descriptor),
             opened_at: self.opened_at.to_string(),
             closed_at: self.closed_at.map(|at| at.to_string()),
             proposed: proposed.iter().map(ToString::to_string).collect(),

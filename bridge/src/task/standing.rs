@@ -10,11 +10,15 @@ use store::{Db, StoreError, sql};
 
 use super::OpenDoor;
 use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, Want};
-use crate::exposure::described;
 use crate::placement::{self, ABSENT, PRESENT, PointProof, Points};
+use crate::systems;
 
-/// Every access point that is configured: its door system, and what is behind it.
-pub(super) struct Doors(BTreeMap<String, Behind>);
+/// Every access point that is configured: its door system, and what is behind it. And what is to be said of each door
+/// system.
+pub(super) struct Doors {
+    points: BTreeMap<String, Behind>,
+    systems: BTreeMap<String, Descriptor>,
+}
 
 struct Behind {
     door_system: String,
@@ -36,11 +40,16 @@ impl Doors {
         let behind = |(name, door_system, area, protection_class)| {
             (name, Behind { door_system, area, protection_class })
         };
-        Ok(Self(rows.into_iter().map(behind).collect()))
+        Ok(Self { points: rows.into_iter().map(behind).collect(), systems: systems::described(db).await? })
+    }
+
+    /// `None` of a door system that is not configured any more.
+    pub(super) fn descriptor(&self, door_system: &str) -> Option<&Descriptor> {
+        self.systems.get(door_system)
     }
 
     pub(super) fn describe(&self, access_point: String) -> OpenDoor {
-        let behind = self.0.get(&access_point);
+        let behind = self.points.get(&access_point);
         OpenDoor {
             area: behind.map(|behind| behind.area.clone()),
             protection_class: behind.map(|behind| behind.protection_class),
@@ -49,7 +58,7 @@ impl Doors {
     }
 
     fn of<'a>(&'a self, door_system: &'a str) -> impl Iterator<Item = &'a String> {
-        self.0.iter().filter(move |(_, behind)| behind.door_system == door_system).map(|(name, _)| name)
+        self.points.iter().filter(move |(_, behind)| behind.door_system == door_system).map(|(name, _)| name)
     }
 }
 
@@ -57,8 +66,6 @@ impl Doors {
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(super) struct Standing {
     pub(super) door_system: String,
-    /// `None` when the door system is not configured any more.
-    connector: Option<String>,
     pub(super) credential_id: CredentialId,
     pub(super) user_id: UserId,
     pub(super) user_name: String,
@@ -86,11 +93,6 @@ impl Standing {
     /// Whether it may ever have stood on a list there: nothing is put on one before that is noted.
     pub(super) fn is_noted(&self) -> bool {
         self.wanted.is_some()
-    }
-
-    /// What its door system's connector says of itself.
-    pub(super) fn descriptor(&self) -> Option<Descriptor> {
-        self.connector.as_deref().and_then(described)
     }
 
     /// All that it may open, whether or not it must.
@@ -197,7 +199,6 @@ mod tests {
         let points: Points = points.iter().map(|(point, level)| ((*point).into(), proof(level))).collect();
         Standing {
             door_system: "hq".into(),
-            connector: None,
             credential_id: CredentialId::new(&ctx),
             user_id: UserId::new(&ctx),
             user_name: "ada".into(),

@@ -33,7 +33,7 @@ const WANTED_AGAIN: &str = "wanted-again";
 /// Revocations that wait, have no open task, and were tried in vain or have waited since before `$1`. In order behind
 /// `($2, $3)`. The page is cut before anything is joined to it, so that no engine begins with every card.
 pub(super) const WAITING: Sql = sql!(
-    "WITH waiting AS (SELECT s.name AS door_system, s.connector, SUBSTR(d.subject, 12) AS credential_id, \
+    "WITH waiting AS (SELECT s.name AS door_system, SUBSTR(d.subject, 12) AS credential_id, \
      d.created_at AS since FROM door_system s \
      JOIN delivery d ON d.sink = 'door:' || s.name AND d.priority = 1 AND d.due_at IS NOT NULL AND d.dead_at IS NULL \
      WHERE (d.created_at <= $1 OR (d.attempt > 0 AND d.last_error IS NOT NULL)) \
@@ -41,7 +41,7 @@ pub(super) const WAITING: Sql = sql!(
      AND NOT EXISTS (SELECT 1 FROM task t WHERE t.credential_id = SUBSTR(d.subject, 12) AND t.door_system = s.name \
      AND t.closed_at IS NULL) \
      ORDER BY s.name, SUBSTR(d.subject, 12) LIMIT $4) \
-     SELECT w.door_system, w.connector, w.credential_id, c.user_id, u.user_name, c.format, c.facility, c.number, \
+     SELECT w.door_system, w.credential_id, c.user_id, u.user_name, c.format, c.facility, c.number, \
      c.version AS credential_version, c.state = 'active' AND u.active AS is_in_order, p.wanted, p.rights, p.points, \
      p.credential_version = c.version AS is_current, w.since \
      FROM waiting w JOIN credential c ON c.id = w.credential_id JOIN users u ON u.id = c.user_id \
@@ -56,13 +56,12 @@ pub(super) const OPEN: Sql = sql!(
      accepted_doors, accepted_version FROM task \
      WHERE closed_at IS NULL AND (credential_id, door_system) > ($1, $2) \
      ORDER BY credential_id, door_system LIMIT $3) \
-     SELECT o.id, o.door_system, s.connector, o.credential_id, o.user_id, u.user_name, c.format, c.facility, c.number, \
+     SELECT o.id, o.door_system, o.credential_id, o.user_id, u.user_name, c.format, c.facility, c.number, \
      c.version AS credential_version, c.state = 'active' AND u.active AS is_in_order, p.wanted, p.rights, p.points, \
      p.credential_version = c.version AS is_current, p.ack, o.doors, o.opened_at, o.accepted_by, o.accepted_at, \
      o.accepted_doors, o.accepted_version, d.created_at AS waits_since, d.due_at, \
      d.attempt > 0 AND d.last_error IS NOT NULL AND d.claimed_by IS NULL AS was_tried \
      FROM page o JOIN credential c ON c.id = o.credential_id JOIN users u ON u.id = o.user_id \
-     LEFT JOIN door_system s ON s.name = o.door_system \
      LEFT JOIN placement p ON p.door_system = o.door_system AND p.credential_id = o.credential_id \
      LEFT JOIN delivery d ON d.sink = 'door:' || o.door_system AND d.subject = 'credential:' || o.credential_id \
      AND d.reconcile AND d.priority = 1 AND d.due_at IS NOT NULL AND d.dead_at IS NULL"
@@ -107,10 +106,10 @@ struct Waiting {
     since: Timestamp,
 }
 
-/// A revocation that somebody must see to.
+/// A revocation that somebody must see to, and what is told about it.
 struct Due {
     waiting: Waiting,
-    doors: Vec<OpenDoor>,
+    told: TaskOpened,
 }
 
 /// A task that is open, and how its card stands now.
@@ -137,8 +136,8 @@ struct OpenTask {
 enum Change {
     /// Nothing is left to do: why.
     Close(&'static str),
-    /// More may be opened than it names, or than was accepted. All that may be opened.
-    Widen(Vec<OpenDoor>),
+    /// More may be opened than it names, or than was accepted. What is told about it.
+    Widen(TaskWidened),
 }
 
 #[derive(sqlx::FromRow)]
@@ -215,7 +214,7 @@ impl Watch {
             }
             after = task.position();
             let still = task.standing.still_opens(&self.db, &doors).await?;
-            if let Some(change) = task.change(&task.standing.opens(&doors), still, now) {
+            if let Some(change) = task.change(still, &doors, now) {
                 changes.push((task, change));
             }
         }
@@ -281,9 +280,10 @@ impl Watch {
             after = (standing.door_system.clone(), standing.credential_id.to_string());
             // Without the directory first: most that wait need nothing yet.
             if standing.is_noted() && is_due(&standing.opens(&doors), waiting.since, now) {
-                let doors = standing.still_opens(&self.db, &doors).await?;
-                if is_due(&doors, waiting.since, now) {
-                    due.push(Due { waiting, doors });
+                let still = standing.still_opens(&self.db, &doors).await?;
+                if is_due(&still, waiting.since, now) {
+                    let told = standing.opened(waiting.since, still, &doors);
+                    due.push(Due { waiting, told });
                 }
             }
         }
@@ -300,10 +300,9 @@ fn is_due(doors: &[OpenDoor], since: Timestamp, now: Timestamp) -> bool {
 /// Opens each unless it is open. Answers how many are new.
 async fn open(tx: &mut Tx, due: &[Due]) -> Result<usize, StoreError> {
     let mut count = 0;
-    for Due { waiting, doors } in due {
+    for Due { waiting, told } in due {
         let standing = &waiting.standing;
         let id = TaskId::new(tx.ctx());
-        let points: Vec<&str> = doors.iter().map(|door| door.access_point.as_str()).collect();
         let opened = tx
             .run(
                 sql!(
@@ -315,14 +314,14 @@ async fn open(tx: &mut Tx, due: &[Due]) -> Result<usize, StoreError> {
                     &standing.door_system,
                     standing.credential_id,
                     standing.user_id,
-                    json(&points),
+                    named_by(&told.doors),
                     waiting.since,
                     tx.now(),
                 ),
             )
             .await?;
         if opened == 1 {
-            tx.record(standing.concern().fact(id, &standing.opened(waiting.since, doors)));
+            tx.record(standing.concern().fact(id, told));
             count += 1;
         }
     }
@@ -341,7 +340,7 @@ async fn change(tx: &mut Tx, changes: &[(OpenTask, Change)]) -> Result<Changed, 
     for (task, change) in changes {
         match change {
             Change::Close(by) => changed.closed += usize::from(task.close(tx, by).await?),
-            Change::Widen(doors) => changed.widened += usize::from(task.widen(tx, doors).await?),
+            Change::Widen(told) => changed.widened += usize::from(task.widen(tx, told).await?),
         }
     }
     Ok(changed)
@@ -381,24 +380,29 @@ impl Standing {
         }
     }
 
-    fn opened(&self, since: Timestamp, doors: &[OpenDoor]) -> TaskOpened {
+    fn opened(&self, since: Timestamp, still: Vec<OpenDoor>, doors: &Doors) -> TaskOpened {
         TaskOpened {
             credential: self.credential_id,
             user: self.user_id,
             door_system: self.door_system.clone(),
             card: self.card(),
-            doors: doors.to_vec(),
             since,
-            until: at_worst(self.descriptor().as_ref()),
-            proposed: self.proposed(doors),
+            until: at_worst(doors.descriptor(&self.door_system)),
+            proposed: self.proposed(&still, doors),
+            doors: still,
         }
     }
 
-    /// What to do about these doors, in words.
-    fn proposed(&self, doors: &[OpenDoor]) -> Vec<String> {
-        let decides = self.descriptor().map(|descriptor| descriptor.revocation);
-        propose(&self.door_system, decides, doors).iter().map(ToString::to_string).collect()
+    /// What to do about what may still be opened, in words.
+    fn proposed(&self, still: &[OpenDoor], doors: &Doors) -> Vec<String> {
+        let decides = doors.descriptor(&self.door_system).map(|descriptor| descriptor.revocation);
+        propose(&self.door_system, decides, still).iter().map(ToString::to_string).collect()
     }
+}
+
+/// The access points of doors, as a task names them.
+fn named_by(doors: &[OpenDoor]) -> String {
+    json(&doors.iter().map(|door| door.access_point.as_str()).collect::<Vec<_>>())
 }
 
 impl OpenTask {
@@ -406,21 +410,33 @@ impl OpenTask {
         (self.standing.credential_id.to_string(), self.standing.door_system.clone())
     }
 
-    /// What is to be done about it, if anything. `opens`: all that the card may open; `still`: what of it it must not.
-    fn change(&self, opens: &[OpenDoor], still: Vec<OpenDoor>, now: Timestamp) -> Option<Change> {
+    /// What is to be done about it, if anything. `still`: what the card may open and must not.
+    fn change(&self, still: Vec<OpenDoor>, doors: &Doors, now: Timestamp) -> Option<Change> {
         let Some(since) = self.waits_since else {
             // What waits for a door system that is gone is forgotten; that one is not proven.
             let is_proven = self.ack.is_none_or(|ack| ack >= AckLevel::ReadBack as i64);
             return is_proven.then(|| Change::Close(self.by()));
         };
-        if still.is_empty() && !opens.is_empty() {
+        if still.is_empty() && !self.standing.opens(doors).is_empty() {
             return Some(Change::Close(WANTED_AGAIN));
         }
         // While its first attempt is under way it may be proven in a moment.
         let is_nobody_at_it = self.due_at.is_some_and(|due| due <= now.minus(REVOCATION_PATIENCE));
         let is_in_vain = self.was_tried == Some(true) || is_nobody_at_it;
         let is_more = self.is_void(&still) || is_due(&self.added(&still), since, now);
-        (is_in_vain && is_more).then_some(Change::Widen(still))
+        (is_in_vain && is_more).then(|| Change::Widen(self.widened(still, doors)))
+    }
+
+    fn widened(&self, still: Vec<OpenDoor>, doors: &Doors) -> TaskWidened {
+        let standing = &self.standing;
+        TaskWidened {
+            credential: standing.credential_id,
+            user: standing.user_id,
+            door_system: standing.door_system.clone(),
+            proposed: standing.proposed(&still, doors),
+            doors: still,
+            void: self.accepted_by.clone(),
+        }
     }
 
     /// What may be opened and it does not name.
@@ -464,27 +480,17 @@ impl OpenTask {
     }
 
     /// `false` when somebody has accepted it, widened or closed it since it was judged.
-    async fn widen(&self, tx: &mut Tx, doors: &[OpenDoor]) -> Result<bool, StoreError> {
-        let points: Vec<&str> = doors.iter().map(|door| door.access_point.as_str()).collect();
+    async fn widen(&self, tx: &mut Tx, told: &TaskWidened) -> Result<bool, StoreError> {
         let text = sql!(
             "UPDATE task SET doors = $2, accepted_by = NULL, accepted_because = NULL, accepted_at = NULL, \
              accepted_until = NULL, accepted_doors = NULL, accepted_version = NULL \
              WHERE id = $1 AND closed_at IS NULL AND doors = $3 AND COALESCE(accepted_at, 0) = $4"
         );
         let accepted_at = self.accepted_at.unwrap_or(Timestamp::EPOCH);
-        if tx.run(text, (self.id, json(&points), &self.doors, accepted_at)).await? == 0 {
+        if tx.run(text, (self.id, named_by(&told.doors), &self.doors, accepted_at)).await? == 0 {
             return Ok(false);
         }
-        let concern = self.standing.concern();
-        let body = TaskWidened {
-            credential: concern.credential_id,
-            user: concern.user_id,
-            door_system: concern.door_system.clone(),
-            doors: doors.to_vec(),
-            proposed: self.standing.proposed(doors),
-            void: self.accepted_by.clone(),
-        };
-        tx.record(concern.fact(self.id, &body));
+        tx.record(self.standing.concern().fact(self.id, told));
         Ok(true)
     }
 }

@@ -45,8 +45,7 @@ use crate::connector::{
 };
 
 /// The line in the registry.
-pub const KIND: ConnectorKind =
-    ConnectorKind { name: "uhppote", describe: || describe(PATIENCE, true), open };
+pub const KIND: ConnectorKind = ConnectorKind { name: "uhppote", describe: described, open };
 
 /// All UHPPOTE controllers of one door system.
 #[derive(Debug)]
@@ -65,6 +64,12 @@ fn open(opening: Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError> {
         return Err(ConfigError::new("secret", problem));
     }
     Ok(Arc::new(Uhppote::new(opening.ctx, Config::read(opening.config)?)))
+}
+
+fn described(config: &serde_json::Value) -> Descriptor {
+    let read = Config::read(config).map(|config| (config.patience, config.listen.is_some()));
+    let (patience, push) = read.unwrap_or((PATIENCE, true));
+    describe(patience, push)
 }
 
 /// `push`: whether controllers are told where to push to.

@@ -269,7 +269,7 @@ async fn a_full_device_and_a_wrong_password_say_what_to_do() {
 fn what_it_says_of_itself_is_modest() {
     let kind =
         bridge::connector::CONNECTORS.iter().find(|kind| kind.name == "controlid").expect("registered");
-    let descriptor = (kind.describe)();
+    let descriptor = (kind.describe)(&json!(null));
     assert!(descriptor.tested_against.contains("not device-tested"));
     assert_eq!(descriptor.top_ack_without_swipe(), AckLevel::ReadBack);
     assert!(descriptor.verb_limit < Duration::from_secs(30), "a claim is held for so long");

@@ -65,6 +65,14 @@ impl Building {
         more: &serde_json::Value,
         decider: Arc<dyn Decider>,
     ) -> Arc<dyn Connector> {
+        let config = self.config(more);
+        let secret = Some(Secret::new(PASSWORD.to_owned()));
+        let opening = Opening { ctx: &self.ctx, config: &config, secret, decider };
+        connector::open("controlid", opening).expect("a good configuration")
+    }
+
+    /// The door system's configuration. `more` is merged into it.
+    pub(crate) fn config(&self, more: &serde_json::Value) -> serde_json::Value {
         let [first, second] = [0, 1].map(|n| format!("http://{}", self.devices[n].address()));
         let mut config = json!({
             "devices": [
@@ -79,9 +87,7 @@ impl Building {
         for (key, value) in more.as_object().expect("an object") {
             config[key] = value.clone();
         }
-        let secret = Some(Secret::new(PASSWORD.to_owned()));
-        let opening = Opening { ctx: &self.ctx, config: &config, secret, decider };
-        connector::open("controlid", opening).expect("a good configuration")
+        config
     }
 
     /// Somebody at the device's own page.

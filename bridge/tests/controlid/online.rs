@@ -10,7 +10,7 @@ use bridge::card::Card;
 use bridge::conformance::{ConformanceTarget, Fault, run};
 use bridge::connector::{
     AccessPointAddress, Asked, Connector, DECIDED_WITHIN, Decider, Finding, Health, RevocationClass, Verdict,
-    WorstCase,
+    WorstCase, described,
 };
 use kernel::Ctx;
 use serde_json::{Value, json};
@@ -427,15 +427,39 @@ async fn a_device_that_nobody_told_to_ask_must_not() {
 }
 
 #[tokio::test]
-async fn what_it_says_of_itself_depends_on_who_decides() {
+async fn a_device_that_goes_by_its_list_when_its_cable_is_pulled_opens_and_nobody_promises_that_it_does_not()
+{
+    let unknown = vec![("online_client", "contingency_enabled")];
+    let building = Building::with(|options| options.unknown_settings = unknown.clone()).await;
+    let attended = attend(&building, &json!({}), Says::at_once(false));
+    let (wish, device) = (building.wish(1), &building.devices[0]);
+    attended.connector.apply(&desired(wish, 1, opening(&["a"]))).await.expect("granted");
+    for _ in 0..400 {
+        if device.swipe(1, number(&wish.1)).await.by == Decided::Server {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    device.misbehave(Misbehaviour::Cut);
+    let swipe = device.swipe(1, number(&wish.1)).await;
+    assert_eq!((swipe.opened, swipe.by), (true, Decided::Contingency));
+    assert_eq!(attended.connector.descriptor().worst_case, WorstCase::UntilReachable);
+}
+
+#[tokio::test]
+async fn what_it_says_of_itself_depends_on_who_decides_and_is_in_its_configuration() {
     let building = Building::open().await;
-    let described = |more: Value| {
+    for (more, class) in [
+        (json!({}), RevocationClass::R1),
+        (json!({ "mode": "online" }), RevocationClass::R0),
+        (json!({ "mode": "online", "out_of_reach": "lists" }), RevocationClass::R0),
+    ] {
         let connector = building.connector_with(&more);
         let descriptor = connector.descriptor();
-        (descriptor.revocation, descriptor.worst_case)
-    };
-    assert_eq!(described(json!({})), (RevocationClass::R1, WorstCase::UntilReachable));
-    assert_eq!(described(json!({ "mode": "online" })), (RevocationClass::R0, WorstCase::NextSwipe));
-    let lists = json!({ "mode": "online", "out_of_reach": "lists" });
-    assert_eq!(described(lists), (RevocationClass::R0, WorstCase::UntilReachable));
+        assert_eq!((descriptor.revocation, descriptor.worst_case), (class, WorstCase::UntilReachable));
+        let config = building.config(&more);
+        assert_eq!(described("controlid", &config).as_ref(), Some(descriptor), "{more}");
+    }
+    let unread = described("controlid", &json!(null)).expect("a kind that there is");
+    assert_eq!(unread.revocation, RevocationClass::R1);
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge::card::Card;
-use bridge::connector::{AckLevel, Asked, Connector, Verdict};
+use bridge::condition::tell;
+use bridge::connector::{AckLevel, Asked, Connector, Finding, Health, UnitHealth, Verdict};
 use bridge::entrance::KEPT;
+use bridge::exposure;
 use bridge::facts::{DeviationFound, DoorDecided};
 use bridge::feed::Feed;
 use bridge::placement::{self, Door, sink_name};
+use bridge::task::{self, Watch};
 use directory::credential::{self, Credential, State};
 use directory::declared::{Item, Kind};
 use jiff::tz::TimeZone;
@@ -36,6 +39,8 @@ on_every_engine! {
     decisions_that_do_not_fit_are_counted_in_the_journal,
     whom_we_let_in_before_the_list_knows_it_is_no_deviation,
     our_refusal_after_the_proof_of_absence_is_the_highest_proof,
+    of_a_device_out_of_reach_task_exposure_and_receipt_say_the_same_and_promise_no_refusal,
+    a_receipt_names_devices_that_do_not_decide_as_they_should,
     the_house_answers_and_records_while_it_runs,
 }
 
@@ -407,6 +412,60 @@ async fn our_refusal_after_the_proof_of_absence_is_the_highest_proof(world: Worl
     assert_eq!(open.read(&world).await, 1);
     let placed = placement::get(world.db(), GATE, card.id).await.unwrap().unwrap();
     assert_eq!(placed.level(), AckLevel::ObservedDenial);
+}
+
+async fn of_a_device_out_of_reach_task_exposure_and_receipt_say_the_same_and_promise_no_refusal(
+    world: World,
+) {
+    let open = Open::new(&world).await;
+    let (user, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    open.gate.device.misbehave(Misbehaviour::Cut);
+    world.set_active(user, false).await;
+    open.settle(&world).await;
+    world.pass(Duration::from_secs(301));
+    Watch::new(world.db().clone()).look().await.unwrap();
+    world.node.drain_receipts().await;
+    let until = "until the panel can be reached again";
+    let tasks = task::list(world.db(), false, 10).await.unwrap();
+    let said: Vec<_> = tasks.iter().map(|task| (task.door_system.as_str(), task.until.as_str())).collect();
+    assert_eq!(said, [(GATE, until)]);
+    let exposed = exposure::report(world.db()).await.unwrap();
+    let said: Vec<_> =
+        exposed.cards.iter().map(|card| (card.door_system.as_str(), card.until.as_str())).collect();
+    assert_eq!(said, [(GATE, until)]);
+    let bypass = exposed.bypasses.iter().find(|bypass| bypass.door_system == GATE).unwrap();
+    assert_eq!([bypass.what], open.connector.descriptor().bypasses, "those of a device that asks us");
+    let receipt = world.receipt(user).await.unwrap();
+    let what = format!("credential {} at vault ({GATE})", card.id);
+    let named = receipt.exposure.iter().find(|exposure| exposure.what == what).unwrap();
+    assert_eq!(named.until, until);
+}
+
+async fn a_receipt_names_devices_that_do_not_decide_as_they_should(world: World) {
+    let open = Open::new(&world).await;
+    let (user, _) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    let findings = vec![Finding::AsksAnother, Finding::DecidesAlone, Finding::WouldDecideAlone];
+    let device = UnitHealth { unit: DEVICE.to_string(), findings, ..UnitHealth::default() };
+    tell(world.db(), GATE, &Health { units: vec![device.clone()] }).await.unwrap();
+    // Where nobody entered.
+    tell(world.db(), "gatehouse", &Health { units: vec![device] }).await.unwrap();
+    world.set_active(user, false).await;
+    open.settle(&world).await;
+    world.node.drain_receipts().await;
+    let receipt = world.receipt(user).await.unwrap();
+    assert!(receipt.complete, "{receipt:?}");
+    let of_devices = receipt.exposure.iter().filter(|exposure| exposure.what.starts_with("device "));
+    let said: Vec<&str> = of_devices.map(|exposure| exposure.what.as_str()).collect();
+    assert_eq!(said.len(), 3, "{said:?}");
+    for (said, says) in said.iter().zip([
+        "asks another server who may enter",
+        "decides by its own lists and does not ask us",
+        "would decide by its own lists while it cannot ask us",
+    ]) {
+        assert!(said.starts_with(&format!("device {GATE}/{DEVICE} {says}")), "{said}");
+    }
 }
 
 async fn the_house_answers_and_records_while_it_runs(world: World) {

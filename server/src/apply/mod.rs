@@ -218,9 +218,9 @@ pub fn tested(plan: &Plan) -> Vec<(String, &'static str)> {
         Change::Delete(_) => None,
     });
     let systems = items.filter(|item| item.kind == Kind::DoorSystem).filter_map(|system| {
-        let connector = text(system, "connector");
-        let kind = bridge::connector::CONNECTORS.iter().find(|kind| kind.name == connector)?;
-        Some((system.name.clone(), (kind.describe)().tested_against))
+        let config = system.fields.get("config").cloned().unwrap_or_default();
+        let described = bridge::connector::described(&text(system, "connector"), &config)?;
+        Some((system.name.clone(), described.tested_against))
     });
     systems.collect()
 }
