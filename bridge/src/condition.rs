@@ -58,14 +58,13 @@ pub async fn unlocked(db: &Db) -> Result<BTreeSet<String>, StoreError> {
     Ok(points.map(str::to_owned).collect())
 }
 
-/// The devices that are known not to decide as they should: which of [`Finding::DECIDING`], and the device as
-/// `door system/unit`.
+/// Where it is known that a device does not decide as it should: which of [`Finding::DECIDING`], and what it is about, a
+/// `door_unit` or an `access_point`.
 pub async fn deciding_otherwise(db: &Db) -> Result<Vec<(&'static str, String)>, StoreError> {
     let mut found = Vec::new();
     for code in Finding::DECIDING {
         let open = alert::open_of_kind(db, code).await?;
-        let units = open.iter().filter_map(|open| open.subject.strip_prefix("door_unit:"));
-        found.extend(units.map(|unit| (code, unit.to_owned())));
+        found.extend(open.into_iter().map(|open| (code, open.subject)));
     }
     Ok(found)
 }

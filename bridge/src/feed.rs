@@ -6,6 +6,9 @@
 //! that were proven before a pass began are *watched* once it has come to its end. What is read for the first
 //! time after that has happened after that.
 //!
+//! A door that asks us at each swipe lets nobody in but whom we let in. One that has decided alone is an alert
+//! ([`DECIDES_ALONE`]), and what it shows of a list counts as at any other door.
+//!
 //! Whom a door lets in is where it leads to, until another door tells something later ([`directory::presence`]): noted in
 //! the transaction of the event, by the time that the door gives it, so what is read late writes over nothing newer.
 //!
@@ -20,21 +23,27 @@ use directory::door::AccessPoint;
 use directory::presence::{self, Passage};
 use kernel::id::{CredentialId, FactId, UserId};
 use kernel::{Actor, Subject, Timestamp};
-use store::{Db, Fact, Origin, StoreError, Tx, sql};
+use store::{Db, Fact, Origin, StoreError, StoredFact, Tx, sql};
 use tokio::sync::{Notify, watch};
 
 use crate::BridgeError;
+use crate::alert;
 use crate::card::Card;
 use crate::connector::{
-    AccessPointAddress, AckLevel, Connector, ConnectorError, DeniedReason, Direction, DoorEvent, EventCursor,
-    EventGap, EventKind, EventPage, Refusal, RevocationClass,
+    AccessPointAddress, AckLevel, Connector, ConnectorError, DECIDES_ALONE, DeniedReason, Direction,
+    DoorEvent, EventCursor, EventGap, EventKind, EventPage, Refusal, RevocationClass, Want,
 };
-use crate::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
+use crate::facts::{DoorDecided, DoorEventSeen, DoorEventsLost, PlacementProven};
 use crate::placement::{self, Placement, Points};
 use crate::sweep::{self, Deviation};
 
 /// How many absences are marked as watched in one transaction: a mass leaver must not hold others up.
 const WATCHED_AT_ONCE: usize = 100;
+
+/// How many of our latest decisions about a card are looked at for the one that let it in.
+const DECISIONS: u32 = 50;
+/// How far the clock of a device and ours may tell the moment of one swipe apart.
+const ABOUT: Duration = Duration::from_secs(600);
 
 /// How often events are read when the door system does not hint.
 const POLL: Duration = Duration::from_secs(2);
@@ -63,6 +72,15 @@ impl From<StoreError> for FeedError {
     fn from(error: StoreError) -> Self {
         Self::Bridge(error.into())
     }
+}
+
+/// An event, and what is known of it.
+struct Shown {
+    event: DoorEvent,
+    /// Whose card it is.
+    known: Option<Credential>,
+    /// A door that should ask us let it in, and we did not.
+    is_alone: bool,
 }
 
 /// What one pass over the events came to.
@@ -200,15 +218,20 @@ impl Feed {
         if page.events.is_empty() && page.gaps.is_empty() && before.as_ref() == Some(&page.next) {
             return Ok(0);
         }
+        let asks_since = self.asks_since().await?;
         let mut shown = Vec::new();
         for event in page.events {
             let known = match &event.card {
                 Some(card) => credential_of(&self.db, card).await?,
                 None => None,
             };
-            shown.push((event, known));
+            let is_alone = match asks_since {
+                Some(since) => self.has_decided_alone(&event, known.as_ref(), since).await?,
+                None => false,
+            };
+            shown.push(Shown { event, known, is_alone });
         }
-        let points = match shown.iter().any(|(event, known)| known.is_some() && lets_pass(event.kind)) {
+        let points = match shown.iter().any(|shown| shown.known.is_some() && lets_pass(shown.event.kind)) {
             true => directory::door::access_points(&self.db).await?,
             false => Vec::new(),
         };
@@ -220,7 +243,7 @@ impl Feed {
     async fn record_in(
         &self,
         tx: &mut Tx,
-        shown: Vec<(DoorEvent, Option<Credential>)>,
+        shown: Vec<Shown>,
         points: &[AccessPoint],
         gaps: Vec<EventGap>,
         next: &EventCursor,
@@ -230,12 +253,12 @@ impl Feed {
         }
         let mut recorded = 0;
         let mut passages: BTreeMap<UserId, Passage> = BTreeMap::new();
-        for (event, known) in shown {
-            if self.is_new(tx, &event).await? {
+        for shown in shown {
+            if self.is_new(tx, &shown.event).await? {
                 recorded += 1;
-                let user = known.as_ref().map(|known| known.user_id);
-                let fact = self.record_event(tx, &event, known).await?;
-                let Some(passage) = user.and_then(|user| passage(&event, user, points, fact, tx.now()))
+                let user = shown.known.as_ref().map(|known| known.user_id);
+                let fact = self.record_event(tx, &shown).await?;
+                let Some(passage) = user.and_then(|user| passage(&shown.event, user, points, fact, tx.now()))
                 else {
                     continue;
                 };
@@ -311,12 +334,8 @@ impl Feed {
         Ok(noted == 1)
     }
 
-    async fn record_event(
-        &self,
-        tx: &mut Tx,
-        event: &DoorEvent,
-        known: Option<Credential>,
-    ) -> Result<FactId, StoreError> {
+    async fn record_event(&self, tx: &mut Tx, shown: &Shown) -> Result<FactId, StoreError> {
+        let Shown { event, known, is_alone } = shown;
         let subject = match &event.access_point {
             Some(point) => Subject::new("access_point", point),
             None => Subject::new("door_system", &self.name),
@@ -328,18 +347,87 @@ impl Feed {
             user: known.as_ref().map(|known| known.user_id),
         };
         let mut fact = Fact::new(subject, &body);
-        if let Some(known) = &known {
+        if let Some(known) = known {
             fact = fact.about(known.id.subject()).about(known.user_id.subject());
         }
         let fact = tx.record(fact);
         match (known, verdict(event.kind)) {
-            (Some(known), Some(Verdict::Refused)) => self.observe_denial(tx, event, &known).await?,
+            (Some(known), Some(Verdict::Refused)) => self.observe_denial(tx, event, known).await?,
             // We let it in: that says nothing of a list. Lists are swept.
-            (Some(_), Some(Verdict::Known)) if self.asks_us() => {}
-            (Some(known), Some(Verdict::Known)) => self.observe_presence(tx, event, &known).await?,
+            (Some(_), Some(Verdict::Known)) if self.asks_us() && !is_alone => {}
+            (Some(known), Some(Verdict::Known)) => self.observe_presence(tx, event, known).await?,
             _ => {}
         }
+        if *is_alone {
+            self.tell_alone(tx, event).await?;
+        }
         Ok(fact)
+    }
+
+    /// A device that should ask us let somebody in by itself. What it is set to now, its health tells.
+    async fn tell_alone(&self, tx: &mut Tx, event: &DoorEvent) -> Result<(), StoreError> {
+        let Some(point) = &event.access_point else { return Ok(()) };
+        let card = event.card.map(|card| card.to_string()).unwrap_or_default();
+        let at = event.at.map_or_else(|| "an unknown time".to_owned(), |at| at.to_string());
+        let detail = format!("{}, {point}: it let {card} in at {at}, and we did not", self.name);
+        alert::open_in(tx, DECIDES_ALONE, &Subject::new("access_point", point), &detail).await.map(drop)
+    }
+
+    /// Since when doors here ask us, by their configuration; `None` when they do not.
+    async fn asks_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        if !self.asks_us() {
+            return Ok(None);
+        }
+        let text = sql!("SELECT updated_at FROM door_system WHERE name = $1");
+        let row: Option<(Timestamp,)> = self.db.opt(text, (&self.name,)).await?;
+        Ok(row.map(|(since,)| since))
+    }
+
+    /// Whether a door that asks us has let a card in, and we did not: nobody wants it there, and no decision of ours says
+    /// so. (A right may have ended between the swipe and now.) What happened before doors were to ask was right then.
+    async fn has_decided_alone(
+        &self,
+        event: &DoorEvent,
+        known: Option<&Credential>,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let Some(point) = event.access_point.as_ref().filter(|_| event.card.is_some()) else {
+            return Ok(false);
+        };
+        // Devices count whole seconds.
+        if !lets_pass(event.kind) || event.at.is_some_and(|at| at.as_secs() < since.as_secs()) {
+            return Ok(false);
+        }
+        let Some(known) = known else { return Ok(true) };
+        match placement::wanted(&self.db, &self.name, known).await?.want {
+            Want::Present(rights) if rights.access.contains_key(point) => Ok(false),
+            _ => Ok(!self.was_let_in(known, point, event.at).await?),
+        }
+    }
+
+    /// Whether we have let this card in at a door about then.
+    async fn was_let_in(
+        &self,
+        known: &Credential,
+        at: &AccessPointAddress,
+        when: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let latest: Vec<StoredFact> = self
+            .db
+            .all(
+                sql!(
+                    "SELECT f.id, f.at, f.kind, f.subject, f.actor, f.request_id, f.digest, f.salt, f.body, f.seq, \
+                     f.chain FROM fact_about a JOIN fact f ON f.id = a.fact \
+                     WHERE a.subject = $1 AND a.kind = 'door.decided' ORDER BY a.fact DESC LIMIT $2"
+                ),
+                (known.id.subject(), DECISIONS),
+            )
+            .await?;
+        let is_then = |decided: Timestamp| {
+            when.is_none_or(|when| decided.since(when) <= ABOUT && when.since(decided) <= ABOUT)
+        };
+        let mut decisions = latest.iter().filter_map(StoredFact::read::<DoorDecided>);
+        Ok(decisions.any(|it| it.granted && it.access_point == at.0 && is_then(it.at)))
     }
 
     /// Whether we decide at these doors, at each swipe.

@@ -405,17 +405,18 @@ impl Receipts {
                 until: "until it is set to obey its list".into(),
             });
         let systems: BTreeSet<&str> = points.values().copied().collect();
-        let is_there = |unit: &str| {
+        let is_of = |unit: &str| {
             systems.iter().any(|system| unit.strip_prefix(system).is_some_and(|rest| rest.starts_with('/')))
         };
-        let deciding: Vec<Exposure> = otherwise
-            .iter()
-            .filter(|(_, unit)| is_there(unit))
-            .map(|(code, unit)| {
-                let (what, until) = deciding_instead(code);
-                Exposure { what: format!("device {unit} {what}"), until: until.into() }
-            })
-            .collect();
+        let named = |subject: &str| match subject.split_once(':')? {
+            ("door_unit", unit) => is_of(unit).then(|| format!("device {unit}")),
+            (_, point) => points.get(point).map(|system| format!("the device at {point} ({system})")),
+        };
+        let instead = |(code, subject): &(&'static str, String)| {
+            let (what, until) = deciding_instead(code);
+            Some(Exposure { what: format!("{} {what}", named(subject)?), until: until.into() })
+        };
+        let deciding: Vec<Exposure> = otherwise.iter().filter_map(instead).collect();
         let bypasses = systems.into_iter().flat_map(|system| {
             let bypasses = self.systems.descriptor(system).map_or(&[][..], |descriptor| descriptor.bypasses);
             bypasses.iter().map(move |bypass| Exposure {

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bridge::alert;
 use bridge::card::Card;
 use bridge::condition::tell;
-use bridge::connector::{AckLevel, Asked, Connector, Finding, Health, UnitHealth, Verdict};
+use bridge::connector::{AckLevel, Asked, Connector, DECIDES_ALONE, Finding, Health, UnitHealth, Verdict};
 use bridge::entrance::KEPT;
 use bridge::exposure;
 use bridge::facts::{DeviationFound, DoorDecided};
@@ -38,6 +39,8 @@ on_every_engine! {
     nobody_enters_while_the_directory_cannot_be_read,
     decisions_that_do_not_fit_are_counted_in_the_journal,
     whom_we_let_in_before_the_list_knows_it_is_no_deviation,
+    whom_we_let_in_before_the_right_ended_was_let_in_by_us,
+    a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_told,
     our_refusal_after_the_proof_of_absence_is_the_highest_proof,
     of_a_device_out_of_reach_task_exposure_and_receipt_say_the_same_and_promise_no_refusal,
     a_receipt_names_devices_that_do_not_decide_as_they_should,
@@ -85,6 +88,18 @@ impl Gate {
     async fn swipe(&self, world: &World, card: &Credential) -> Swipe {
         world.pass(Duration::from_millis(10));
         self.device.swipe(1, value(card)).await
+    }
+
+    /// Somebody at the device's own page.
+    async fn hand(&self, command: &str, body: serde_json::Value) {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let url = |command: &str| format!("{}{command}.fcgi", self.device.base_url());
+        let login = json!({ "login": "admin", "password": PASSWORD });
+        let session = client.post(url("login")).json(&login).send().await.expect("an answer");
+        let session: serde_json::Value = session.json().await.expect("a session");
+        let session = session["session"].as_str().expect("a session").to_owned();
+        let done = client.post(url(command)).query(&[("session", session)]).json(&body).send().await;
+        assert_eq!(done.expect("an answer").status(), 200, "{command} {body}");
     }
 
     async fn is_let_in(&self, world: &World, card: &Credential) -> bool {
@@ -399,6 +414,56 @@ async fn whom_we_let_in_before_the_list_knows_it_is_no_deviation(world: World) {
     assert!(open.gate.is_let_in(&world, &card).await);
     assert_eq!(open.read(&world).await, 1);
     assert_eq!(world.facts::<DeviationFound>().await.len(), 0);
+}
+
+async fn alone(world: &World) -> Vec<String> {
+    let open = alert::open_of_kind(world.db(), DECIDES_ALONE).await.unwrap();
+    open.into_iter().map(|open| open.subject).collect()
+}
+
+async fn whom_we_let_in_before_the_right_ended_was_let_in_by_us(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    assert!(open.gate.is_let_in(&world, &card).await);
+    assert_eq!(decisions(&world).await.len(), 1);
+    by_hand(&world, &card, State::Suspended).await;
+    assert_eq!(open.read(&world).await, 1);
+    assert_eq!(alone(&world).await, [""; 0]);
+}
+
+async fn a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_told(world: World) {
+    let open = Open::new(&world).await;
+    let (user, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    by_hand(&world, &card, State::Suspended).await;
+    open.settle(&world).await;
+    open.read(&world).await;
+    // Somebody with a laptop has it decide alone, and puts the card back.
+    open.gate.hand("set_configuration", json!({ "general": { "online": "0" } })).await;
+    assert!(open.gate.device.plant_at(1, value(&card)));
+    let swipe = open.gate.swipe(&world, &card).await;
+    assert!(swipe.opened && swipe.by == Decided::Device, "{swipe:?}");
+    assert_eq!(open.read(&world).await, 1);
+    assert_eq!(alone(&world).await, ["access_point:vault"]);
+    let found: Vec<DeviationFound> = world.facts().await;
+    let found: Vec<_> = found.iter().map(|found| (found.finding.as_str(), found.credential)).collect();
+    assert_eq!(found, [("opened", Some(card.id))]);
+    world.set_active(user, false).await;
+    world.node.drain_receipts().await;
+    let said = world.receipt(user).await.unwrap().exposure;
+    let says = "the device at vault (gate) decides by its own lists";
+    assert!(said.iter().any(|exposure| exposure.what.starts_with(says)), "{said:?}");
+    // Told until it asks again.
+    open.gate.hand("set_configuration", json!({ "general": { "online": "1" } })).await;
+    tell(world.db(), GATE, &open.connector.health().await).await.unwrap();
+    assert_eq!(alone(&world).await, [""; 0]);
+    // A card that is nobody's was let in by nobody here.
+    open.gate.hand("set_configuration", json!({ "general": { "online": "0" } })).await;
+    assert!(open.gate.device.plant_at(1, card_value(9, 9)));
+    assert!(open.gate.device.swipe(1, card_value(9, 9)).await.opened);
+    open.read(&world).await;
+    assert_eq!(alone(&world).await, ["access_point:vault"]);
 }
 
 async fn our_refusal_after_the_proof_of_absence_is_the_highest_proof(world: World) {
