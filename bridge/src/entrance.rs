@@ -1,9 +1,11 @@
 //! Who may enter now, at doors whose system asks us at each swipe: the house's [`Decider`].
 //!
-//! Each question reads the database: whose card this is, whether card and account are in order, and whether an access
-//! profile that its holder is entitled to opens the door today (the wish that [`crate::placement`] brings to lists). Then
-//! policy is asked (`Action::"enter"`). Nothing is kept from one question to the next, so whatever ends at a commit
-//! has ended at the next swipe, before any list was written. What cannot be read in time is a no.
+//! Each question reads the database: the policies in force, whose card this is, whether card and account are in order,
+//! and whether an access profile that its holder is entitled to opens the door today (the wish that [`crate::placement`]
+//! brings to lists). To what somebody is entitled was settled by a look that may not have come to them yet, so policy is
+//! asked again whether they may hold it (`Action::"hold"`), and then whether they may enter (`Action::"enter"`). Nothing
+//! is kept from one question to the next, so whatever ends at a commit has ended at the next swipe, before any list was
+//! written. What cannot be read in time is a no; so is a set of policies that cannot be loaded.
 //!
 //! *Decisions are facts, recorded afterwards.* A decision changes nothing, so it needs no transaction of its own, and
 //! nobody waits at a door for the journal: what was decided stands in a queue in memory, and a task of its own records
@@ -17,7 +19,7 @@
 //! alone because it cannot ask. And it knows no hours: what opens on a schedule only, whose hours are set at devices,
 //! opens nothing here. In which hours somebody enters is for a policy to say (`context.time`).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,7 +29,10 @@ use directory::presence;
 use directory::user::{self, User};
 use kernel::id::{CredentialId, UserId};
 use kernel::{Assurance, Day, ProtectionClass, Subject, Timestamp};
-use policy::{Area, Circumstances, Decision, EnterRequest, LocalTime, Network, Policies, Risk};
+use policy::{
+    AccessProfile, Area, Circumstances, Decision, EnterRequest, LocalTime, Network, Policies, Risk,
+    User as Principal,
+};
 use store::{Db, Fact, Origin, StoreError, sql};
 use tokio::sync::{Notify, watch};
 
@@ -47,11 +52,29 @@ const RECORDED_AT_ONCE: usize = 64;
 /// How soon the journal is tried again.
 const RETRIED: Duration = Duration::from_secs(1);
 
+/// Where the policies in force are found.
+#[async_trait]
+pub trait InForce: Send + Sync {
+    /// Those that the database holds at this moment.
+    ///
+    /// # Errors
+    /// They cannot be read or loaded: nobody enters by older ones.
+    async fn policies(&self) -> Result<Arc<Policies>, StoreError>;
+}
+
+/// Those that were sent last: for whoever sends them before anybody is asked about.
+#[async_trait]
+impl InForce for watch::Receiver<Arc<Policies>> {
+    async fn policies(&self) -> Result<Arc<Policies>, StoreError> {
+        Ok(self.borrow().clone())
+    }
+}
+
 /// Decides for the house. Cheap to clone; clones share what waits for the journal.
 #[derive(Clone)]
 pub struct Entrance {
     db: Db,
-    policies: watch::Receiver<Arc<Policies>>,
+    policies: Arc<dyn InForce>,
     waiting: Arc<Waiting>,
 }
 
@@ -87,11 +110,21 @@ struct Shown {
     /// What is behind the door; `None` when the door system has no such access point.
     area: Option<String>,
     protection_class: Option<i64>,
-    /// On which schedule an access profile that the holder is entitled to opens the door today; empty is always.
-    opens_on: Option<String>,
     is_deleted: bool,
     #[sqlx(flatten)]
     holder: User,
+}
+
+/// An access profile that somebody was entitled to when that was settled last, and that opens the door today; with one of
+/// the areas that it opens.
+#[derive(sqlx::FromRow)]
+struct Opens {
+    profile: String,
+    project: Option<String>,
+    /// On which schedule it opens the door; `None` is always.
+    schedule: Option<String>,
+    area: String,
+    protection_class: i64,
 }
 
 /// What was found out about a question.
@@ -103,10 +136,6 @@ struct Judged {
 }
 
 impl Shown {
-    fn is_entitled(&self) -> bool {
-        self.opens_on.as_deref() == Some("")
-    }
-
     /// Why the card opens nothing now, whoever holds it.
     fn out_of_order(&self, now: Timestamp, today: Option<Day>) -> Option<String> {
         if self.state != "active" {
@@ -129,8 +158,8 @@ impl Judged {
 impl Entrance {
     /// Over the policies in force.
     #[must_use]
-    pub fn new(db: Db, policies: watch::Receiver<Arc<Policies>>) -> Self {
-        Self { db, policies, waiting: Arc::default() }
+    pub fn new(db: Db, policies: impl InForce + 'static) -> Self {
+        Self { db, policies: Arc::new(policies), waiting: Arc::default() }
     }
 
     /// Decides for one door system, about its own access points and no others.
@@ -160,9 +189,10 @@ impl Entrance {
 
     async fn judge(&self, door_system: &str, asked: &Asked) -> Result<Judged, StoreError> {
         let Some(card) = &asked.card else { return Ok(Judged::refused(None, "No card was shown.")) };
+        let policies = self.policies.policies().await?;
         let now = self.db.ctx().now();
         let today = Day::of(now, &asked.time_zone);
-        let Some(shown) = self.shown(door_system, asked, card, today).await? else {
+        let Some(shown) = self.shown(door_system, asked, card).await? else {
             return Ok(Judged::refused(None, "This card is nobody's."));
         };
         if let Some(because) = shown.out_of_order(now, today) {
@@ -174,21 +204,19 @@ impl Entrance {
         };
         let mut holder = user::principal(&self.db, &shown.holder).await?;
         holder.active &= !shown.is_deleted;
-        let protection_class = ProtectionClass::try_from(class)
-            .map_err(|error| StoreError::Inconsistent(format!("area {area}: {error}")))?;
+        let opens_on = self.opens_on(&shown, &holder, asked, today, &policies).await?;
         let request = EnterRequest {
             user: holder,
-            area: Area { id: area.clone(), protection_class, project: None },
-            entitled: shown.is_entitled(),
+            area: Area { id: area.clone(), protection_class: class_of(area, class)?, project: None },
+            entitled: opens_on.as_deref() == Some(""),
             circumstances: circumstances(asked, now, presence::on_site(&self.db, shown.holder.id).await?),
         };
-        let policies = self.policies.borrow().clone();
         let decision = policies.decide_enter(&request);
         let granted = matches!(decision, Decision::Allow { .. });
         let reasons = decision.because().iter();
         let mut because: Vec<(Option<String>, String)> =
             reasons.map(|reason| (Some(reason.policy_id.clone()), reason.because.clone())).collect();
-        if let Some(schedule) = shown.opens_on.as_deref().filter(|on| !granted && !on.is_empty()) {
+        if let Some(schedule) = opens_on.filter(|on| !granted && !on.is_empty()) {
             let words = format!("It opens on schedule {schedule} only, whose hours nobody knows here.");
             because.push((None, words));
         }
@@ -200,7 +228,6 @@ impl Entrance {
         door_system: &str,
         asked: &Asked,
         card: &Card,
-        today: Option<Day>,
     ) -> Result<Option<Shown>, StoreError> {
         let Some(number) = card.number().and_then(|number| i64::try_from(number).ok()) else {
             return Ok(None);
@@ -210,13 +237,7 @@ impl Entrance {
             .opt(
                 sql!(
                     "SELECT c.id AS credential_id, c.state, c.valid_from, c.valid_until, a.name AS area, \
-                     a.protection_class, (SELECT MIN(COALESCE(pp.schedule, '')) FROM entitlement e \
-                     JOIN access_profile f ON f.name = e.access_profile \
-                     AND (f.valid_from IS NULL OR f.valid_from <= $6) \
-                     AND (f.valid_until IS NULL OR f.valid_until >= $6) \
-                     JOIN access_profile_point pp ON pp.access_profile = f.name \
-                     WHERE e.user_id = c.user_id AND pp.access_point = p.name) AS opens_on, \
-                     u.deleted_at IS NOT NULL AS is_deleted, \
+                     a.protection_class, u.deleted_at IS NOT NULL AS is_deleted, \
                      u.id, u.version, u.user_name, u.external_id, u.display_name, u.email, u.department, u.title, \
                      u.active, u.document, u.created_at, u.updated_at \
                      FROM credential c JOIN users u ON u.id = c.user_id \
@@ -224,16 +245,55 @@ impl Entrance {
                      LEFT JOIN area a ON a.name = p.area \
                      WHERE c.format = $1 AND c.facility = $2 AND c.number = $3"
                 ),
-                (
-                    card.format().as_str(),
-                    facility,
-                    number,
-                    &asked.access_point.0,
-                    door_system,
-                    today.map(|day| day.to_string()),
-                ),
+                (card.format().as_str(), facility, number, &asked.access_point.0, door_system),
             )
             .await
+    }
+
+    /// On which schedule an access profile opens the door to its holder; empty is always, `None` is not at all. Of what
+    /// was settled, only what these policies say of the holder now.
+    async fn opens_on(
+        &self,
+        shown: &Shown,
+        holder: &Principal,
+        asked: &Asked,
+        today: Option<Day>,
+        policies: &Policies,
+    ) -> Result<Option<String>, StoreError> {
+        let opening: Vec<Opens> = self
+            .db
+            .all(
+                sql!(
+                    "SELECT f.name AS profile, f.project, pp.schedule, o.area, a.protection_class FROM entitlement e \
+                     JOIN access_profile f ON f.name = e.access_profile \
+                     AND (f.valid_from IS NULL OR f.valid_from <= $3) \
+                     AND (f.valid_until IS NULL OR f.valid_until >= $3) \
+                     JOIN access_profile_point pp ON pp.access_profile = f.name AND pp.access_point = $2 \
+                     JOIN access_profile_point op ON op.access_profile = f.name \
+                     JOIN access_point o ON o.name = op.access_point JOIN area a ON a.name = o.area \
+                     WHERE e.user_id = $1 ORDER BY f.name"
+                ),
+                (shown.holder.id, &asked.access_point.0, today.map(|day| day.to_string())),
+            )
+            .await?;
+        let mut profiles: BTreeMap<String, (Opens, BTreeSet<String>)> = BTreeMap::new();
+        for row in opening {
+            let (area, class) = (row.area.clone(), row.protection_class);
+            let (profile, areas) = profiles.entry(row.profile.clone()).or_insert((row, BTreeSet::new()));
+            profile.protection_class = class.max(profile.protection_class);
+            areas.insert(area);
+        }
+        let mut on: Option<String> = None;
+        for (id, (profile, areas)) in profiles {
+            let protection_class = class_of(&id, profile.protection_class)?;
+            let areas = areas.into_iter().collect();
+            let asked_about = AccessProfile { id, areas, protection_class, project: profile.project };
+            if policies.decide_hold(holder, &asked_about).held {
+                let schedule = profile.schedule.unwrap_or_default();
+                on = on.into_iter().chain([schedule]).min();
+            }
+        }
+        Ok(on)
     }
 
     fn fact_of(&self, door_system: &str, asked: &Asked, judged: Judged) -> DoorDecided {
@@ -330,6 +390,11 @@ impl Entrance {
             }
         }
     }
+}
+
+fn class_of(name: &str, class: i64) -> Result<ProtectionClass, StoreError> {
+    ProtectionClass::try_from(class)
+        .map_err(|error| StoreError::Inconsistent(format!("protection class of {name}: {error}")))
 }
 
 /// The organisation's own reader, and a card, which is one factor. Nobody scores the risk of a swipe.

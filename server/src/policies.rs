@@ -46,8 +46,14 @@ pub async fn load(db: &Db) -> Result<Policies, PoliciesError> {
 pub struct InForce {
     db: Db,
     current: watch::Sender<Arc<Policies>>,
-    /// Which generation of texts was looked at last, loaded or not.
-    seen: Arc<Mutex<(i64, i64, i64)>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// The texts that were looked at last.
+struct Seen {
+    generation: (i64, i64, i64),
+    /// Whether they are in force.
+    loaded: bool,
 }
 
 impl InForce {
@@ -57,9 +63,9 @@ impl InForce {
     /// A text that cannot be loaded: a house without its policies must not open.
     pub async fn open(db: Db) -> Result<Self, PoliciesError> {
         // The generation first: a text that changes in between is seen as new.
-        let seen = directory::policy::generation(&db).await?;
+        let generation = directory::policy::generation(&db).await?;
         let (current, _) = watch::channel(Arc::new(load(&db).await?));
-        Ok(Self { db, current, seen: Arc::new(Mutex::new(seen)) })
+        Ok(Self { db, current, seen: Arc::new(Mutex::new(Seen { generation, loaded: true })) })
     }
 
     /// For those who decide.
@@ -71,21 +77,29 @@ impl InForce {
     /// Makes sure that what the database holds now is in force. A set that does not load leaves the one in
     /// force, and says so once.
     pub async fn refresh(&self) -> Result<(), StoreError> {
+        self.look().await.map(drop)
+    }
+
+    /// Those that the database holds now, if they could be loaded.
+    async fn look(&self) -> Result<Option<Arc<Policies>>, StoreError> {
         let mut seen = self.seen.lock().await;
-        let now = directory::policy::generation(&self.db).await?;
-        if *seen == now {
-            return Ok(());
+        let generation = directory::policy::generation(&self.db).await?;
+        if seen.generation != generation {
+            let loaded = match load(&self.db).await {
+                Ok(policies) => {
+                    self.current.send_replace(Arc::new(policies));
+                    tracing::info!("policies loaded");
+                    true
+                }
+                Err(PoliciesError::Store(error)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "policies cannot be loaded; those in force stay");
+                    false
+                }
+            };
+            *seen = Seen { generation, loaded };
         }
-        match load(&self.db).await {
-            Ok(policies) => {
-                self.current.send_replace(Arc::new(policies));
-                tracing::info!("policies loaded");
-            }
-            Err(PoliciesError::Store(error)) => return Err(error),
-            Err(error) => tracing::error!(%error, "policies cannot be loaded; those in force stay"),
-        }
-        *seen = now;
-        Ok(())
+        Ok(seen.loaded.then(|| self.current.borrow().clone()))
     }
 
     /// Follows changes that other nodes and commands make.
@@ -99,6 +113,15 @@ impl InForce {
                 changed = stop.changed() => if changed.is_err() { return },
             }
         }
+    }
+}
+
+/// At a door the policies that were replaced at a commit let nobody in any more.
+#[async_trait::async_trait]
+impl bridge::entrance::InForce for InForce {
+    async fn policies(&self) -> Result<Arc<Policies>, StoreError> {
+        let none = || StoreError::Inconsistent("the policies in the database cannot be loaded".into());
+        self.look().await?.ok_or_else(none)
     }
 }
 
@@ -124,5 +147,55 @@ impl<S: Sink> Sink for WithFreshPolicies<S> {
 
     async fn failed(&self, delivery: &Delivery, error: &SinkError) {
         self.sink.failed(delivery, error).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bridge::entrance::InForce as _;
+    use kernel::Ctx;
+    use store::{Origin, Sinks, sql};
+
+    use super::*;
+    use crate::config::Config;
+
+    const SHUT: &str =
+        r#"@id("shut") @because("Shut.") forbid (principal, action == Action::"enter", resource);"#;
+
+    async fn write(db: &Db, version: i64, text: &str) {
+        let sql = sql!(
+            "INSERT INTO policy (name, version, text, updated_at) VALUES ('ours', $1, $2, $1) \
+             ON CONFLICT (name) DO UPDATE SET version = excluded.version, text = excluded.text, \
+             updated_at = excluded.updated_at"
+        );
+        db.change(Origin::system(), sql, (version, text), Vec::new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_door_hears_the_policies_of_the_last_commit_or_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::parse("issuer = \"http://localhost:8080\"", folder.path()).unwrap();
+        let database = config.database().unwrap();
+        let db = Db::open(&database, Ctx::for_tests(1), Sinks::default()).await.unwrap();
+        let in_force = InForce::open(db.clone()).await.unwrap();
+        let others = in_force.subscribe();
+        let first = in_force.policies().await.unwrap();
+        assert!(
+            Arc::ptr_eq(&first, &in_force.policies().await.unwrap()),
+            "they are not loaded at each swipe"
+        );
+        write(&db, 1, SHUT).await;
+        let second = in_force.policies().await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        // As an older process may find it.
+        write(&db, 2, "what no policy is").await;
+        for _ in 0..2 {
+            assert!(in_force.policies().await.is_err(), "nobody enters by what is replaced");
+        }
+        in_force.refresh().await.unwrap();
+        let theirs = others.borrow().clone();
+        assert!(Arc::ptr_eq(&second, &theirs), "everybody else goes on with it");
+        write(&db, 3, SHUT).await;
+        assert!(in_force.policies().await.is_ok());
     }
 }

@@ -236,10 +236,17 @@ async fn a_right_that_ends_is_refused_at_the_next_swipe_before_its_device_hears_
     let (user, card) = world.carded("ada", "Staff").await;
     open.settle(&world).await;
     open.gate.device.misbehave(Misbehaviour::Silent);
+    // Nobody has settled yet what they are entitled to now.
     world.move_to(user, "Research").await;
-    world.node.drain_entitlement().await;
     assert!(!open.gate.is_let_in(&world, &card).await);
     assert!(open.gate.device.holds(value(&card)), "its list has not heard of it");
+    assert_eq!(last(&world).await, refused("No rule permits this.", Some("no-permit")));
+    world.move_to(user, "Staff").await;
+    assert!(open.gate.is_let_in(&world, &card).await);
+    // So it is with policies.
+    let nobody = r#"@id("nobody") @because("Nobody.") forbid (principal, action == Action::"hold", resource == AccessProfile::"staff");"#;
+    world.node.policies.send_replace(Arc::new(policies(nobody)));
+    assert!(!open.gate.is_let_in(&world, &card).await);
     assert_eq!(last(&world).await, refused("No rule permits this.", Some("no-permit")));
 }
 
