@@ -449,7 +449,7 @@ impl Feed {
         Ok(placement.filter(|placement| restart.is_none() && placement.is_watched_at(at)))
     }
 
-    /// A denial at a door that the card opened before raises that door to A4, once.
+    /// A denial at a door that the card opened before raises that door to A4, once; where denials prove something.
     async fn observe_denial(
         &self,
         tx: &mut Tx,

@@ -117,7 +117,11 @@ fn describe(patience: Patience, push: bool, online: bool) -> Descriptor {
         verbs: &[Verb::Apply, Verb::Revoke, Verb::ReadBack, Verb::List, Verb::Events, Verb::Health],
         revocation: if online { RevocationClass::R0 } else { RevocationClass::R1 },
         worst_case: WorstCase::UntilReachable,
-        acks: &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack, AckLevel::ObservedDenial],
+        acks: match online {
+            false => &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack, AckLevel::ObservedDenial],
+            // Who is refused at the door was refused by us: that shows who decides, and nothing of a list.
+            true => &[AckLevel::Recorded, AckLevel::Accepted, AckLevel::ReadBack],
+        },
         read_back: true,
         keeps_days: true,
         events: EventFeed { push, pull: true, cursor: "access log id of each device" },

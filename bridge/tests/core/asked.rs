@@ -41,7 +41,7 @@ on_every_engine! {
     whom_we_let_in_before_the_list_knows_it_is_no_deviation,
     whom_we_let_in_before_the_right_ended_was_let_in_by_us,
     a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_told,
-    our_refusal_after_the_proof_of_absence_is_the_highest_proof,
+    our_refusal_proves_nothing_of_a_list,
     of_a_device_out_of_reach_task_exposure_and_receipt_say_the_same_and_promise_no_refusal,
     a_receipt_names_devices_that_do_not_decide_as_they_should,
     the_house_answers_and_records_while_it_runs,
@@ -473,17 +473,24 @@ async fn a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_
     assert_eq!(alone(&world).await, ["access_point:vault"]);
 }
 
-async fn our_refusal_after_the_proof_of_absence_is_the_highest_proof(world: World) {
+async fn our_refusal_proves_nothing_of_a_list(world: World) {
     let open = Open::new(&world).await;
     let (user, card) = world.carded("ada", "Staff").await;
     open.settle(&world).await;
     world.set_active(user, false).await;
     open.settle(&world).await;
     open.read(&world).await;
+    // Somebody has put it back, and we refuse it all the same.
+    assert!(open.gate.device.plant_at(1, value(&card)));
     assert!(!open.gate.is_let_in(&world, &card).await);
     assert_eq!(open.read(&world).await, 1);
     let placed = placement::get(world.db(), GATE, card.id).await.unwrap().unwrap();
-    assert_eq!(placed.level(), AckLevel::ObservedDenial);
+    assert_eq!(placed.level(), AckLevel::ReadBack);
+    assert_eq!(open.connector.descriptor().top_ack(), AckLevel::ReadBack);
+    open.settle(&world).await;
+    let receipt = world.receipt(user).await.unwrap();
+    let door = receipt.doors.iter().find(|door| door.door_system == GATE).unwrap();
+    assert_eq!((door.level, &door.denial_observed_at), (AckLevel::ReadBack, &None));
 }
 
 async fn of_a_device_out_of_reach_task_exposure_and_receipt_say_the_same_and_promise_no_refusal(
