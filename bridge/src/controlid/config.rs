@@ -24,8 +24,9 @@ use crate::connector::{AccessPointAddress, ConfigError};
 /// ```
 ///
 /// With `"mode": "online"` devices ask us at each swipe, at the address `listen`; `"out_of_reach"` says what becomes of
-/// a swipe while they cannot: `"deny"` (unless something else is said) or `"lists"`. A device whose door hangs on an
-/// external module (iDFlex, iDFace) says `"opener": "sec_box"`.
+/// a swipe while they cannot: `"deny"` (unless something else is said) or `"lists"`. It is then we who say what opens, so
+/// each portal names the relay of its door: `"portals": { "2": { "name": "hq/main", "door": 1 } }`. A device whose door
+/// hangs on an external module (iDFlex, iDFace) says `"opener": "sec_box"` instead, and has one portal here.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -50,9 +51,26 @@ struct Written {
 struct WrittenDevice {
     device_id: i64,
     url: String,
-    portals: BTreeMap<String, String>,
+    portals: BTreeMap<String, WrittenPortal>,
     #[serde(default)]
     opener: Option<Opener>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "expected a portal's name, or with mode = \"online\" {\"name\": \"hq/main\", \"door\": 1}"
+)]
+enum WrittenPortal {
+    Name(String),
+    Door(WrittenDoor),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenDoor {
+    name: String,
+    door: u8,
 }
 
 /// Who decides at the door.
@@ -76,14 +94,23 @@ pub(super) enum OutOfReach {
     Lists,
 }
 
-/// What opens the door when we say so (vendor's access API, "execute actions").
+/// What opens doors when we say so (vendor's access API, "execute actions").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Opener {
-    /// A relay of the device itself, of the portal's number: iDAccess, iDFit, iDBox.
+enum Opener {
+    /// A relay of the device itself: iDAccess, iDFit, iDBox.
     #[default]
     Door,
     /// The module beside the door: iDFlex, iDFace and other devices without a relay of their own.
+    SecBox,
+}
+
+/// What opens for whoever may enter through a portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opens {
+    /// The relay of this number.
+    Relay(u8),
+    /// The only module there is.
     SecBox,
 }
 
@@ -126,8 +153,8 @@ pub(super) struct DeviceConfig {
     pub(super) url: Url,
     /// Its portals by their ids. At least one.
     pub(super) portals: BTreeMap<i64, AccessPointAddress>,
-    /// What opens its doors in online mode.
-    pub(super) opener: Opener,
+    /// In online mode: what opens for whoever may enter through each of them.
+    pub(super) opens: BTreeMap<i64, Opens>,
 }
 
 /// What can be said of a door system by its configuration alone.
@@ -263,8 +290,21 @@ fn devices(written: Vec<WrittenDevice>, online: bool) -> Result<Vec<DeviceConfig
                 "a device that decides by itself knows its doors: write it with mode = \"online\" only";
             return Err(ConfigError::new(format!("{key}.opener"), problem));
         }
-        let portals = named(&key, portals, &mut names)?;
-        devices.push(DeviceConfig { id, url, portals, opener: opener.unwrap_or_default() });
+        let written = named(&key, portals, &mut names)?;
+        let mut device = DeviceConfig { id, url, portals: BTreeMap::new(), opens: BTreeMap::new() };
+        for (portal, (name, door)) in written {
+            let key = format!("{key}.portals.{portal}");
+            if let Some(opens) = opens(&key, online.then(|| opener.unwrap_or_default()), door)? {
+                device.opens.insert(portal, opens);
+            }
+            device.portals.insert(portal, name);
+        }
+        if device.portals.len() > 1 && device.opens.values().any(|opens| *opens == Opens::SecBox) {
+            let problem =
+                "its module opens one door, and each of these portals would open it: name one portal";
+            return Err(ConfigError::new(format!("{key}.portals"), problem));
+        }
+        devices.push(device);
     }
     devices.sort_by_key(|device| device.id);
     Ok(devices)
@@ -287,17 +327,46 @@ fn address(key: &str, text: &str) -> Result<Url, ConfigError> {
     }
 }
 
+/// What opens for whoever may enter through a portal. `opener`: in online mode; `door`: as it is written.
+fn opens(key: &str, opener: Option<Opener>, door: Option<u8>) -> Result<Option<Opens>, ConfigError> {
+    let wrong = |problem: &str| Err(ConfigError::new(key, problem));
+    match (opener, door) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => wrong(
+            "a device that decides by itself knows its doors: write the portal's name alone, or mode = \"online\"",
+        ),
+        // The number of a portal is not that of its door: another might open.
+        (Some(Opener::Door), None) => wrong(
+            "in online mode we say which door opens: write the number of its relay, e.g. {\"name\": \"hq/main\", \
+             \"door\": 1}",
+        ),
+        (Some(Opener::Door), Some(0)) => wrong("doors are numbered from 1 on"),
+        (Some(Opener::Door), Some(door)) => Ok(Some(Opens::Relay(door))),
+        (Some(Opener::SecBox), None) => Ok(Some(Opens::SecBox)),
+        (Some(Opener::SecBox), Some(_)) => {
+            wrong("the module has no number of a door: write the portal's name alone")
+        }
+    }
+}
+
+type Named = BTreeMap<i64, (AccessPointAddress, Option<u8>)>;
+
+/// The portals by their ids, each with its door, if one is written.
 fn named(
     key: &str,
-    portals: BTreeMap<String, String>,
+    portals: BTreeMap<String, WrittenPortal>,
     names: &mut BTreeSet<String>,
-) -> Result<BTreeMap<i64, AccessPointAddress>, ConfigError> {
+) -> Result<Named, ConfigError> {
     if portals.is_empty() {
         let problem = "name at least one portal, e.g. {\"1\": \"hq/main\"}";
         return Err(ConfigError::new(format!("{key}.portals"), problem));
     }
     let mut named = BTreeMap::new();
-    for (portal, name) in portals {
+    for (portal, written) in portals {
+        let (name, door) = match written {
+            WrittenPortal::Name(name) => (name, None),
+            WrittenPortal::Door(WrittenDoor { name, door }) => (name, Some(door)),
+        };
         let key = format!("{key}.portals.{portal}");
         let Some(id) = portal.parse::<i64>().ok().filter(|id| *id > 0 && id.to_string() == portal) else {
             return Err(ConfigError::new(key, "portals are numbered from 1 on"));
@@ -309,7 +378,7 @@ fn named(
             let problem = format!("access point `{name}` is named twice in this door system");
             return Err(ConfigError::new(key, problem));
         }
-        named.insert(id, AccessPointAddress(name));
+        named.insert(id, (AccessPointAddress(name), door));
     }
     Ok(named)
 }
@@ -337,7 +406,7 @@ mod tests {
         assert_eq!(config.patience, Patience { reply: Duration::from_secs(1), attempts: 2 });
         assert_eq!((config.listen, config.time_zone), (None, TimeZone::UTC));
         assert!(!format!("{:?}", config.password).contains("long"));
-        assert_eq!((config.online, config.devices[0].opener), (None, Opener::Door));
+        assert!(config.online.is_none() && config.devices[0].opens.is_empty());
     }
 
     #[test]
@@ -352,9 +421,24 @@ mod tests {
             read(&config, Some("a long password")).unwrap()
         };
         let plain = config(json!({}));
-        assert_eq!((plain.online, plain.devices[0].opener), (Some(OutOfReach::Deny), Opener::SecBox));
+        assert_eq!(plain.online, Some(OutOfReach::Deny));
+        assert_eq!(plain.devices[0].opens, BTreeMap::from([(1, Opens::SecBox)]));
         assert_eq!(config(json!({"out_of_reach": "lists"})).online, Some(OutOfReach::Lists));
         assert_eq!(config(json!({"out_of_reach": "deny"})).online, Some(OutOfReach::Deny));
+    }
+
+    #[test]
+    fn in_online_mode_each_portal_names_its_door() {
+        let config = json!({"login": "cardea", "mode": "online", "listen": "10.0.0.2:8470", "devices": [
+            {"device_id": 7, "url": "http://10.0.0.7", "portals": {
+                "1": {"name": "in", "door": 2}, "2": {"name": "out", "door": 2}, "3": {"name": "yard", "door": 1},
+            }},
+        ]});
+        let config = read(&config, Some("a long password")).unwrap();
+        let device = &config.devices[0];
+        let opens = [(1, Opens::Relay(2)), (2, Opens::Relay(2)), (3, Opens::Relay(1))];
+        assert_eq!(device.opens, BTreeMap::from(opens));
+        assert_eq!(device.portals[&3], "yard".into());
     }
 
     #[test]
@@ -366,9 +450,16 @@ mod tests {
             config[key] = value;
             config
         };
-        let online = |url: &str| {
-            let mut config = device(7, url, json!({"1": "main"}));
+        let online_with = |url: &str, portals: serde_json::Value| {
+            let mut config = device(7, url, portals);
             (config["mode"], config["listen"]) = (json!("online"), json!("10.0.0.2:8470"));
+            config
+        };
+        let online = |url: &str| online_with(url, json!({"1": {"name": "main", "door": 1}}));
+        let door = |portals: serde_json::Value| online_with("http://10.0.0.7", portals);
+        let module = |portals: serde_json::Value| {
+            let mut config = door(portals);
+            config["devices"][0]["opener"] = json!("sec_box");
             config
         };
         let mut with_opener = good();
@@ -390,6 +481,17 @@ mod tests {
             (with("out_of_reach", json!("deny")), Some("x"), "out_of_reach", "online"),
             (online("http://gate.example.org"), Some("x"), "devices.7.url", "IPv4"),
             (with_opener, Some("x"), "devices.7.opener", "online"),
+            (door(json!({"2": "main"})), Some("x"), "devices.7.portals.2", "number of its relay"),
+            (door(json!({"2": {"name": "a", "door": 0}})), Some("x"), "devices.7.portals.2", "from 1 on"),
+            (door(json!({"2": {"name": "a"}})), Some("x"), "controlid", "expected a portal's name"),
+            (module(json!({"1": {"name": "a", "door": 1}})), Some("x"), "devices.7.portals.1", "no number"),
+            (module(json!({"1": "a", "2": "b"})), Some("x"), "devices.7.portals", "name one portal"),
+            (
+                device(7, "http://10.0.0.7", json!({"1": {"name": "a", "door": 1}})),
+                Some("x"),
+                "devices.7.portals.1",
+                "knows its doors",
+            ),
             (with("timeout_ms", json!(10)), Some("x"), "timeout_ms", "50 to 3000"),
             (with("attempts", json!(0)), Some("x"), "attempts", "1 to 10"),
             (with("attempts", json!(4)), Some("x"), "attempts", "at most 3000 ms"),

@@ -96,7 +96,6 @@ const ONLINE: &[&str] = limits![
     "A device is known by its address alone: whoever has its network can ask in its name, and learn which card opens what.",
     "A card is one factor: an area whose policy asks for two stays shut.",
     "No schedules: which hours they are only devices know, and here it is we who decide.",
-    "Doors are taken to bear the number of their portal.",
 ];
 
 fn described(config: &serde_json::Value) -> Descriptor {

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use url::form_urlencoded;
 
-use super::config::{DeviceConfig, Opener, OutOfReach};
+use super::config::{DeviceConfig, Opens, OutOfReach};
 use super::number;
 use super::object::{Server, Which};
 use super::push::Ear;
@@ -65,8 +65,8 @@ pub(super) struct Desk {
 #[derive(Debug)]
 struct Asker {
     address: IpAddr,
-    portals: BTreeMap<i64, AccessPointAddress>,
-    opener: Opener,
+    /// Its portals by their ids, each with what opens there.
+    portals: BTreeMap<i64, (AccessPointAddress, Opens)>,
 }
 
 impl Desk {
@@ -79,7 +79,10 @@ impl Desk {
     ) -> Self {
         let asker = |device: &DeviceConfig| {
             let address = device.url.host_str()?.parse().ok()?;
-            Some((device.id, Asker { address, portals: device.portals.clone(), opener: device.opener }))
+            let portal = |(id, point): (&i64, &AccessPointAddress)| {
+                Some((*id, (point.clone(), *device.opens.get(id)?)))
+            };
+            Some((device.id, Asker { address, portals: device.portals.iter().filter_map(portal).collect() }))
         };
         let devices: HashMap<i64, Asker> = devices.iter().filter_map(asker).collect();
         let places = devices.values().map(|asker| (asker.address, Arc::new(Semaphore::new(AT_ONCE))));
@@ -110,8 +113,8 @@ impl Desk {
             return Question::default().answered(None);
         };
         let asker = self.devices.get(&question.device_id).filter(|asker| asker.address == from);
-        let door = asker.and_then(|asker| Some((asker, asker.portals.get(&question.portal_id)?)));
-        let Some((asker, access_point)) = door else {
+        let door = asker.and_then(|asker| asker.portals.get(&question.portal_id));
+        let Some((access_point, opens)) = door else {
             let Question { device_id, portal_id, .. } = question;
             tracing::warn!(%from, device_id, portal_id, "a question about no door of whoever asks: nobody enters");
             return question.answered(None);
@@ -123,7 +126,7 @@ impl Desk {
         };
         let verdict = decided(&*self.decider, &asked).await;
         tracing::debug!(%access_point, granted = verdict.granted, because = %verdict.because, "a door asked");
-        question.answered(verdict.granted.then(|| asker.opener.action(question.portal_id)))
+        question.answered(verdict.granted.then(|| opens.action()))
     }
 
     /// Has a device ask us and nobody else, as far as it does not.
@@ -217,11 +220,11 @@ async fn have_set(turn: &Turn<'_>, section: &str, wanted: Value) -> Result<(), U
     turn.ask::<Value>("set_configuration", &json!({ section: wanted }), &|| true).await.map(drop)
 }
 
-impl Opener {
-    /// What a device does when somebody may enter through a portal.
-    fn action(self, portal_id: i64) -> Value {
+impl Opens {
+    /// What a device does when somebody may enter.
+    fn action(self) -> Value {
         match self {
-            Self::Door => json!({ "action": "door", "parameters": format!("door={portal_id}") }),
+            Self::Relay(door) => json!({ "action": "door", "parameters": format!("door={door}") }),
             // The vendor's number of the module, and its word for "somebody was let in".
             Self::SecBox => json!({ "action": "sec_box", "parameters": "id=65793, reason=3" }),
         }
@@ -315,9 +318,9 @@ mod tests {
             } })
         };
         assert_eq!(question.answered(None), result(6, json!([])));
-        let door = json!([{ "action": "door", "parameters": "door=2" }]);
-        assert_eq!(question.answered(Some(Opener::Door.action(2))), result(7, door));
+        let door = json!([{ "action": "door", "parameters": "door=1" }]);
+        assert_eq!(question.answered(Some(Opens::Relay(1).action())), result(7, door));
         let module = json!([{ "action": "sec_box", "parameters": "id=65793, reason=3" }]);
-        assert_eq!(question.answered(Some(Opener::SecBox.action(2))), result(7, module));
+        assert_eq!(question.answered(Some(Opens::SecBox.action())), result(7, module));
     }
 }

@@ -74,10 +74,14 @@ impl Building {
     /// The door system's configuration. `more` is merged into it.
     pub(crate) fn config(&self, more: &serde_json::Value) -> serde_json::Value {
         let [first, second] = [0, 1].map(|n| format!("http://{}", self.devices[n].address()));
+        let portal = |door: u8, name: &str| match more["mode"] == "online" {
+            true => json!({ "name": name, "door": door }),
+            false => json!(name),
+        };
         let mut config = json!({
             "devices": [
-                {"device_id": IDS[0], "url": first, "portals": {"1": "a", "2": "b"}},
-                {"device_id": IDS[1], "url": second, "portals": {"1": "c"}},
+                {"device_id": IDS[0], "url": first, "portals": {"1": portal(1, "a"), "2": portal(2, "b")}},
+                {"device_id": IDS[1], "url": second, "portals": {"1": portal(1, "c")}},
             ],
             "login": LOGIN,
             "timeout_ms": TIMEOUT_MS,

@@ -257,7 +257,12 @@ const HERE: [u8; 4] = [127, 0, 0, 1];
 #[tokio::test]
 async fn an_answer_is_as_the_vendor_has_it() {
     let building = Building::open().await;
-    let attended = online(&building, &json!({}), Says::at_once(true)).await;
+    // The number of a portal is not that of its door.
+    let devices = json!([
+        { "device_id": IDS[0], "url": format!("http://{}", building.devices[0].address()),
+          "portals": { "2": { "name": "b", "door": 1 } } },
+    ]);
+    let attended = online(&building, &json!({ "devices": devices }), Says::at_once(true)).await;
     let base = server_of(&building.devices[0]);
     assert!(base.ends_with("/cardea/online"), "{base}");
     let question = format!("device_id={}&portal_id=2&user_id=6&card_value=9&event=8&duress=0", IDS[0]);
@@ -267,7 +272,7 @@ async fn an_answer_is_as_the_vendor_has_it() {
             "actions": actions,
         } })
     };
-    let door = json!([{ "action": "door", "parameters": "door=2" }]);
+    let door = json!([{ "action": "door", "parameters": "door=1" }]);
     for command in ["new_user_identified.fcgi", "new_card.fcgi"] {
         let answer = ask(HERE, &format!("{base}/{command}"), &question).await;
         assert_eq!(answer, Some(result(7, door.clone())), "{command}");
@@ -323,8 +328,9 @@ async fn who_calls_from_elsewhere_is_not_answered_and_no_device_for_another() {
     let yes = Says::at_once(true);
     // The second device is at another address, where nobody answers.
     let devices = json!([
-        { "device_id": IDS[0], "url": format!("http://{}", building.devices[0].address()), "portals": { "1": "a" } },
-        { "device_id": IDS[1], "url": "http://127.0.0.3:1", "portals": { "1": "c" } },
+        { "device_id": IDS[0], "url": format!("http://{}", building.devices[0].address()),
+          "portals": { "1": { "name": "a", "door": 1 } } },
+        { "device_id": IDS[1], "url": "http://127.0.0.3:1", "portals": { "1": { "name": "c", "door": 1 } } },
     ]);
     let _attended = attend(&building, &json!({ "devices": devices }), yes.clone());
     for _ in 0..400 {

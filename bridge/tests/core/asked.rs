@@ -69,7 +69,8 @@ impl Gate {
         let config = json!({
             "mode": "online",
             "devices": [
-                {"device_id": DEVICE, "url": format!("http://{}", device.address()), "portals": {"1": "vault"}},
+                {"device_id": DEVICE, "url": format!("http://{}", device.address()),
+                 "portals": {"1": {"name": "vault", "door": 1}}},
             ],
             "login": "admin",
             "listen": "127.0.0.1:0",

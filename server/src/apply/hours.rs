@@ -200,9 +200,13 @@ mod tests {
             ("standalone", None),
             ("online", Some("door system hq: schedule \"office\": it asks us at each swipe")),
         ] {
+            let portal = match mode {
+                "online" => json!({"name": "door", "door": 1}),
+                _ => json!("door"),
+            };
             let config = json!({
                 "login": "cardea", "mode": mode, "listen": "127.0.0.1:0",
-                "devices": [{"device_id": 7, "url": "http://10.0.0.7", "portals": {"1": "door"}}],
+                "devices": [{"device_id": 7, "url": "http://10.0.0.7", "portals": {"1": portal}}],
             });
             let system = json!({ "connector": "controlid", "config": config, "schedules": { "office": 2 } });
             let system = Item::new(Kind::DoorSystem, "hq", system);
