@@ -44,6 +44,7 @@ use self::transport::{PATIENCE, Wire, verb_limit};
 use crate::card::{Card, CardFormat};
 use crate::connector::fleet::Fleet;
 use crate::connector::lanes::Patience;
+use crate::connector::reminder::Reminder;
 use crate::connector::{
     Accepted, Access, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError,
     ConnectorKind, CredentialKind, Decider, Descriptor, DesiredCredential, EventCursor, EventFeed, EventPage,
@@ -66,6 +67,8 @@ pub struct ControlId {
     fleet: Fleet<Device>,
     time_zone: TimeZone,
     ear: Option<Ear>,
+    /// In standalone mode: when devices are next asked whether they decide by themselves.
+    reminder: Reminder,
 }
 
 fn open(opening: Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError> {
@@ -151,6 +154,7 @@ impl ControlId {
             fleet: Fleet::new(devices.into_iter().map(device).collect()),
             time_zone,
             ear: listen.map(|listen| Ear::new(listen, known, desk)),
+            reminder: Reminder::default(),
         }
     }
 
@@ -219,9 +223,9 @@ impl Connector for ControlId {
     }
 
     async fn attend(&self) {
-        match &self.ear {
+        match self.ear.as_ref().filter(|ear| ear.desk().is_some()) {
             Some(ear) => ear.attend(&self.wires()).await,
-            None => std::future::pending().await,
+            None => self.reminder.remind(&self.wires(), online::let_go).await,
         }
     }
 

@@ -11,7 +11,8 @@
 //!
 //! *What devices are set to.* We set it ourselves and look again and again, as it is done for notifications: whoever
 //! configures online mode means that we decide, and a device that was reset would go on alone until somebody saw the
-//! alert. What a device did not take is a [`Finding`].
+//! alert. What a device did not take is a [`Finding`]. In standalone mode we take it back: a device that still asks us
+//! would ask nobody.
 //!
 //! *While a device cannot ask,* it decides alone ("contingency"), by the lists that are written in standalone mode, too.
 //! Unless the configuration wants that, it is forbidden; but old firmware cannot be told so.
@@ -30,9 +31,9 @@ use super::config::{DeviceConfig, Opens, OutOfReach};
 use super::number;
 use super::object::{Server, Which};
 use super::push::Ear;
-use super::transport::Turn;
+use super::transport::{Turn, Wire};
 use crate::card::Card;
-use crate::connector::lanes::Unanswered;
+use crate::connector::lanes::{Lane, Unanswered};
 use crate::connector::{AccessPointAddress, Asked, Decider, Finding, decided};
 
 /// What devices put before the command that they call.
@@ -178,6 +179,36 @@ pub(super) async fn findings(turn: &Turn<'_>, ear: Option<&Ear>) -> Result<Vec<F
     let must_not = desk.out_of_reach == OutOfReach::Deny;
     findings.extend((may_decide && must_not).then_some(Finding::WouldDecideAlone));
     Ok(findings)
+}
+
+/// Has a device that was told to ask us, and shall not any more, decide by its own lists again. Nobody answers it: it
+/// would open for nobody until somebody set it by hand. What others told it is left as it is. Whether it is so now.
+pub(super) async fn let_go(wire: &Wire) -> bool {
+    let letting_go = async { take_back(&wire.turn(Lane::Grants).await?).await };
+    let done = letting_go.await;
+    if matches!(done, Ok(true)) {
+        tracing::warn!(
+            device = wire.device_id(),
+            "a device asked us still; it decides by its own lists again"
+        );
+    }
+    done.is_ok()
+}
+
+/// Whether there was something to take back.
+async fn take_back(turn: &Turn<'_>) -> Result<bool, Unanswered> {
+    if turn.setting("general", "online").await?.as_deref() != Some("1") {
+        return Ok(false);
+    }
+    if asked_server(turn).await?.is_none_or(|server| server.name != NAME) {
+        return Ok(false);
+    }
+    // In this order: whatever comes to an end in between, its lists count.
+    if turn.setting("online_client", CONTINGENCY).await?.as_deref() == Some("0") {
+        have_set(turn, "online_client", json!({ CONTINGENCY: "1" })).await?;
+    }
+    have_set(turn, "general", json!({ "online": "0" })).await?;
+    Ok(true)
 }
 
 /// Whom a device asks.

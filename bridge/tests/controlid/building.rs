@@ -96,6 +96,15 @@ impl Building {
 
     /// Somebody at the device's own page.
     pub(crate) async fn hand(&self, device: usize, command: &str, body: serde_json::Value) {
+        self.answered(device, command, body).await;
+    }
+
+    /// What somebody reads there of its settings.
+    pub(crate) async fn asked(&self, device: usize, settings: serde_json::Value) -> serde_json::Value {
+        self.answered(device, "get_configuration", settings).await.json().await.expect("JSON")
+    }
+
+    async fn answered(&self, device: usize, command: &str, body: serde_json::Value) -> reqwest::Response {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let url = |command: &str| format!("{}{command}.fcgi", self.devices[device].base_url());
         let login = json!({ "login": LOGIN, "password": PASSWORD });
@@ -103,7 +112,9 @@ impl Building {
         let session: serde_json::Value = session.json().await.expect("a session");
         let session = session["session"].as_str().expect("a session").to_owned();
         let done = client.post(url(command)).query(&[("session", session)]).json(&body).send().await;
-        assert_eq!(done.expect("an answer").status(), 200, "{command} {body}");
+        let done = done.expect("an answer");
+        assert_eq!(done.status(), 200, "{command} {body}");
+        done
     }
 
     pub(crate) fn wish(&self, n: u16) -> (CredentialId, Card) {

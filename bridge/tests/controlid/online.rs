@@ -372,6 +372,42 @@ async fn while_nobody_answers_nobody_enters_unless_lists_are_meant_to_count() {
     }
 }
 
+#[tokio::test]
+async fn a_device_that_shall_not_ask_us_any_more_decides_again_and_what_others_told_it_stays() {
+    let building = Building::open().await;
+    let attended = online(&building, &json!({}), Says::at_once(true)).await;
+    let wish = building.wish(1);
+    attended.connector.apply(&desired(wish, 1, opening(&["a"]))).await.expect("granted");
+    let other = json!({ "name": "Another", "ip": "http://127.0.0.1:9", "public_key": "" });
+    building.hand(1, "create_objects", json!({ "object": "devices", "values": [other] })).await;
+    let rows = building.devices[1].rows("devices");
+    let other = rows.iter().find(|row| row["name"] == "Another").expect("it is there");
+    let server = json!({ "online_client": { "server_id": other["id"].to_string() } });
+    building.hand(1, "set_configuration", server).await;
+    drop(attended);
+    let device = &building.devices[0];
+    let swipe = device.swipe(1, number(&wish.1)).await;
+    assert_eq!((swipe.opened, swipe.by), (false, Decided::Nobody), "it was told to ask, and nobody answers");
+
+    let connector = building.connector();
+    let answering = connector.clone();
+    let attending = tokio::spawn(async move { answering.attend().await }).abort_handle();
+    let _attended = Attended { connector: connector.clone(), attending };
+    for _ in 0..400 {
+        if device.swipe(1, number(&wish.1)).await.by == Decided::Device {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let swipe = device.swipe(1, number(&wish.1)).await;
+    assert_eq!((swipe.opened, swipe.by), (true, Decided::Device));
+    let found: Vec<_> = connector.health().await.units.into_iter().map(|unit| unit.findings).collect();
+    assert_eq!(found, [vec![], vec![Finding::AsksAnother]]);
+    // Should it be told to ask somebody else one day, its lists count while it cannot.
+    let set = building.asked(0, json!({ "online_client": ["contingency_enabled"] })).await;
+    assert_eq!(set, json!({ "online_client": { "contingency_enabled": "1" } }));
+}
+
 async fn findings(connector: &Arc<dyn Connector>) -> Vec<Finding> {
     let unit = connector.health().await.units.remove(0);
     assert_eq!(unit.unreachable, None);
