@@ -372,7 +372,8 @@ pub struct TaskClosed {
     pub user: UserId,
     /// Where.
     pub door_system: String,
-    /// `proven`: what must not open was read not to; `wanted-again`: it may open what it opens.
+    /// `proven`: what must not open was read not to; `wanted-again`: it may open what it opens; `abandoned`: what it may
+    /// open was taken out of the door system's configuration, and nobody reads it any more.
     pub by: String,
     /// Since when the task was open.
     pub opened_at: Timestamp,

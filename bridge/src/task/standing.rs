@@ -101,6 +101,16 @@ impl Standing {
         open.into_iter().map(|point| doors.describe(point)).collect()
     }
 
+    /// Whether all that it may open belongs to this door system no more.
+    pub(super) fn is_abandoned(&self, doors: &Doors) -> bool {
+        let opens = self.opens(doors);
+        let is_there = |door: &OpenDoor| doors.of(&self.door_system).any(|point| *point == door.access_point);
+        match opens.is_empty() {
+            true => doors.descriptor(&self.door_system).is_none(),
+            false => !opens.iter().any(is_there),
+        }
+    }
+
     /// What it may open and must not, or at other times than it must.
     pub(super) async fn still_opens(&self, db: &Db, doors: &Doors) -> Result<Vec<OpenDoor>, StoreError> {
         let want = self.wanted_now(db).await?;

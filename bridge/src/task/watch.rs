@@ -29,6 +29,8 @@ const AT_ONCE: u32 = 100;
 const PROVEN: &str = "proven";
 /// Why a task is closed: all that may be opened is wanted.
 const WANTED_AGAIN: &str = "wanted-again";
+/// Why a task is closed: nobody speaks any more to what the card may open.
+const ABANDONED: &str = "abandoned";
 
 /// Revocations that wait, have no open task, and were tried in vain or have waited since before `$1`. In order behind
 /// `($2, $3)`. The page is cut before anything is joined to it, so that no engine begins with every card.
@@ -413,9 +415,12 @@ impl OpenTask {
     /// What is to be done about it, if anything. `still`: what the card may open and must not.
     fn change(&self, still: Vec<OpenDoor>, doors: &Doors, now: Timestamp) -> Option<Change> {
         let Some(since) = self.waits_since else {
-            // What waits for a door system that is gone is forgotten; that one is not proven.
             let is_proven = self.ack.is_none_or(|ack| ack >= AckLevel::ReadBack as i64);
-            return is_proven.then(|| Change::Close(self.by()));
+            return match is_proven {
+                true => Some(Change::Close(self.by())),
+                // What waits for doors that are configured no more is done or forgotten; they can never be read.
+                false => self.standing.is_abandoned(doors).then_some(Change::Close(ABANDONED)),
+            };
         };
         if still.is_empty() && !self.standing.opens(doors).is_empty() {
             return Some(Change::Close(WANTED_AGAIN));

@@ -14,7 +14,7 @@ use serde_json::json;
 use sim::uhppote::{Controller, Misbehaviour};
 use store::{Origin, sql};
 
-use crate::world::{HQ, World};
+use crate::world::{HQ, SERIALS, World, access_profile, door_system};
 
 on_every_engine! {
     a_revocation_is_an_alert_after_thirty_seconds_and_a_task_after_five_minutes,
@@ -24,6 +24,7 @@ on_every_engine! {
     a_task_names_the_doors_that_are_not_proven_and_no_others,
     a_door_that_a_mover_lost_is_a_task_until_it_was_read,
     access_that_was_given_back_leaves_nothing_to_do,
+    a_controller_that_is_abandoned_leaves_no_task_and_no_proof,
     a_card_that_never_stood_at_a_door_system_is_no_task_there,
     a_risk_is_accepted_by_name_for_a_time_and_the_task_is_open_again_when_it_has_passed,
     what_was_accepted_covers_neither_a_worse_door_nor_another_end_of_the_card,
@@ -200,6 +201,27 @@ async fn access_that_was_given_back_leaves_nothing_to_do(world: World) {
     assert_eq!(world.opens(&card), Some(vec!["main"]));
     assert!(tasks(&world, false).await.is_empty());
     assert_eq!(world.facts::<TaskClosed>().await[0].by, "wanted-again");
+}
+
+async fn a_controller_that_is_abandoned_leaves_no_task_and_no_proof(world: World) {
+    let (user, card, task) = outage(&world, "Grounds", 1).await;
+    assert_eq!(doors(&task), ["yard"]);
+    // It burned down, says somebody.
+    world.declare(access_profile("grounds", &["main"])).await;
+    world.undeclare(Kind::AccessPoint, "yard").await;
+    let first = world.panels[0].address().to_string();
+    let left = json!([{"serial": SERIALS[0], "address": first, "doors": {"1": "main", "2": "lab"}}]);
+    world.declare(door_system(&world.panels, &json!({ "controllers": left }))).await;
+    look(&world).await;
+    assert_eq!(only_task(&world).await.id, task.id, "the revocation waits still");
+    world.reload().await;
+    world.pass(Duration::from_secs(61));
+    world.settle().await;
+    look(&world).await;
+    assert!(tasks(&world, false).await.is_empty());
+    assert_eq!(world.facts::<TaskClosed>().await[0].by, "abandoned");
+    assert!(!world.placement(&card).await.is_proven());
+    assert!(!world.receipt(user).await.unwrap().complete, "nobody has read it");
 }
 
 async fn a_card_that_never_stood_at_a_door_system_is_no_task_there(world: World) {
