@@ -17,11 +17,12 @@ impl Finding {
             Self::AsksAnother => ASKS_ANOTHER,
             Self::DecidesAlone => DECIDES_ALONE,
             Self::WouldDecideAlone => WOULD_DECIDE_ALONE,
+            Self::WasSetOtherwise => WAS_SET_OTHERWISE,
         }
     }
 
     /// Every word that [`Finding::code`] gives.
-    pub const CODES: [&'static str; 8] = [
+    pub const CODES: [&'static str; 9] = [
         "door-clock",
         STAYS_UNLOCKED,
         "door-stays-locked",
@@ -30,6 +31,7 @@ impl Finding {
         ASKS_ANOTHER,
         DECIDES_ALONE,
         WOULD_DECIDE_ALONE,
+        WAS_SET_OTHERWISE,
     ];
 
     /// Those of them that say that a device does not decide, or would not, as it should.
@@ -46,7 +48,8 @@ impl Finding {
             | Self::Fault { .. }
             | Self::AsksAnother
             | Self::DecidesAlone
-            | Self::WouldDecideAlone => None,
+            | Self::WouldDecideAlone
+            | Self::WasSetOtherwise => None,
         }
     }
 
@@ -66,6 +69,9 @@ pub const ASKS_ANOTHER: &str = "door-asks-another";
 pub const DECIDES_ALONE: &str = "door-decides-alone";
 /// The word for a device that goes by its lists while it cannot ask us, and should not.
 pub const WOULD_DECIDE_ALONE: &str = "door-would-decide-alone";
+
+/// The word for a device that did not decide as it should until we set it right.
+pub const WAS_SET_OTHERWISE: &str = "door-was-set-otherwise";
 
 /// How a door system is, part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -144,6 +150,12 @@ pub enum Finding {
          firmware has none; if its lists may count then, say so in the door system's configuration"
     )]
     WouldDecideAlone,
+    /// It was set right a while ago: who decided there until then, nobody can say.
+    #[error(
+        "it asked nobody, or somebody else, or would have gone by its own lists, until we set it right a while ago: \
+         it was reset, or somebody changes its settings"
+    )]
+    WasSetOtherwise,
     /// It reports a fault of its own.
     #[error("it reports fault {code}")]
     Fault {

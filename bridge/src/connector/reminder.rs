@@ -41,3 +41,34 @@ impl Reminder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_is_told_again_soon_until_it_takes_it_and_every_five_minutes_from_then_on() {
+        let (began, told, takes) = (Instant::now(), Mutex::new(Vec::new()), AtomicBool::new(false));
+        let tell = |_: &()| {
+            told.lock().unwrap().push(began.elapsed().as_secs());
+            std::future::ready(takes.load(Ordering::SeqCst))
+        };
+        let reminder = Reminder::default();
+        // Who waits for hints gives up and comes again: it goes on from there. A device may be reset at any time.
+        for (seconds, taken, expect) in [
+            (70, false, &[0_u64, 30, 60][..]),
+            (250, true, &[0, 30, 60, 90]),
+            (30, true, &[0, 30, 60, 90]),
+            (400, true, &[0, 30, 60, 90, 390, 690]),
+        ] {
+            takes.store(taken, Ordering::SeqCst);
+            let reminding = timeout(Duration::from_secs(seconds), reminder.remind(&[&()], tell)).await;
+            assert!(reminding.is_err(), "it never ends");
+            assert_eq!(*told.lock().unwrap(), expect);
+        }
+    }
+}

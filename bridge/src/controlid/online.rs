@@ -11,7 +11,8 @@
 //!
 //! *What devices are set to.* We set it ourselves and look again and again, as it is done for notifications: whoever
 //! configures online mode means that we decide, and a device that was reset would go on alone until somebody saw the
-//! alert. What a device did not take is a [`Finding`]. In standalone mode we take it back: a device that still asks us
+//! alert. What a device did not take is a [`Finding`]; so is, for a while, that one which was right had to be set right
+//! again. In standalone mode we take it back: a device that still asks us
 //! would ask nobody.
 //!
 //! *While a device cannot ask,* it decides alone ("contingency"), by the lists that are written in standalone mode, too.
@@ -20,18 +21,20 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddrV4};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use super::config::{DeviceConfig, Opens, OutOfReach};
 use super::number;
 use super::object::{Server, Which};
 use super::push::Ear;
-use super::transport::{Turn, Wire};
+use super::transport::{Refused, Turn, Wire};
 use crate::card::Card;
 use crate::connector::lanes::{Lane, Unanswered};
 use crate::connector::{AccessPointAddress, Asked, Decider, Finding, decided};
@@ -47,6 +50,9 @@ const AT_ONCE: usize = 16;
 const REQUEST_TIMEOUT_MS: &str = "2000";
 const MAX_REQUEST_ATTEMPTS: &str = "3";
 
+/// For how long it is told that a device had to be set right: its health is looked at more often.
+const TOLD: Duration = Duration::from_secs(900);
+
 /// Events of an answer (vendor's access API, "access logs").
 const DENIED: i64 = 6;
 const GRANTED: i64 = 7;
@@ -60,6 +66,19 @@ pub(super) struct Desk {
     devices: HashMap<i64, Asker>,
     /// Connections at once, by the address that they come from.
     places: HashMap<IpAddr, Arc<Semaphore>>,
+    /// What devices were found to be set to.
+    seen: Mutex<HashMap<i64, Seen>>,
+}
+
+/// What is known of a device's settings.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// It was right once, as far as can be told: it knew us before we told it anything.
+    was_right: bool,
+    /// We have seen it right.
+    is_noted: bool,
+    /// When it was found otherwise after that.
+    otherwise: Option<Instant>,
 }
 
 /// A device that may ask.
@@ -87,7 +106,18 @@ impl Desk {
         };
         let devices: HashMap<i64, Asker> = devices.iter().filter_map(asker).collect();
         let places = devices.values().map(|asker| (asker.address, Arc::new(Semaphore::new(AT_ONCE))));
-        Self { places: places.collect(), devices, decider, time_zone, out_of_reach }
+        Self { places: places.collect(), devices, decider, time_zone, out_of_reach, seen: Mutex::default() }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<i64, Seen>> {
+        // Entries are written whole.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a device had to be set right not long ago.
+    fn was_set_otherwise(&self, device: i64) -> bool {
+        let at = self.seen().get(&device).and_then(|seen| seen.otherwise);
+        at.is_some_and(|at| at.elapsed() < TOLD)
     }
 
     /// The places of whoever calls from there; `None` when it is nobody of ours.
@@ -131,8 +161,17 @@ impl Desk {
     }
 
     /// Has a device ask us and nobody else, as far as it does not.
-    pub(super) async fn have_ask(&self, turn: &Turn<'_>, address: SocketAddrV4) -> Result<(), Unanswered> {
-        let server_id = have_server(turn, &base(address)).await?.to_string();
+    pub(super) async fn have_ask(&self, wire: &Wire, address: SocketAddrV4) -> Result<(), Unanswered> {
+        let turn = &wire.turn(Lane::Grants).await?;
+        let (server_id, is_known) = have_server(turn, &base(address)).await?;
+        let server_id = server_id.to_string();
+        // Of one that we made known to it just now, or failed to tell all, nothing was right before.
+        let before = self.noted(wire.device_id(), is_known);
+        let asked = turn.setting("general", "online").await?.as_deref() == Some("1")
+            && turn.setting("online_client", "server_id").await?.as_ref() == Some(&server_id);
+        if before.was_right && !asked {
+            self.found_otherwise(wire.device_id());
+        }
         let client = json!({
             "server_id": server_id, "extract_template": "0",
             "request_timeout": REQUEST_TIMEOUT_MS, "max_request_attempts": MAX_REQUEST_ATTEMPTS,
@@ -146,12 +185,29 @@ impl Desk {
             OutOfReach::Deny => "0",
             OutOfReach::Lists => "1",
         };
-        match contingency.as_deref() {
-            Some(set) if set != wanted => {
-                have_set(turn, "online_client", json!({ CONTINGENCY: wanted })).await
+        if contingency.is_some_and(|set| set != wanted) {
+            // To who begins to look, another wish of ours looks the same.
+            if before.is_noted {
+                self.found_otherwise(wire.device_id());
             }
-            _ => Ok(()),
+            have_set(turn, "online_client", json!({ CONTINGENCY: wanted })).await?;
         }
+        let mut seen = self.seen();
+        let seen = seen.entry(wire.device_id()).or_default();
+        (seen.was_right, seen.is_noted) = (true, true);
+        Ok(())
+    }
+
+    /// What is known of a device that knows us, or did not until now.
+    fn noted(&self, device: i64, is_known: bool) -> Seen {
+        let new = || Seen { was_right: is_known, ..Seen::default() };
+        *self.seen().entry(device).or_insert_with(new)
+    }
+
+    /// A device that was right is not any more. It is told also when it is set right at once.
+    fn found_otherwise(&self, device: i64) {
+        tracing::error!(device, "a device does not decide as it should; it is set right. Who changed it?");
+        self.seen().entry(device).or_default().otherwise = Some(Instant::now());
     }
 }
 
@@ -170,8 +226,12 @@ pub(super) async fn findings(turn: &Turn<'_>, ear: Option<&Ear>) -> Result<Vec<F
         return Ok(asks.then_some(Finding::AsksAnother).into_iter().collect());
     };
     let server = if asks { asked_server(turn).await? } else { None };
-    let Some(server) = server else { return Ok(vec![Finding::DecidesAlone]) };
     let mut findings = Vec::new();
+    findings.extend(desk.was_set_otherwise(turn.device_id()).then_some(Finding::WasSetOtherwise));
+    let Some(server) = server else {
+        findings.push(Finding::DecidesAlone);
+        return Ok(findings);
+    };
     // Where nobody knows the port yet, nobody can tell.
     findings
         .extend(address.is_some_and(|address| server.ip != base(address)).then_some(Finding::AsksAnother));
@@ -219,24 +279,25 @@ async fn asked_server(turn: &Turn<'_>) -> Result<Option<Server>, Unanswered> {
     Ok(found.into_iter().next())
 }
 
-/// The id of us among the servers that a device knows, made or mended.
-async fn have_server(turn: &Turn<'_>, base: &str) -> Result<i64, Unanswered> {
+/// The id of us among the servers that a device knows, made or mended; and whether it knew us.
+async fn have_server(turn: &Turn<'_>, base: &str) -> Result<(i64, bool), Unanswered> {
     let any = &|| true;
     let found: Vec<Server> = turn.load(&Which::Texts("name", &[NAME.to_owned()]), any).await?;
     match found.iter().filter(|server| server.name == NAME).min_by_key(|server| server.id) {
         None => {
             let server = json!({ "name": NAME, "ip": base, "public_key": "" });
             let made = turn.create::<Server>(&[server], any).await?;
-            made.map_err(|refused| {
+            let refused = |refused: Refused| {
                 Unanswered::Garbled(format!("it does not take us as its server: {}", refused.0))
-            })
+            };
+            Ok((made.map_err(refused)?, false))
         }
         Some(server) => {
             if server.ip != base {
                 turn.modify::<Server>(&json!({ "ip": base }), &Which::Numbers("id", &[server.id]), any)
                     .await?;
             }
-            Ok(server.id)
+            Ok((server.id, true))
         }
     }
 }

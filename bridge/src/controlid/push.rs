@@ -176,11 +176,13 @@ impl Ear {
 
     async fn have_told(&self, wire: &Wire) -> Result<(), Unanswered> {
         let Some(address) = self.address() else { return Ok(()) };
-        have_notified(&wire.turn(Lane::Grants).await?, address).await?;
-        match &self.hall.desk {
-            Some(desk) => desk.have_ask(&wire.turn(Lane::Grants).await?, address).await,
+        // Who decides comes first, and a device that does not take the one takes the other.
+        let asks = match &self.hall.desk {
+            Some(desk) => desk.have_ask(wire, address).await,
             None => Ok(()),
-        }
+        };
+        let notifying = async { have_notified(&wire.turn(Lane::Grants).await?, address).await };
+        asks.and(notifying.await)
     }
 }
 

@@ -361,6 +361,10 @@ pub(super) fn refusal(bytes: &[u8]) -> Refused {
 }
 
 impl Turn<'_> {
+    pub(super) const fn device_id(&self) -> i64 {
+        self.wire.device_id
+    }
+
     /// Asks what may be asked twice.
     pub(super) async fn ask<T: DeserializeOwned>(
         &self,

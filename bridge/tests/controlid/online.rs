@@ -461,6 +461,45 @@ async fn firmware_that_cannot_be_forbidden_to_decide_alone_is_found_unless_its_l
 }
 
 #[tokio::test]
+async fn a_device_that_was_set_otherwise_while_nobody_looked_is_set_right_and_that_is_told() {
+    let building = Building::open().await;
+    drop(online(&building, &json!({}), Says::at_once(true)).await);
+    building.hand(0, "set_configuration", json!({ "general": { "online": "0" } })).await;
+    let card = number(&building.wish(1).1);
+    assert_eq!(building.devices[0].swipe(1, card).await.by, Decided::Device);
+    let attended = attend(&building, &json!({}), Says::at_once(true));
+    let expect = [vec![Finding::WasSetOtherwise], vec![]];
+    let mut found = Vec::new();
+    for _ in 0..400 {
+        let units = attended.connector.health().await.units.into_iter();
+        found = units.map(|unit| unit.findings).collect();
+        if found == expect {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(found, expect);
+    assert_eq!(building.devices[0].swipe(1, card).await.by, Decided::Server);
+}
+
+#[tokio::test]
+async fn a_device_that_takes_no_notifications_is_told_all_the_same_whom_to_ask() {
+    let unknown = vec![("monitor", "hostname")];
+    let building = Building::with(|options| options.unknown_settings = unknown.clone()).await;
+    let _attended = attend(&building, &json!({}), Says::at_once(true));
+    let card = number(&building.wish(1).1);
+    let mut by = Decided::Device;
+    for _ in 0..400 {
+        by = building.devices[0].swipe(1, card).await.by;
+        if by == Decided::Server {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(by, Decided::Server);
+}
+
+#[tokio::test]
 async fn a_device_that_nobody_told_to_ask_must_not() {
     let building = Building::open().await;
     let connector = building.connector();
