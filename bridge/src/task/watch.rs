@@ -1,8 +1,9 @@
 //! Opens, closes, widens and opens again.
 //!
 //! Each look is bounded, however many revocations wait: it reads one page of them and one of open tasks, and changes so
-//! many tasks at most; the next one goes on from there. Nothing it reads grows with the journal: revocations that wait,
-//! and tasks that are open, are each found along an index that holds no others.
+//! many tasks at most; the next one goes on from there. Both pages are cut along an index that holds nothing else and
+//! gives their order, so nothing is sorted, and nothing grows with the journal or with what waits. (What is tried again
+//! moves back in its lane: it is met again, and found to have its task.)
 //!
 //! On several nodes each looks for itself: of two that open the same task one finds it open.
 
@@ -18,7 +19,7 @@ use crate::alert::REVOCATION_PATIENCE;
 use crate::connector::AckLevel;
 use crate::exposure::at_worst;
 use crate::facts::{TaskClosed, TaskOpened, TaskReopened, TaskWidened};
-use crate::placement::json;
+use crate::placement::{json, sink_name};
 
 /// How many revocations, and how many open tasks, are read in one look.
 const PAGE: u32 = 500;
@@ -32,23 +33,21 @@ const WANTED_AGAIN: &str = "wanted-again";
 /// Why a task is closed: nobody speaks any more to what the card may open.
 const ABANDONED: &str = "abandoned";
 
-/// Revocations that wait, have no open task, and were tried in vain or have waited since before `$1`. In order behind
-/// `($2, $3)`. The page is cut before anything is joined to it, so that no engine begins with every card.
+/// Revocations that wait in the lane `$1` of the door system `$2`, behind `($4, $5)` in the order of that lane, each with
+/// its card as it stands; `is_late`: it was tried in vain, or has waited since before `$3`. The page is cut before anything
+/// is joined to it, along the index that the lane itself takes its rows from.
 pub(super) const WAITING: Sql = sql!(
-    "WITH waiting AS (SELECT s.name AS door_system, SUBSTR(d.subject, 12) AS credential_id, \
-     d.created_at AS since FROM door_system s \
-     JOIN delivery d ON d.sink = 'door:' || s.name AND d.priority = 1 AND d.due_at IS NOT NULL AND d.dead_at IS NULL \
-     WHERE (d.created_at <= $1 OR (d.attempt > 0 AND d.last_error IS NOT NULL)) \
-     AND (s.name, SUBSTR(d.subject, 12)) > ($2, $3) \
-     AND NOT EXISTS (SELECT 1 FROM task t WHERE t.credential_id = SUBSTR(d.subject, 12) AND t.door_system = s.name \
-     AND t.closed_at IS NULL) \
-     ORDER BY s.name, SUBSTR(d.subject, 12) LIMIT $4) \
-     SELECT w.door_system, w.credential_id, c.user_id, u.user_name, c.format, c.facility, c.number, \
+    "WITH page AS (SELECT SUBSTR(subject, 12) AS credential_id, created_at, due_at, position, \
+     created_at <= $3 OR (attempt > 0 AND last_error IS NOT NULL) AS is_late FROM delivery \
+     WHERE sink = $1 AND priority = 1 AND due_at IS NOT NULL AND dead_at IS NULL AND (due_at, position) > ($4, $5) \
+     ORDER BY due_at, position LIMIT $6) \
+     SELECT CAST($2 AS TEXT) AS door_system, w.credential_id, c.user_id, u.user_name, c.format, c.facility, c.number, \
      c.version AS credential_version, c.state = 'active' AND u.active AS is_in_order, p.wanted, p.rights, p.points, \
-     p.credential_version = c.version AS is_current, w.since \
-     FROM waiting w JOIN credential c ON c.id = w.credential_id JOIN users u ON u.id = c.user_id \
-     LEFT JOIN placement p ON p.door_system = w.door_system AND p.credential_id = w.credential_id \
-     ORDER BY w.door_system, w.credential_id"
+     p.credential_version = c.version AS is_current, w.created_at AS since, w.due_at, w.position, w.is_late, \
+     t.id IS NOT NULL AS is_open \
+     FROM page w JOIN credential c ON c.id = w.credential_id JOIN users u ON u.id = c.user_id \
+     LEFT JOIN placement p ON p.door_system = $2 AND p.credential_id = w.credential_id \
+     LEFT JOIN task t ON t.credential_id = w.credential_id AND t.door_system = $2 AND t.closed_at IS NULL"
 );
 
 /// Open tasks behind `($1, $2)`, each with its card as it stands, and the revocation that waits, if one does. The page
@@ -75,19 +74,27 @@ pub(super) const PASSED: Sql = sql!(
      WHERE closed_at IS NULL AND accepted_until <= $1 ORDER BY accepted_until LIMIT $2"
 );
 
-/// Door system and credential, or the other way round; empty at the beginning.
+/// Where a revocation stands among those that wait. The default is before all of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Place {
+    door_system: String,
+    due_at: Timestamp,
+    position: i64,
+}
+
+/// Credential and door system of a task; empty is before all of them.
 type Position = (String, String);
 
 /// How far a walk has come. Only one look at a time goes on from there.
 #[derive(Default)]
-struct Walked(Mutex<Position>);
+struct Walked<P>(Mutex<P>);
 
-impl Walked {
-    fn get(&self) -> Position {
+impl<P: Clone> Walked<P> {
+    fn get(&self) -> P {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set(&self, after: Position) {
+    fn set(&self, after: P) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = after;
     }
 }
@@ -96,9 +103,9 @@ impl Walked {
 pub struct Watch {
     db: Db,
     /// Over the revocations that wait.
-    waiting: Walked,
+    waiting: Walked<Place>,
     /// Over the tasks that are open.
-    open: Walked,
+    open: Walked<Position>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -106,6 +113,11 @@ struct Waiting {
     #[sqlx(flatten)]
     standing: Standing,
     since: Timestamp,
+    due_at: Timestamp,
+    position: i64,
+    is_late: bool,
+    /// There is a task about it.
+    is_open: bool,
 }
 
 /// A revocation that somebody must see to, and what is told about it.
@@ -141,6 +153,8 @@ enum Change {
     /// More may be opened than it names, or than was accepted. What is told about it.
     Widen(TaskWidened),
 }
+
+type Judged = (OpenTask, Change);
 
 #[derive(sqlx::FromRow)]
 struct Passed {
@@ -201,10 +215,7 @@ impl Watch {
     }
 
     /// What of a page must be changed, and how far it was looked at.
-    async fn judge_open(
-        &self,
-        page: Vec<OpenTask>,
-    ) -> Result<(Vec<(OpenTask, Change)>, Position), StoreError> {
+    async fn judge_open(&self, page: Vec<OpenTask>) -> Result<(Vec<Judged>, Position), StoreError> {
         let (mut changes, mut after) = (Vec::new(), Position::default());
         if page.is_empty() {
             return Ok((changes, after));
@@ -242,11 +253,10 @@ impl Watch {
 
     async fn open_due(&self) -> Result<(), StoreError> {
         let (from, now) = (self.waiting.get(), self.db.ctx().now());
-        let is_behind = from != Position::default();
-        let mut page = self.page(from, now).await?;
-        if page.is_empty() && is_behind {
+        let mut page = self.page(&from, now).await?;
+        if page.is_empty() && from != Place::default() {
             // Behind the last one: from the beginning.
-            page = self.page(Position::default(), now).await?;
+            page = self.page(&Place::default(), now).await?;
         }
         let (due, after) = self.judge(page, now).await?;
         if !due.is_empty() {
@@ -261,14 +271,32 @@ impl Watch {
         Ok(())
     }
 
-    async fn page(&self, after: Position, now: Timestamp) -> Result<Vec<Waiting>, StoreError> {
-        let (door_system, credential) = after;
-        self.db.all(WAITING, (now.minus(REVOCATION_PATIENCE), door_system, credential, PAGE)).await
+    /// So many revocations behind a place, door system by door system.
+    async fn page(&self, after: &Place, now: Timestamp) -> Result<Vec<Waiting>, StoreError> {
+        let text = sql!("SELECT name FROM door_system WHERE name >= $1 ORDER BY name");
+        let systems: Vec<(String,)> = self.db.all(text, (&after.door_system,)).await?;
+        let mut page: Vec<Waiting> = Vec::new();
+        for (name,) in systems {
+            let left = PAGE.saturating_sub(u32::try_from(page.len()).unwrap_or(PAGE));
+            if left == 0 {
+                break;
+            }
+            let Place { due_at, position, .. } = match name == after.door_system {
+                true => after.clone(),
+                false => Place::default(),
+            };
+            let (sink, late) = (sink_name(&name), now.minus(REVOCATION_PATIENCE));
+            let mut waiting: Vec<Waiting> =
+                self.db.all(WAITING, (sink, &name, late, due_at, position, left)).await?;
+            waiting.sort_by_key(|waiting| (waiting.due_at, waiting.position));
+            page.append(&mut waiting);
+        }
+        Ok(page)
     }
 
     /// What of a page must be seen to, and how far it was looked at.
-    async fn judge(&self, page: Vec<Waiting>, now: Timestamp) -> Result<(Vec<Due>, Position), StoreError> {
-        let mut after = Position::default();
+    async fn judge(&self, page: Vec<Waiting>, now: Timestamp) -> Result<(Vec<Due>, Place), StoreError> {
+        let mut after = Place::default();
         let mut due = Vec::new();
         if page.is_empty() {
             return Ok((due, after));
@@ -278,8 +306,11 @@ impl Watch {
             if due.len() == AT_ONCE as usize {
                 break;
             }
+            after = waiting.place();
+            if waiting.is_open || !waiting.is_late {
+                continue;
+            }
             let standing = &waiting.standing;
-            after = (standing.door_system.clone(), standing.credential_id.to_string());
             // Without the directory first: most that wait need nothing yet.
             if standing.is_noted() && is_due(&standing.opens(&doors), waiting.since, now) {
                 let still = standing.still_opens(&self.db, &doors).await?;
@@ -290,6 +321,13 @@ impl Watch {
             }
         }
         Ok((due, after))
+    }
+}
+
+impl Waiting {
+    fn place(&self) -> Place {
+        let door_system = self.standing.door_system.clone();
+        Place { door_system, due_at: self.due_at, position: self.position }
     }
 }
 
@@ -337,7 +375,7 @@ struct Changed {
     widened: usize,
 }
 
-async fn change(tx: &mut Tx, changes: &[(OpenTask, Change)]) -> Result<Changed, StoreError> {
+async fn change(tx: &mut Tx, changes: &[Judged]) -> Result<Changed, StoreError> {
     let mut changed = Changed::default();
     for (task, change) in changes {
         match change {
