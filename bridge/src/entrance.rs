@@ -10,8 +10,8 @@
 //! *Decisions are facts, recorded afterwards.* A decision changes nothing, so it needs no transaction of its own, and
 //! nobody waits at a door for the journal: what was decided stands in a queue in memory, and a task of its own records
 //! it, many in one transaction. The queue is bounded. Should the journal be stuck for so long that it is full, doors go
-//! on opening and shutting as they should, and what does not fit is lost and counted: the next decision that is kept
-//! says how many before it were not (`lost_before`). Refusing everybody instead would make a full disk lock people out
+//! on opening and shutting as they should, and what does not fit is lost and counted: the next decision there that is
+//! kept says how many before it were not (`lost_before`), and at a stop a fact of its own does. Refusing everybody instead would make a full disk lock people out
 //! for the sake of a sentence, and what happened at the door is in the device's own log, which is read as `door.event`.
 //! The same holds for what a process that is killed had not recorded yet.
 //!
@@ -38,7 +38,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::card::Card;
 use crate::connector::{Asked, Decider, Verdict};
-use crate::facts::DoorDecided;
+use crate::facts::{DoorDecided, DoorDecisionsLost};
 
 /// The longest that reading may take: shorter than the door waits, so that also this no has its fact.
 const READ_WITHIN: Duration = Duration::from_millis(800);
@@ -88,8 +88,16 @@ struct Waiting {
 #[derive(Default)]
 struct Queue {
     decided: VecDeque<DoorDecided>,
-    /// What did not fit since the last that did.
-    lost: u64,
+    /// How many did not fit since the last that did, by door system.
+    lost: BTreeMap<String, u64>,
+}
+
+impl Queue {
+    /// How many decisions are in no journal.
+    fn unrecorded(&self) -> u64 {
+        let waiting = u64::try_from(self.decided.len()).unwrap_or(u64::MAX);
+        self.lost.values().fold(waiting, |all, lost| all.saturating_add(*lost))
+    }
 }
 
 impl fmt::Debug for Entrance {
@@ -315,15 +323,22 @@ impl Entrance {
 
     fn keep(&self, mut decided: DoorDecided) {
         let mut queue = self.queue();
+        let door_system = decided.door_system.clone();
         if queue.decided.len() >= KEPT {
-            queue.lost += 1;
-            tracing::error!(
-                door_system = %decided.door_system, at = %decided.access_point, granted = decided.granted,
-                "a decision at a door is not recorded: {KEPT} others wait for the journal"
-            );
+            let lost = queue.lost.entry(door_system.clone()).or_default();
+            *lost += 1;
+            if *lost == 1 {
+                tracing::error!(
+                    %door_system,
+                    "decisions at doors are not recorded: {KEPT} others wait for the journal"
+                );
+            }
             return;
         }
-        decided.lost_before = std::mem::take(&mut queue.lost);
+        if let Some(lost) = queue.lost.remove(&door_system) {
+            tracing::error!(%door_system, lost, "decisions at doors are recorded again, and these were not");
+            decided.lost_before = lost;
+        }
         queue.decided.push_back(decided);
         drop(queue);
         self.waiting.news.notify_one();
@@ -363,25 +378,49 @@ impl Entrance {
         tx.commit().await
     }
 
+    /// Records how many decisions were lost that none after them has told of.
+    async fn record_lost(&self) -> Result<(), StoreError> {
+        let lost = std::mem::take(&mut self.queue().lost);
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.db.write(Origin::system()).await?;
+        for (door_system, count) in lost {
+            let subject = Subject::new("door_system", &door_system);
+            tx.record(Fact::new(subject, &DoorDecisionsLost { door_system, count }));
+        }
+        tx.commit().await
+    }
+
     /// Records what is decided, until `stop` turns true and nothing waits any more.
     pub async fn record_until(self, mut stop: watch::Receiver<bool>) {
+        let mut is_failing = false;
         loop {
             // A sender that is gone tells nobody to stop any more.
             let is_last = *stop.borrow() || stop.has_changed().is_err();
-            match self.record().await {
-                Ok(0) if is_last => return,
+            let recorded = self.record().await;
+            let failed_before = std::mem::replace(&mut is_failing, recorded.is_err());
+            match recorded {
+                Ok(0) if is_last => {
+                    if let Err(error) = self.record_lost().await {
+                        tracing::error!(%error, "how many decisions at doors were lost is not recorded");
+                    }
+                    return;
+                }
                 Ok(0) => tokio::select! {
                     () = self.waiting.news.notified() => {}
                     _ = stop.changed() => {}
                 },
                 Ok(_) => {}
                 Err(error) if is_last => {
-                    let lost = self.queue().decided.len();
+                    let lost = self.queue().unrecorded();
                     tracing::error!(%error, lost, "what was decided at doors last is not recorded");
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "what was decided at doors cannot be recorded; it waits");
+                    if !failed_before {
+                        tracing::warn!(%error, "what was decided at doors cannot be recorded; it waits");
+                    }
                     tokio::select! {
                         () = tokio::time::sleep(RETRIED) => {}
                         _ = stop.changed() => {}

@@ -16,6 +16,7 @@ pub const FACTS: &[FactKind] = &[
     FactKind::of::<ValidityBegun>(),
     FactKind::of::<DoorEventSeen>(),
     FactKind::of::<DoorDecided>(),
+    FactKind::of::<DoorDecisionsLost>(),
     FactKind::of::<DoorEventsLost>(),
     FactKind::of::<DeviationFound>(),
     FactKind::of::<CardQuarantined>(),
@@ -146,7 +147,7 @@ pub struct DoorDecided {
     pub policies: Vec<String>,
     /// When. Recording it may have taken a while.
     pub at: Timestamp,
-    /// How many decisions before this one were not recorded, because the journal could not keep up.
+    /// How many decisions at this door system before this one were not recorded, because the journal could not keep up.
     #[serde(default)]
     pub lost_before: u64,
 }
@@ -154,6 +155,20 @@ pub struct DoorDecided {
 impl FactBody for DoorDecided {
     const KIND: &'static str = "door.decided";
     const ABOUT: &'static [&'static str] = &["access_point", "credential", "user"];
+}
+
+/// Decisions at a door system were not recorded, because the journal could not keep up, and none after them tells so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DoorDecisionsLost {
+    /// Which door system.
+    pub door_system: String,
+    /// How many.
+    pub count: u64,
+}
+
+impl FactBody for DoorDecisionsLost {
+    const KIND: &'static str = "door.decisions-lost";
+    const ABOUT: &'static [&'static str] = &["door_system"];
 }
 
 /// Events were lost between two that were read.

@@ -10,7 +10,7 @@ use bridge::condition::tell;
 use bridge::connector::{AckLevel, Asked, Connector, DECIDES_ALONE, Finding, Health, UnitHealth, Verdict};
 use bridge::entrance::KEPT;
 use bridge::exposure;
-use bridge::facts::{DeviationFound, DoorDecided};
+use bridge::facts::{DeviationFound, DoorDecided, DoorDecisionsLost};
 use bridge::feed::Feed;
 use bridge::placement::{self, Door, sink_name};
 use bridge::task::{self, Watch};
@@ -21,6 +21,7 @@ use kernel::{Actor, Clock as _, Day, Secret, Timestamp};
 use serde_json::json;
 use sim::controlid::{Decided, Device, DeviceOptions, Misbehaviour, Swipe, card_value, event};
 use store::Origin;
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::hours::{profile, valid};
@@ -38,6 +39,7 @@ on_every_engine! {
     nobody_waits_at_a_door_for_the_journal,
     nobody_enters_while_the_directory_cannot_be_read,
     decisions_that_do_not_fit_are_counted_in_the_journal,
+    decisions_that_do_not_fit_are_counted_also_when_none_comes_after_them,
     whom_we_let_in_before_the_list_knows_it_is_no_deviation,
     whom_we_let_in_before_the_right_ended_was_let_in_by_us,
     a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_told,
@@ -408,6 +410,19 @@ async fn decisions_that_do_not_fit_are_counted_in_the_journal(world: World) {
         (KEPT + 1, 10),
         "the next one says so"
     );
+}
+
+async fn decisions_that_do_not_fit_are_counted_also_when_none_comes_after_them(world: World) {
+    let gate = world.node.entrance.of(GATE);
+    for _ in 0..KEPT + 10 {
+        gate.decide(&asked("vault", None)).await;
+    }
+    // Everything stops.
+    let (_stop, stopped) = watch::channel(true);
+    world.node.entrance.clone().record_until(stopped).await;
+    assert_eq!(world.facts::<DoorDecided>().await.len(), KEPT);
+    let lost: Vec<DoorDecisionsLost> = world.facts().await;
+    assert_eq!(lost, [DoorDecisionsLost { door_system: GATE.into(), count: 10 }]);
 }
 
 async fn whom_we_let_in_before_the_list_knows_it_is_no_deviation(world: World) {
