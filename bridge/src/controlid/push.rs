@@ -9,10 +9,11 @@
 //! those of another.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use std::{fmt, io};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -49,6 +50,8 @@ const ASKED_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Ear {
     bind: SocketAddrV4,
     listener: OnceCell<TcpListener>,
+    /// It was said that the port cannot be opened. It outlives the wait for one hint.
+    is_told: AtomicBool,
     reminder: Reminder,
     hall: Arc<Hall>,
 }
@@ -117,7 +120,8 @@ impl Ear {
     pub(super) fn new(bind: SocketAddrV4, known: Vec<i64>, desk: Option<Desk>) -> Self {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let hall = Arc::new(Hall { known, hint: Notify::new(), places, desk });
-        Self { bind, listener: OnceCell::new(), reminder: Reminder::default(), hall }
+        let (listener, is_told) = (OnceCell::new(), AtomicBool::new(false));
+        Self { bind, listener, is_told, reminder: Reminder::default(), hall }
     }
 
     /// Where devices shall send to; `None` before the port is open.
@@ -158,14 +162,33 @@ impl Ear {
             match self.listener.get_or_try_init(|| TcpListener::bind(self.bind)).await {
                 Ok(listener) => break listener,
                 Err(error) => {
-                    tracing::warn!(listen = %self.bind, %error, "cannot listen to devices; events are found by polling");
+                    self.tell_closed(&error);
                     sleep(again).await;
                 }
             }
         };
+        if self.is_told.swap(false, Ordering::Relaxed) {
+            tracing::info!(listen = %self.bind, "devices are listened to");
+        }
         tokio::select! {
             () = hear(listener, &self.hall) => (),
             () = self.reminder.remind(wires, |wire| self.tell(wire)) => (),
+        }
+    }
+
+    /// Says once that nobody is heard here. Of several processes one listens, so it may be as it should.
+    fn tell_closed(&self, error: &io::Error) {
+        if self.is_told.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        match self.hall.desk {
+            None => tracing::warn!(
+                listen = %self.bind, %error, "cannot listen to devices; events are found by polling"
+            ),
+            Some(_) => tracing::error!(
+                listen = %self.bind, %error,
+                "cannot listen to devices that ask: unless another process of ours does, nobody enters by them"
+            ),
         }
     }
 
@@ -287,7 +310,11 @@ pub(super) fn speaker(body: &[u8]) -> Option<Option<i64>> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::super::config::OutOfReach;
     use super::*;
+    use crate::connector::Nobody;
 
     async fn send(address: SocketAddr, path: &str, body: &str) -> u16 {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -331,6 +358,22 @@ mod tests {
             () = hear(&listener, &ear.hall) => unreachable!("it never ends"),
             hinted = timeout(PATIENCE, hint) => hinted.expect("a hint"),
         }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_another_has_is_told_once_and_taken_when_it_is_free() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(bind) = other.local_addr().unwrap() else { panic!("an address of IPv4") };
+        let places = Desk::new(&[], Arc::new(Nobody), TimeZone::UTC, OutOfReach::Deny);
+        let ear = Ear::new(bind, vec![77], Some(places));
+        // Whoever waits for hints gives up and comes again.
+        for is_told in [false, true] {
+            assert_eq!(ear.is_told.load(Ordering::Relaxed), is_told);
+            assert!(timeout(Duration::from_millis(50), ear.listen(&[])).await.is_err());
+        }
+        drop(other);
+        assert!(timeout(ASKED_AGAIN, ear.listen(&[])).await.is_err());
+        assert!(ear.address().is_some() && !ear.is_told.load(Ordering::Relaxed));
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ mod doors;
 mod file;
 mod hours;
 mod left_behind;
+mod listening;
 mod plan;
 
 use std::path::Path;
@@ -155,6 +156,7 @@ fn check(db: &Db, sealing: &SealingKeys, plan: &Plan) -> Result<(), ApplyError> 
     for system in after.iter().filter(|item| item.kind == Kind::DoorSystem) {
         check_door_system(db, sealing, system, &after)?;
     }
+    listening::check(&after)?;
     hours::check_profiles(&after)?;
     check_cards(&after)
 }
