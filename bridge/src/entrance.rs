@@ -318,6 +318,7 @@ impl Entrance {
             policies: policies.into_iter().flatten().collect(),
             at: self.db.ctx().now(),
             lost_before: 0,
+            refused_before: asked.refused_before,
         }
     }
 

@@ -150,6 +150,10 @@ pub struct DoorDecided {
     /// How many decisions at this door system before this one were not recorded, because the journal could not keep up.
     #[serde(default)]
     pub lost_before: u64,
+    /// How many questions of the same device before this one were answered with no and decided by nobody, because they
+    /// came faster than anybody walks.
+    #[serde(default)]
+    pub refused_before: u64,
 }
 
 impl FactBody for DoorDecided {

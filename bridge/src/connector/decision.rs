@@ -27,6 +27,9 @@ pub struct Asked {
     pub card: Option<Card>,
     /// Where the door is: the hour there may matter.
     pub time_zone: TimeZone,
+    /// How many questions of the same device before this one were answered with no and decided by nobody, because they
+    /// came faster than anybody walks.
+    pub refused_before: u64,
 }
 
 /// What is said about a question.
@@ -88,7 +91,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_decide_in_time_has_said_no() {
-        let asked = Asked { access_point: "main".into(), card: None, time_zone: TimeZone::UTC };
+        let asked =
+            Asked { access_point: "main".into(), card: None, time_zone: TimeZone::UTC, refused_before: 0 };
         let verdict = decided(&Asleep, &asked).await;
         assert_eq!(verdict, Verdict::denied("nobody decided within 1000 ms"));
         assert!(!decided(&Nobody, &asked).await.granted);

@@ -50,6 +50,11 @@ const AT_ONCE: usize = 16;
 const REQUEST_TIMEOUT_MS: &str = "2000";
 const MAX_REQUEST_ATTEMPTS: &str = "3";
 
+/// So many questions of one device are decided in [`WINDOW`]: more than anybody walks. Each is a fact for ever.
+const QUESTIONS: u32 = 100;
+/// See [`QUESTIONS`].
+const WINDOW: Duration = Duration::from_secs(10);
+
 /// For how long it is told that a device had to be set right: its health is looked at more often.
 const TOLD: Duration = Duration::from_secs(900);
 
@@ -87,6 +92,38 @@ struct Asker {
     address: IpAddr,
     /// Its portals by their ids, each with what opens there.
     portals: BTreeMap<i64, (AccessPointAddress, Opens)>,
+    pace: Mutex<Pace>,
+}
+
+/// How fast a device asks.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the window began in which it asks now.
+    began: Option<Instant>,
+    /// How many of its questions were decided in that.
+    decided: u32,
+    /// How many were not, since the last that was.
+    refused: u64,
+}
+
+impl Asker {
+    /// Whether a question is to be decided now: then how many before it were not.
+    fn admitted(&self, now: Instant) -> Option<u64> {
+        // Nothing but numbers is ever written here.
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        if pace.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
+            (pace.began, pace.decided) = (Some(now), 0);
+        }
+        if pace.decided >= QUESTIONS {
+            pace.refused = pace.refused.saturating_add(1);
+            if pace.refused == 1 {
+                tracing::error!(device = %self.address, "it asks faster than anybody walks: nobody enters for now");
+            }
+            return None;
+        }
+        pace.decided += 1;
+        Some(std::mem::take(&mut pace.refused))
+    }
 }
 
 impl Desk {
@@ -102,7 +139,8 @@ impl Desk {
             let portal = |(id, point): (&i64, &AccessPointAddress)| {
                 Some((*id, (point.clone(), *device.opens.get(id)?)))
             };
-            Some((device.id, Asker { address, portals: device.portals.iter().filter_map(portal).collect() }))
+            let portals = device.portals.iter().filter_map(portal).collect();
+            Some((device.id, Asker { address, portals, pace: Mutex::default() }))
         };
         let devices: HashMap<i64, Asker> = devices.iter().filter_map(asker).collect();
         let places = devices.values().map(|asker| (asker.address, Arc::new(Semaphore::new(AT_ONCE))));
@@ -144,16 +182,18 @@ impl Desk {
             return Question::default().answered(None);
         };
         let asker = self.devices.get(&question.device_id).filter(|asker| asker.address == from);
-        let door = asker.and_then(|asker| asker.portals.get(&question.portal_id));
-        let Some((access_point, opens)) = door else {
+        let door = asker.and_then(|asker| Some((asker, asker.portals.get(&question.portal_id)?)));
+        let Some((asker, (access_point, opens))) = door else {
             let Question { device_id, portal_id, .. } = question;
             tracing::warn!(%from, device_id, portal_id, "a question about no door of whoever asks: nobody enters");
             return question.answered(None);
         };
+        let Some(refused_before) = asker.admitted(Instant::now()) else { return question.answered(None) };
         let asked = Asked {
             access_point: access_point.clone(),
             card: question.card,
             time_zone: self.time_zone.clone(),
+            refused_before,
         };
         let verdict = decided(&*self.decider, &asked).await;
         tracing::debug!(%access_point, granted = verdict.granted, because = %verdict.because, "a door asked");
@@ -363,7 +403,53 @@ impl Question {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
+    use url::Url;
+
     use super::*;
+    use crate::connector::Verdict;
+
+    /// Lets everybody in, and remembers what was said of questions before.
+    #[derive(Debug, Default)]
+    struct Everybody(Mutex<Vec<u64>>);
+
+    #[async_trait]
+    impl Decider for Everybody {
+        async fn decide(&self, asked: &Asked) -> Verdict {
+            self.0.lock().unwrap().push(asked.refused_before);
+            Verdict { granted: true, because: String::new() }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_faster_than_anybody_walks_hears_no_and_that_is_counted() {
+        let device = |id: i64, address: &str| DeviceConfig {
+            id,
+            url: Url::parse(address).unwrap(),
+            portals: [(1, "main".into())].into(),
+            opens: [(1, Opens::Relay(1))].into(),
+        };
+        let everybody = Arc::new(Everybody::default());
+        let devices = [device(7, "http://10.0.0.7"), device(8, "http://10.0.0.8")];
+        let desk = Desk::new(&devices, everybody.clone(), TimeZone::UTC, OutOfReach::Deny);
+        let enters = async |id: i64| {
+            let question = format!("device_id={id}&portal_id=1&card_value=9");
+            let from = IpAddr::from([10, 0, 0, u8::try_from(id).unwrap()]);
+            let answer = desk.answer("new_card.fcgi", question.as_bytes(), from).await.unwrap();
+            answer["result"]["event"] == GRANTED
+        };
+        for _ in 0..QUESTIONS {
+            assert!(enters(7).await);
+        }
+        for _ in 0..5 {
+            assert!(!enters(7).await);
+        }
+        assert!(enters(8).await, "another has a pace of its own");
+        assert_eq!(everybody.0.lock().unwrap().len(), QUESTIONS as usize + 1);
+        tokio::time::advance(WINDOW).await;
+        assert!(enters(7).await && enters(7).await);
+        assert_eq!(everybody.0.lock().unwrap()[QUESTIONS as usize + 1..], [5_u64, 0]);
+    }
 
     #[test]
     fn a_question_is_read_as_the_vendor_sends_it() {

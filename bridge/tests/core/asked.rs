@@ -210,6 +210,7 @@ async fn a_swipe_is_decided_by_us_and_the_reason_is_a_fact(world: World) {
         policies: vec!["enter".into()],
         at: all[1].at,
         lost_before: 0,
+        refused_before: 0,
     };
     assert_eq!(all[1], expect);
 }
@@ -273,7 +274,7 @@ async fn a_policy_that_forbids_wins_over_the_right(world: World) {
 }
 
 fn asked(point: &str, card: Option<Card>) -> Asked {
-    Asked { access_point: point.into(), card, time_zone: TimeZone::UTC }
+    Asked { access_point: point.into(), card, time_zone: TimeZone::UTC, refused_before: 0 }
 }
 
 async fn whoever_is_not_known_at_this_door_is_refused(world: World) {
