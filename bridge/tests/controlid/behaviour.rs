@@ -29,6 +29,26 @@ async fn the_connector_keeps_every_rule_whatever_becomes_of_dependent_rows() {
     }
 }
 
+/// The first revocation finds nothing, and takes the card's user away; nobody says whether a device then still makes the
+/// card.
+#[tokio::test]
+async fn a_grant_that_was_given_up_and_arrives_late_is_taken_away_again() {
+    let building = Building::with(|options| options.dependents = Dependents::Loose).await;
+    let connector = building.connector();
+    let (wish, device) = (building.wish(1), &building.devices[0]);
+    device.misbehave(Misbehaviour::LateCards(2, Duration::from_millis(1_000)));
+    let granted = connector.apply(&desired(wish, 1, opening(&["a"]))).await;
+    assert!(matches!(granted, Err(ConnectorError::Unreachable { .. })), "{granted:?}");
+    let seen = connector.read_back(&wish.1).await.expect("the other device answers");
+    assert!(!seen.is_absent(), "it may still arrive: {seen:?}");
+    let version = Version { credential: wish.0, number: 2 };
+    connector.revoke(&wish.1, Some(version)).await.expect("revoked");
+    let makes_cards = |seen: &Seen| seen.path == "/create_objects.fcgi" && seen.body["object"] == "cards";
+    assert_eq!(device.requests().into_iter().filter(makes_cards).count(), 2, "both arrived");
+    assert!(!device.holds(number(&wish.1)));
+    assert!(connector.read_back(&wish.1).await.expect("read").is_absent());
+}
+
 #[tokio::test]
 async fn every_request_is_one_that_the_device_understands() {
     let building = Building::open().await;

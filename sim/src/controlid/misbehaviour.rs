@@ -11,6 +11,8 @@ pub enum Misbehaviour {
     Cut,
     /// Each request waits this long before it is carried out.
     Slow(Duration),
+    /// The next so many requests that make cards are taken up so much later, whether or not anybody still waits.
+    LateCards(u32, Duration),
     /// Every request is answered with 500, and not carried out.
     ServerError,
     /// Requests are carried out and answered with 200 and nonsense.
@@ -44,6 +46,8 @@ pub(super) struct Faults {
     pub(super) silent: bool,
     pub(super) cut: bool,
     pub(super) slow: Duration,
+    late_cards: u32,
+    lateness: Duration,
     pub(super) server_error: bool,
     pub(super) garbage: bool,
     pub(super) truncate: bool,
@@ -62,6 +66,9 @@ impl Faults {
             Misbehaviour::Silent => self.silent = true,
             Misbehaviour::Cut => self.cut = true,
             Misbehaviour::Slow(busy) => self.slow = busy,
+            Misbehaviour::LateCards(count, lateness) => {
+                (self.late_cards, self.lateness) = (count, lateness);
+            }
             Misbehaviour::ServerError => self.server_error = true,
             Misbehaviour::Garbage => self.garbage = true,
             Misbehaviour::Truncate => self.truncate = true,
@@ -74,6 +81,14 @@ impl Faults {
             Misbehaviour::ForgetSessions | Misbehaviour::LoseClock | Misbehaviour::ForgetObjects => {}
         }
     }
+
+    /// How long the request at hand, which makes cards, is left lying.
+    pub(super) fn leaves_lying(&mut self) -> Duration {
+        let lateness = if self.late_cards > 0 { self.lateness } else { Duration::ZERO };
+        self.late_cards = self.late_cards.saturating_sub(1);
+        lateness
+    }
+
     /// Whether the answer at hand is one of those that are lost.
     pub(super) fn loses_an_answer(&mut self) -> bool {
         let loses = self.lost_answers > 0;

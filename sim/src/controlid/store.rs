@@ -20,6 +20,8 @@ pub enum Dependents {
     Forbid,
     /// They stay and lead nowhere.
     Stay,
+    /// They stay and lead nowhere, and a new row may lead nowhere, too: its database looks at no reference.
+    Loose,
 }
 
 /// How much the device holds.
@@ -283,6 +285,7 @@ impl Store {
         }
         for field in object.fields {
             if let Some(target) = field.refers_to
+                && self.dependents != Dependents::Loose
                 && self.find(target, "id", row::int(row, field.name)).is_none()
             {
                 return Err(Refusal::constraint("FOREIGN KEY"));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sim::controlid::{Misbehaviour, event};
 
-use crate::support::{Bench, CARD, DEVICE, read, wall};
+use crate::support::{Bench, CARD, DEVICE, eventually, read, wall};
 
 /// How long to wait for what should never come.
 const A_WHILE: Duration = Duration::from_millis(150);
@@ -74,6 +74,18 @@ async fn a_slow_device_gets_there() {
     let start = Instant::now();
     assert_eq!(bench.revoke(CARD).await, json!({ "changes": 1 }));
     assert!(start.elapsed() >= A_WHILE);
+}
+
+#[tokio::test]
+async fn a_card_that_is_made_late_is_made_although_nobody_waits_for_it() {
+    let bench = with(Misbehaviour::LateCards(1, A_WHILE * 4)).await;
+    let card = json!({ "object": "cards", "values": [{ "value": 5, "user_id": 1 }] });
+    let request = bench.request("create_objects").json(&card).timeout(A_WHILE / 3);
+    assert!(request.send().await.unwrap_err().is_timeout());
+    assert_eq!(bench.revoke(5).await, json!({ "changes": 0 }), "nothing else waits, and it is not there yet");
+    eventually("it is made", || bench.device.holds(5)).await;
+    let other = json!({ "object": "cards", "values": [{ "value": 6, "user_id": 1 }] });
+    bench.ask("create_objects", other).await;
 }
 
 #[tokio::test]
