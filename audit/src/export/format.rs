@@ -31,6 +31,7 @@ const WARNINGS: &[&str] = &[
     "alert.opened",
     "delivery.died",
     "door.card-quarantined",
+    "door.decisions-lost",
     "door.deviation-found",
     "door.events-lost",
     "export.cut",
@@ -38,6 +39,7 @@ const WARNINGS: &[&str] = &[
     "sign-in.refused",
     "task.opened",
     "task.reopened",
+    "task.widened",
 ];
 const ROUTINE: &[&str] = &[
     "authenticator.password-rehashed",

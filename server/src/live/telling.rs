@@ -363,7 +363,7 @@ mod tests {
 
     /// Kinds of people, apps and doors that are left out, and why: the machine's own, told by another fact, or of what
     /// the demo has not, which are apps of others, services and administrators.
-    const UNTOLD: [&str; 17] = [
+    const UNTOLD: [&str; 18] = [
         "group.created",
         "group.changed",
         "group.deleted",
@@ -374,6 +374,7 @@ mod tests {
         "grant.refreshed",
         "grant.ended",
         "client.signed-in",
+        "credential.validity-changed",
         "configuration.changed",
         "invitation.asked",
         "recovery.asked",

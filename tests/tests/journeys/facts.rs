@@ -55,8 +55,9 @@ fn kind_in(line: &str) -> Option<&str> {
     let in_macro = before.starts_with(char::is_uppercase)
         && before.chars().all(char::is_alphanumeric)
         && rest.trim_end().ends_with(['{', '}', '[']);
-    let is_fact = kind.contains('.') && before == "const KIND: &'static str";
-    (is_fact || in_macro).then_some(kind)
+    // Rows of devices have kinds, too; theirs are one word.
+    let is_named = before == "const KIND: &'static str" || in_macro;
+    (is_named && kind.contains('.')).then_some(kind)
 }
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
