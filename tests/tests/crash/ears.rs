@@ -116,7 +116,7 @@ impl Heard {
         };
         assert!(claims["events"].is_object() && claims["nonce"] == Value::Null, "{claims}");
         let message = jti.split('.').next().unwrap_or_default().to_owned();
-        if self.messages.insert(message) && self.messages.len() % REFUSED == 0 {
+        if self.messages.insert(message) && self.messages.len().is_multiple_of(REFUSED) {
             self.refused += 1;
             return false;
         }

@@ -588,7 +588,7 @@ fn form_fault(row: &Row<'_>, form: Form, heard: &Heard) -> Option<&'static str> 
             (!text("error") || !text("error_description")).then_some("no error with a description")
         }
         Form::Scim if media != "application/scim+json" => Some("no SCIM"),
-        Form::Scim if body["status"] != heard.status.to_string() => Some("another status"),
+        Form::Scim if body["status"].as_str() != Some(&*heard.status.to_string()) => Some("another status"),
         Form::Scim if body["schemas"][0] != "urn:ietf:params:scim:api:messages:2.0:Error" => {
             Some("no error message")
         }

@@ -127,6 +127,8 @@ mod tests {
 
     use super::*;
 
+    type Change = fn(&mut Value);
+
     fn schema() -> Value {
         json!({
             "type": "object", "title": "door.opened",
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_every_reader_still_understands_needs_no_version() {
-        let allowed: [fn(&mut Value); 8] = [
+        let allowed: [Change; 8] = [
             |_| {},
             |after| after["properties"]["door"]["description"] = json!("Which door."),
             |after| after["properties"]["new"] = json!({ "type": "boolean", "default": false }),
@@ -176,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_some_reader_would_misread_needs_a_version() {
-        let refused: [(fn(&mut Value), &str); 12] = [
+        let refused: [(Change, &str); 12] = [
             (
                 |after| drop(after["properties"].as_object_mut().unwrap().remove("door")),
                 "door.opened.door is gone",
