@@ -7,14 +7,12 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use world::parts::{self, Collector};
-use world::{Engines, Served, skip, until, within};
+use world::{Served, skip, until, within};
 
 /// Whom the receiver lets in.
 const NAME: &str = "cardea.example.org";
 /// A connection must live on for half a minute before it counts, and a rest between two attempts may be as long.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-type Make = fn(&Path, &Path, Option<&str>) -> Option<Collector>;
 
 /// What signs certificates for both sides.
 struct Authority {
@@ -63,15 +61,17 @@ fn id_of(fact: &Value) -> String {
 }
 
 /// Nothing is lost and each is told once, whatever was wrong in between and however often the process began anew.
-async fn only_whoever_shows_the_right_certificate_delivers(engines: Engines, make: Make, missing: &str) {
+async fn only_whoever_shows_the_right_certificate_delivers() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut collector) = make(folder.path(), folder.path(), Some(NAME)) else { skip!("{missing}") };
+    let Some(mut collector) = Collector::syslog_ng(folder.path(), folder.path(), Some(NAME)) else {
+        skip!("{}", parts::NO_SYSLOG_NG)
+    };
     let authority = Authority::new();
     std::fs::write(folder.path().join("authority.pem"), &authority.pem).unwrap();
     authority.write(folder.path(), "server", "localhost");
     collector.start();
-    let mut house = Served::prepare_on(&binary, engines).await;
+    let mut house = Served::prepare(&binary).await;
     house.write("siem.pem", &authority.pem);
     let address = collector.address();
     let config = std::fs::read_to_string(house.config()).unwrap();
@@ -112,7 +112,6 @@ async fn only_whoever_shows_the_right_certificate_delivers(engines: Engines, mak
     authority.write(&own, "own", "www.example.org");
     house.write("cardea.toml", &format!("{config}{section}certificate = \"own.pem\"\nkey = \"own.key\"\n"));
     house.serve().await;
-    // On PostgreSQL the first look is the next holder's of the lease.
     within(PATIENCE, "why, in the log", async || house.log().contains("may not accept it").then_some(()))
         .await;
     assert!(collector.received().is_empty(), "nothing was said to a receiver that does not know us");
@@ -149,22 +148,8 @@ async fn only_whoever_shows_the_right_certificate_delivers(engines: Engines, mak
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rsyslog_takes_facts_only_by_the_right_certificate_on_sqlite() {
-    let engines = Engines::light();
-    only_whoever_shows_the_right_certificate_delivers(engines, Collector::rsyslog, parts::NO_RSYSLOG).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rsyslog_takes_facts_only_by_the_right_certificate_on_postgres() {
-    let Some(engines) = Engines::heavy() else { skip!("{}", world::NO_ENGINES) };
-    only_whoever_shows_the_right_certificate_delivers(engines, Collector::rsyslog, parts::NO_RSYSLOG).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn syslog_ng_takes_facts_only_by_the_right_certificate() {
-    let engines = Engines::light();
-    only_whoever_shows_the_right_certificate_delivers(engines, Collector::syslog_ng, parts::NO_SYSLOG_NG)
-        .await;
+    only_whoever_shows_the_right_certificate_delivers().await;
 }
 
 #[tokio::test]
