@@ -186,6 +186,26 @@ mod tests {
         readers.all(sql!("SELECT CAST(1 AS BIGINT)"), SqliteArguments::default()).await
     }
 
+    /// Revocations are read while somebody writes: a reader may be opened then.
+    #[tokio::test]
+    async fn readers_are_opened_without_waiting_for_whoever_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cardea.db");
+        let (writing, readers) = crate::start::open_sqlite(&path, crate::start::Migrate::Yes).await.unwrap();
+        let mut writer = writing.connect().await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut writer).await.unwrap();
+        let all = async {
+            let mut taken = Vec::new();
+            for _ in 0..READERS {
+                taken.push(readers.take().await.unwrap());
+            }
+            taken.len()
+        };
+        // Who waits for the writer waits for ten seconds, in vain.
+        let opened = tokio::time::timeout(Duration::from_secs(5), all).await;
+        assert_eq!(opened, Ok(READERS as usize));
+    }
+
     #[tokio::test]
     async fn many_more_than_there_are_readers_are_answered_and_what_was_opened_is_used_again() {
         let folder = tempfile::tempdir().unwrap();

@@ -117,7 +117,6 @@ pub(crate) async fn open_sqlite(
         .journal_mode(SqliteJournalMode::Wal)
         // A revocation that was acknowledged must survive a power cut.
         .synchronous(SqliteSynchronous::Full)
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .foreign_keys(true)
         // What is erased is gone from the file, too: from its pages at once; from the log, which holds what pages were like
         // before, when that is written over. A long reader lets it grow; a log longer than one that was never held up is
@@ -126,12 +125,16 @@ pub(crate) async fn open_sqlite(
         .pragma("journal_size_limit", LONGEST_LOG)
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENT_CACHE);
+    // SQLite writes this setting down whenever it is said (pragma.c, `setMeta6`), so saying it waits for whoever writes: a
+    // reader that is opened while somebody does must not.
+    let reading = options.clone().pragma("query_only", "ON");
+    let options = options.auto_vacuum(SqliteAutoVacuum::Incremental);
     let mut conn = SqliteConnection::connect_with(&options).await.map_err(unreachable)?;
     if migrate == Migrate::Yes {
         migrate_sqlite(&mut conn).await?;
     }
     conn.close().await.map_err(StartError::failed)?;
-    let read = Readers::open(options.clone().pragma("query_only", "ON")).await.map_err(unreachable)?;
+    let read = Readers::open(reading).await.map_err(unreachable)?;
     Ok((options, read))
 }
 

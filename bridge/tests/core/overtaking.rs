@@ -52,12 +52,13 @@ async fn a_revocation_overtakes_five_hundred_grants_at_a_slow_controller(world: 
     working.stop().await;
 }
 
-/// Nothing is written before a card is taken off: on SQLite whoever writes holds the only writer.
+/// Nothing is written before a card is taken off: on SQLite whoever writes holds the only writer, on PostgreSQL this one
+/// holds the row in which the proof is noted.
 async fn a_revocation_reaches_the_door_while_somebody_else_is_writing(world: World) {
     let (user, card) = world.carded("ada", "Staff").await;
     world.set_active(user, false).await;
     let mut writing = world.db().write(store::Origin::system()).await.unwrap();
-    let sql = store::sql!("UPDATE area SET title = title WHERE name = 'house'");
+    let sql = store::sql!("UPDATE placement SET points = points");
     writing.run(sql, ()).await.unwrap();
     let working = world.node.run();
     until("the card is off the list", || async { world.opens(&card).is_none().then_some(()) }).await;
