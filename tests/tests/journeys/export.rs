@@ -1,4 +1,7 @@
 //! A receiver that asks who we are: without a certificate, with one for another name, and with the right one.
+//!
+//! It is syslog-ng. rsyslog 8.2302 was seen to keep a connection with a wrong name open for more than half a minute, once in
+//! three runs; what a receiver does with a living connection nobody can see (`audit::export`).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -7,7 +10,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use serde_json::Value;
 use world::parts::{self, Collector};
-use world::{Served, skip, until, within};
+use world::{Engines, Served, skip, until, within};
 
 /// Whom the receiver lets in.
 const NAME: &str = "cardea.example.org";
@@ -61,7 +64,7 @@ fn id_of(fact: &Value) -> String {
 }
 
 /// Nothing is lost and each is told once, whatever was wrong in between and however often the process began anew.
-async fn only_whoever_shows_the_right_certificate_delivers() {
+async fn only_whoever_shows_the_right_certificate_delivers(engines: Engines) {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let folder = tempfile::tempdir().unwrap();
     let Some(mut collector) = Collector::syslog_ng(folder.path(), folder.path(), Some(NAME)) else {
@@ -71,7 +74,7 @@ async fn only_whoever_shows_the_right_certificate_delivers() {
     std::fs::write(folder.path().join("authority.pem"), &authority.pem).unwrap();
     authority.write(folder.path(), "server", "localhost");
     collector.start();
-    let mut house = Served::prepare(&binary).await;
+    let mut house = Served::prepare_on(&binary, engines).await;
     house.write("siem.pem", &authority.pem);
     let address = collector.address();
     let config = std::fs::read_to_string(house.config()).unwrap();
@@ -148,8 +151,14 @@ async fn only_whoever_shows_the_right_certificate_delivers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn syslog_ng_takes_facts_only_by_the_right_certificate() {
-    only_whoever_shows_the_right_certificate_delivers().await;
+async fn syslog_ng_takes_facts_only_by_the_right_certificate_on_sqlite() {
+    only_whoever_shows_the_right_certificate_delivers(Engines::light()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn syslog_ng_takes_facts_only_by_the_right_certificate_on_postgres() {
+    let Some(engines) = Engines::heavy() else { skip!("{}", world::NO_ENGINES) };
+    only_whoever_shows_the_right_certificate_delivers(engines).await;
 }
 
 #[tokio::test]
