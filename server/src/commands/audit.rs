@@ -10,9 +10,7 @@ use keys::{KeyRing, RotationPolicy, SealingKeys};
 use store::{Db, StoredFact};
 
 use super::time::{Way, time_of};
-use super::{
-    Failure, Outcome, UNAVAILABLE, UNREADABLE, USAGE, exports, open_existing, read, say, say_progress,
-};
+use super::{Failure, Outcome, UNREADABLE, USAGE, exports, open_existing, read, say, say_progress};
 use crate::catalogue;
 use crate::config::Config;
 
@@ -82,8 +80,7 @@ pub(super) struct Search {
 impl Search {
     async fn run(self, db: &Db) -> Outcome {
         let search = self.conditions(db).await?;
-        let facts =
-            audit::search(db, &search).await.map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+        let facts = audit::search(db, &search).await.map_err(Failure::unread)?;
         for fact in &facts {
             match self.json {
                 true => say(audit::export::json_line(fact)),
@@ -126,8 +123,7 @@ async fn subject_of(db: &Db, person: &str) -> Result<Subject, Failure> {
     if let Ok(id) = person.parse::<UserId>() {
         return Ok(id.subject());
     }
-    let found =
-        user::by_user_name(db, person).await.map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+    let found = user::by_user_name(db, person).await.map_err(Failure::unread)?;
     let unknown =
         || Failure::new(format!("there is no user {person:?}; of one who was deleted, give the id"));
     found.map(|user| user.id.subject()).ok_or_else(unknown)
@@ -170,7 +166,7 @@ async fn verify(config: Config, ctx: Ctx, keys: Option<PathBuf>) -> Outcome {
                 .map_err(|error| Failure::from(error).code(UNREADABLE))?;
             let ring = KeyRing::read(db.clone(), sealing, RotationPolicy::default())
                 .await
-                .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+                .map_err(Failure::unread)?;
             ring.evidence_jwks().bytes.to_vec()
         }
     };
@@ -178,7 +174,7 @@ async fn verify(config: Config, ctx: Ctx, keys: Option<PathBuf>) -> Outcome {
         say_progress(format_args!("verified {} of {} facts", progress.seq, progress.until));
     })
     .await
-    .map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+    .map_err(Failure::unread)?;
     conclude(&report)
 }
 

@@ -4,14 +4,14 @@ use audit::export::{Outage, Standing, standing, try_to_reach};
 use kernel::Timestamp;
 use store::Db;
 
-use super::{Failure, Outcome, UNAVAILABLE, say};
+use super::{Failure, Outcome, say};
 use crate::config::{Config, ExportTo};
 
 /// Shows each; fails when one is cut off.
 pub(super) async fn show(config: &Config, db: &Db) -> Outcome {
     let mut cut = 0;
     for (name, to) in &config.export {
-        let standing = standing(db, name).await.map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+        let standing = standing(db, name).await.map_err(Failure::unread)?;
         let receiver = to.receiver();
         match described(&standing) {
             Ok(detail) => say(format_args!("ok     {name}  to {receiver}: {detail}")),

@@ -4,7 +4,7 @@ use bridge::exposure;
 use clap::Args;
 use kernel::Ctx;
 
-use super::{Failure, Outcome, UNAVAILABLE, open_existing, say};
+use super::{Failure, Outcome, open_existing, say};
 use crate::config::Config;
 
 /// Shows who could still open what, until when, and why.
@@ -23,7 +23,7 @@ pub(super) struct Exposure {
 impl Exposure {
     pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
         let db = open_existing(&config, ctx).await?;
-        let found = exposure::report(&db).await.map_err(|error| Failure::from(error).code(UNAVAILABLE))?;
+        let found = exposure::report(&db).await.map_err(Failure::unread)?;
         match self.json {
             true => say(serde_json::to_string(&found)?),
             false => show(&found),

@@ -134,6 +134,11 @@ impl Failure {
     fn code(self, code: u8) -> Self {
         Self { code, ..self }
     }
+
+    /// The database was not even looked at.
+    fn unread(error: impl Into<Self>) -> Self {
+        error.into().code(UNAVAILABLE)
+    }
 }
 
 type Outcome = Result<(), Failure>;
@@ -201,7 +206,7 @@ async fn run(cli: Cli) -> Outcome {
 async fn open_existing(config: &Config, ctx: Ctx) -> Result<Db, Failure> {
     let which = config.database().map_err(|error| Failure::from(error).code(MISCONFIGURED))?;
     let opened = Db::open_existing(&which, ctx, house::sinks(config)).await;
-    opened.map_err(|error| Failure::from(error).code(UNAVAILABLE))
+    opened.map_err(Failure::unread)
 }
 
 /// The bytes of a file that the command line names.

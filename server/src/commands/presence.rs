@@ -5,7 +5,7 @@ use directory::presence::{self, Present};
 use kernel::Ctx;
 use serde_json::json;
 
-use super::{Failure, Outcome, UNAVAILABLE, open_existing, say};
+use super::{Failure, Outcome, open_existing, say};
 use crate::config::Config;
 
 /// Shows who is where, since when, and by which door, as far as doors tell.
@@ -25,17 +25,16 @@ pub(super) struct Presence {
 
 impl Presence {
     pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
-        let unavailable = |error: store::StoreError| Failure::from(error).code(UNAVAILABLE);
         let db = open_existing(&config, ctx).await?;
         if let Some(area) = &self.area {
-            let areas = directory::door::areas(&db).await.map_err(unavailable)?;
+            let areas = directory::door::areas(&db).await.map_err(Failure::unread)?;
             if areas.iter().all(|known| known.name != *area) {
                 let known: Vec<&str> = areas.iter().map(|area| area.name.as_str()).collect();
                 let known = known.join(", ");
                 return Err(Failure::new(format!("no area is called {area:?}; declared are: {known}")));
             }
         }
-        let present = presence::list(&db, self.area.as_deref()).await.map_err(unavailable)?;
+        let present = presence::list(&db, self.area.as_deref()).await.map_err(Failure::unread)?;
         match self.json {
             true => say(serde_json::to_string(&present.iter().map(as_json).collect::<Vec<_>>())?),
             false => show(&present),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use kernel::{Actor, Ctx};
 use store::{Db, Origin};
 
-use super::{Failure, Outcome, UNAVAILABLE, USAGE, open_existing, say};
+use super::{Failure, Outcome, USAGE, open_existing, say};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -89,9 +89,8 @@ impl Quarantine {
 
 impl List {
     async fn run(self, db: &Db) -> Outcome {
-        let unread = |error: store::StoreError| Failure::from(error).code(UNAVAILABLE);
-        let cards = quarantine::list(db, self.all, self.limit).await.map_err(unread)?;
-        let brakes = quarantine::brakes(db).await.map_err(unread)?;
+        let cards = quarantine::list(db, self.all, self.limit).await.map_err(Failure::unread)?;
+        let brakes = quarantine::brakes(db).await.map_err(Failure::unread)?;
         if self.json {
             say(serde_json::json!({ "cards": cards, "brakes": brakes }));
             return Ok(());

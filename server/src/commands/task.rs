@@ -7,7 +7,7 @@ use kernel::{Actor, Ctx};
 use store::{Db, Origin};
 
 use super::time::{Way, time_of};
-use super::{Failure, Outcome, UNAVAILABLE, USAGE, open_existing, say};
+use super::{Failure, Outcome, USAGE, open_existing, say};
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -79,14 +79,13 @@ impl Tasks {
 
 impl List {
     async fn run(self, db: &Db) -> Outcome {
-        let unread = |error: store::StoreError| Failure::from(error).code(UNAVAILABLE);
-        let tasks = task::list(db, self.all, self.limit).await.map_err(unread)?;
+        let tasks = task::list(db, self.all, self.limit).await.map_err(Failure::unread)?;
         if self.json {
             say(serde_json::json!({ "tasks": tasks }));
             return Ok(());
         }
         tasks.iter().for_each(show);
-        let (open, accepted) = task::count(db).await.map_err(unread)?;
+        let (open, accepted) = task::count(db).await.map_err(Failure::unread)?;
         say(format_args!("{} open, {accepted} accepted", open - accepted));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -146,14 +147,20 @@ async fn both_versions_of_tls_are_spoken_to_those_who_trust_the_certificate() {
     assert_eq!(house.stop().await, Some(0));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn over_tls_nothing_but_http_1_1_is_agreed_on() {
-    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
-    let mut house = Served::prepare(&binary).await;
+/// A house that speaks HTTPS by itself, and answers.
+async fn encrypted(binary: &Path) -> (Served, Pair) {
+    let mut house = Served::prepare(binary).await;
     let ours = pair();
     encrypt(&mut house, &ours.certificate, &ours.key);
     house.start();
     answers(&house, &ours).await;
+    (house, ours)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_nothing_but_http_1_1_is_agreed_on() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let (mut house, ours) = encrypted(&binary).await;
     let http_1_1 = Ok(Some("http/1.1".to_owned()));
     assert_eq!(agreed(&house, &ours.der, &["h2", "http/1.1"]).await, http_1_1);
     assert_eq!(agreed(&house, &ours.der, &["http/1.1", "h2"]).await, http_1_1);
@@ -166,11 +173,7 @@ async fn over_tls_nothing_but_http_1_1_is_agreed_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_does_not_agree_on_tls_in_time_is_hung_up_on() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
-    let mut house = Served::prepare(&binary).await;
-    let ours = pair();
-    encrypt(&mut house, &ours.certificate, &ours.key);
-    house.start();
-    answers(&house, &ours).await;
+    let (mut house, ours) = encrypted(&binary).await;
     let server = house.issuer.trim_start_matches("https://").to_owned();
     let (mut silent, mut half, began) = (Wire::to(&server).await, Wire::to(&server).await, Instant::now());
     // The beginning of a hello of 512 bytes.
