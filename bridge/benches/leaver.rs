@@ -21,7 +21,7 @@ use directory::credential::Credential;
 use directory::declared::{Item, Kind};
 use directory::user::{self, User};
 use kernel::id::UserId;
-use kernel::{Secret, Subject};
+use kernel::Subject;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sim::uhppote::{Controller, Misbehaviour, Seen};
@@ -50,16 +50,7 @@ const DELETE: u8 = 0x52;
 const GET: u8 = 0x5a;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        println!("SQLite, synchronous=FULL");
-        all(&DbConfig::Sqlite { path: folder.path().join("bench.db") }).await;
-        if let Ok(admin) = std::env::var("CARDEA_TEST_POSTGRES") {
-            println!("PostgreSQL");
-            all(&postgres(&admin)).await;
-        }
-    });
+    yard::on_both(all);
 }
 
 async fn all(config: &DbConfig) {
@@ -318,14 +309,4 @@ fn declared(panel: SocketAddrV4) -> [Item; 5] {
             json!({"format": "h10301", "facility": 7, "first": 1, "last": 60_000}),
         ),
     ]
-}
-
-fn postgres(admin: &str) -> DbConfig {
-    let name = format!("cardea_leaver_{}", std::process::id());
-    let how = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
-    let text = format!("CREATE DATABASE {name} {how}");
-    let done = std::process::Command::new("psql").args(["-qXc", &text, admin]).status().expect("psql");
-    assert!(done.success(), "{text}");
-    let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-    DbConfig::Postgres { url: Secret::new(format!("{server}/{name}")), connections: 20 }
 }

@@ -44,16 +44,7 @@ const LOGIN: &str = "cardea";
 const PASSWORD: &str = "a long password";
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        println!("SQLite, synchronous=FULL");
-        all(&DbConfig::Sqlite { path: folder.path().join("bench.db") }).await;
-        if let Ok(admin) = std::env::var("CARDEA_TEST_POSTGRES") {
-            println!("PostgreSQL");
-            all(&postgres(&admin)).await;
-        }
-    });
+    yard::on_both(all);
 }
 
 /// The two devices.
@@ -250,14 +241,4 @@ async fn pace_of_device(address: SocketAddr) -> f64 {
     });
     let done: u32 = join_all(lines).await.into_iter().sum();
     f64::from(done) / began.elapsed().as_secs_f64()
-}
-
-fn postgres(admin: &str) -> DbConfig {
-    let name = format!("cardea_leavers_{}", std::process::id());
-    let how = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
-    let text = format!("CREATE DATABASE {name} {how}");
-    let done = std::process::Command::new("psql").args(["-qXc", &text, admin]).status().expect("psql");
-    assert!(done.success(), "{text}");
-    let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
-    DbConfig::Postgres { url: Secret::new(format!("{server}/{name}")), connections: 20 }
 }

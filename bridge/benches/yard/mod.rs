@@ -26,6 +26,20 @@ const POLICY: &str = r#"
 permit (principal in Department::"Staff", action == Action::"hold", resource == AccessProfile::"staff");
 "#;
 
+/// Measures on SQLite, and on PostgreSQL where there is one.
+pub(crate) fn on_both(measure: impl AsyncFn(&DbConfig)) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        println!("SQLite, synchronous=FULL");
+        measure(&DbConfig::Sqlite { path: folder.path().join("bench.db") }).await;
+        if let Ok(admin) = std::env::var("CARDEA_TEST_POSTGRES") {
+            println!("PostgreSQL");
+            measure(&postgres(&admin)).await;
+        }
+    });
+}
+
 /// Database, directory and bridge.
 pub(crate) struct Yard {
     pub(crate) db: Db,
@@ -208,4 +222,15 @@ pub(crate) fn line(what: &str, mut times: Vec<Duration>) {
         at(99),
         at(100)
     );
+}
+
+/// A database of its own on that server.
+fn postgres(admin: &str) -> DbConfig {
+    let name = format!("cardea_bench_{}", std::process::id());
+    let how = "TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'";
+    let text = format!("CREATE DATABASE {name} {how}");
+    let done = std::process::Command::new("psql").args(["-qXc", &text, admin]).status().expect("psql");
+    assert!(done.success(), "{text}");
+    let (server, _) = admin.rsplit_once('/').expect("a URL with a database");
+    DbConfig::Postgres { url: Secret::new(format!("{server}/{name}")), connections: 20 }
 }
