@@ -206,6 +206,16 @@ mod tests {
         assert_eq!(opened, Ok(READERS as usize));
     }
 
+    /// `.cargo/config.toml` says it: else each `LIMIT $1` is compiled anew whenever it is asked.
+    #[tokio::test]
+    async fn plans_rest_on_the_text_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reader = readers(&folder).await.take().await.unwrap();
+        let used = sqlx::query_scalar("SELECT sqlite_compileoption_used('ENABLE_QPSG')");
+        let used: bool = used.fetch_one(reader.connection().unwrap()).await.unwrap();
+        assert!(used, "SQLite was built without LIBSQLITE3_FLAGS of .cargo/config.toml");
+    }
+
     #[tokio::test]
     async fn many_more_than_there_are_readers_are_answered_and_what_was_opened_is_used_again() {
         let folder = tempfile::tempdir().unwrap();
