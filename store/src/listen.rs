@@ -111,9 +111,9 @@ async fn listen(pool: PgPool, shared: Weak<Shared>) {
         {
             tracing::warn!(%error, "listening for other nodes failed; polling until it works again");
         }
-        let Some(shared) = shared.upgrade() else { return };
-        shared.holds_number(false);
-        drop(shared);
+        if shared.strong_count() == 0 {
+            return;
+        }
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
@@ -122,6 +122,10 @@ async fn hear(pool: &PgPool, shared: &Weak<Shared>) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(WAKE_CHANNEL).await?;
     let heard = hear_on(&mut listener, shared).await;
+    // Before this connection is asked anything more: it may be silent, and meanwhile the server lets the number go.
+    if let Some(shared) = shared.upgrade() {
+        shared.holds_number(false);
+    }
     // The connection goes back to the pool, and must not hold there what the next one needs.
     if !pool.is_closed() {
         answered(sqlx::query("SELECT pg_advisory_unlock_all()").execute(&mut listener)).await?;

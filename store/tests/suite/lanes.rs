@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::house::{House, made, patient, settle, subject};
+use crate::wire::far_node;
 
 on_every_engine!(
     what_is_recorded_is_delivered_at_once,
@@ -139,6 +140,60 @@ async fn what_is_recorded_while_nobody_listened_is_delivered(house: House) {
     let rounds = if house.db.is_postgres() { IN_A_ROW } else { 2 };
     patient(one_after_the_other(&other, &mut lane, rounds)).await;
     lane.stop().await;
+}
+
+/// Whether the claims of a node carry its number. The one row that is due is claimed and given back.
+async fn claims_by_number(db: &Db) -> bool {
+    let lease = Duration::from_secs(600);
+    let row = delivery::claim(db, "door", lease, 1, false).await.unwrap().pop().expect("a row is due");
+    let (by,): (Option<i64>,) = db.one(sql!("SELECT claimed_by FROM delivery"), ()).await.unwrap();
+    row.postpone(db, "not now", Duration::ZERO, false).await.unwrap();
+    by.is_some()
+}
+
+/// Others take it for dead soon, so it must not go on to believe that it holds its number.
+#[tokio::test]
+async fn a_node_that_is_cut_off_in_silence_gives_its_number_up_and_hears_again_later() {
+    let Some(house) = House::postgres().await else { return };
+    let (cut, is_cut) = watch::channel(false);
+    let far = far_node(&house, is_cut).await;
+    record(&house.db, "before", false).await;
+    patient(async {
+        while !claims_by_number(&far).await {
+            settle().await;
+        }
+    })
+    .await;
+    // What it tells others of its writes is on its way by then.
+    settle().await;
+    cut.send(true).unwrap();
+    tokio::time::pause();
+    // While a blocking task runs, tokio does not skip to the next timer by itself.
+    let (held, released) = std::sync::mpsc::channel::<()>();
+    let blocking = tokio::task::spawn_blocking(move || released.recv());
+    // Ten seconds without a notice, and ten without an answer.
+    for _ in 0..4 {
+        tokio::time::advance(Duration::from_secs(6)).await;
+        settle().await;
+    }
+    // Mended, but for the connection that listened: nobody has told it that it is dead.
+    cut.send(false).unwrap();
+    assert!(!claims_by_number(&far).await, "it holds its number no longer");
+    drop(cut);
+    patient(async {
+        while !claims_by_number(&far).await {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            settle().await;
+        }
+    })
+    .await;
+    // The time stands, and so nothing is found by polling.
+    let mut lane = Running::start(&far, &[]);
+    assert_eq!(lane.next().await, "+before");
+    one_after_the_other(&house.db, &mut lane, 3).await;
+    lane.stop().await;
+    drop(held);
+    let _ = blocking.await;
 }
 
 async fn a_revocation_is_delivered_although_every_worker_is_stuck_in_a_grant(house: House) {

@@ -8,6 +8,7 @@
 
 #[macro_use]
 mod house;
+mod wire;
 
 mod claims;
 mod deliveries;

@@ -6,6 +6,7 @@ use kernel::Timestamp;
 use store::{Address, Db, Origin, StoreError, Value, delivery, sql};
 
 use crate::house::{House, insert, made, make, patient, settle, subject};
+use crate::wire::far_node;
 
 on_every_engine!(
     two_hundred_writers_at_once_are_all_served,
@@ -457,49 +458,11 @@ async fn a_claim_whose_connection_was_cut_is_of_unknown_outcome() {
     lock.refuse().await.unwrap();
 }
 
-/// Between us and a server: passes everything on until told to swallow it, as a network does whose cable is cut.
-async fn wire(server: String, cut: tokio::sync::watch::Receiver<bool>) -> std::net::SocketAddr {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    async fn pass(
-        mut from: tokio::net::tcp::OwnedReadHalf,
-        mut to: tokio::net::tcp::OwnedWriteHalf,
-        cut: tokio::sync::watch::Receiver<bool>,
-    ) {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(length @ 1..) = from.read(&mut buffer).await {
-            if *cut.borrow() {
-                // Neither an answer nor an end.
-                return std::future::pending().await;
-            }
-            if to.write_all(&buffer[..length]).await.is_err() {
-                return;
-            }
-        }
-    }
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((ours, _)) = listener.accept().await {
-            let theirs = tokio::net::TcpStream::connect(&server).await.unwrap();
-            let ((from_us, to_us), (from_them, to_them)) = (ours.into_split(), theirs.into_split());
-            tokio::spawn(pass(from_us, to_them, cut.clone()));
-            tokio::spawn(pass(from_them, to_us, cut.clone()));
-        }
-    });
-    address
-}
-
 #[tokio::test]
 async fn a_server_that_falls_silent_holds_nobody_for_ever() {
     let Some(house) = House::postgres().await else { return };
-    let store::DbConfig::Postgres { url, .. } = &house.config else { unreachable!("PostgreSQL") };
-    let (before, rest) = url.expose().split_once('@').unwrap();
-    let (server, database) = rest.split_once('/').unwrap();
     let (cut, is_cut) = tokio::sync::watch::channel(false);
-    let through = wire(server.to_owned(), is_cut).await;
-    let url = kernel::Secret::new(format!("{before}@{through}/{database}"));
-    let config = store::DbConfig::Postgres { url, connections: 4 };
-    let far = store::Db::open(&config, kernel::Ctx::system(), store::Sinks::default()).await.unwrap();
+    let far = far_node(&house, is_cut).await;
     let mut tx = far.write(Origin::system()).await.unwrap();
     insert(&mut tx, "one").await.unwrap();
     cut.send(true).unwrap();
