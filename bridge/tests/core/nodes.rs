@@ -1,18 +1,25 @@
 //! Two processes on one database, each with connectors of its own: no memory guards one against the other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bridge::connector::AckLevel;
 use bridge::facts::PlacementProven;
-use bridge::placement::sink_name;
-use store::Lane;
+use bridge::feed::{FeedError, Pass};
+use bridge::placement::{Door, PointProof, sink_name};
+use directory::credential::Credential;
+use sim::uhppote::Misbehaviour;
+use store::{Lane, Origin, StoreError, sql};
+use tokio::task::JoinHandle;
 
 use crate::hand::{Hand, Stop};
-use crate::world::{HQ, World};
+use crate::world::{HQ, Node, World, number, until};
 
 on_every_engine! {
     a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven_anew,
     a_revocation_that_comes_late_does_not_write_over_a_newer_grant,
     both_nodes_read_the_same_events_and_each_is_recorded_once,
+    a_look_that_comes_late_does_not_write_over_a_denial_that_was_seen_meanwhile,
 }
 
 async fn a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven_anew(world: World) {
@@ -21,10 +28,7 @@ async fn a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven
     world.node.drain_entitlement().await;
     let card = world.card(user).await;
     let hand = Hand::on(slow.connector(), Stop::BeforeApply);
-    let late = tokio::spawn({
-        let (door, db) = (slow.door_over(hand.clone()), slow.db.clone());
-        async move { Lane::new(sink_name(HQ)).drain(&db, door).await }
-    });
+    let late = work(&slow, slow.door_over(hand.clone()));
     hand.reached().await;
     world.set_active(user, false).await;
     world.settle().await;
@@ -46,10 +50,7 @@ async fn a_revocation_that_comes_late_does_not_write_over_a_newer_grant(world: W
     let (user, card) = world.carded("ada", "Staff").await;
     world.set_active(user, false).await;
     let hand = Hand::on(slow.connector(), Stop::AfterRevoke);
-    let late = tokio::spawn({
-        let (door, db) = (slow.door_over(hand.clone()), slow.db.clone());
-        async move { Lane::new(sink_name(HQ)).drain(&db, door).await }
-    });
+    let late = work(&slow, slow.door_over(hand.clone()));
     hand.reached().await;
     world.set_active(user, true).await;
     world.settle().await;
@@ -66,10 +67,109 @@ async fn both_nodes_read_the_same_events_and_each_is_recorded_once(world: World)
     let other = world.another_node().await;
     let (_, card) = world.carded("ada", "Staff").await;
     for _ in 0..5 {
-        assert!(world.panels[0].swipe(crate::world::number(&card), 1).granted);
+        assert!(world.panels[0].swipe(number(&card), 1).granted);
     }
     let (ours, theirs) = (world.node.feed(), other.feed());
     let (ours, theirs) = tokio::join!(ours.read(), theirs.read());
     assert_eq!(ours.unwrap().recorded + theirs.unwrap().recorded, 5);
     assert_eq!(world.facts::<bridge::facts::DoorEventSeen>().await.len(), 5);
+}
+
+/// Gone from `main`, as was read there and watched since; the yard's panel answers again, and its next look is due.
+async fn half_gone(world: &World) -> Credential {
+    let (user, card) = world.carded("ada", "Grounds").await;
+    world.panels[1].misbehave(Misbehaviour::Silent);
+    world.set_active(user, false).await;
+    world.settle().await;
+    world.node.feed().read().await.unwrap();
+    assert_eq!(levels(world, &card).await, [AckLevel::ReadBack, AckLevel::Recorded]);
+    world.panels[1].behave();
+    world.pass(Duration::from_secs(61));
+    card
+}
+
+/// The levels of the doors: `main`, `yard`.
+async fn levels(world: &World, card: &Credential) -> Vec<AckLevel> {
+    world.placement(card).await.points().values().map(PointProof::level).collect()
+}
+
+/// What both have found, each in its own way.
+const BOTH: [AckLevel; 2] = [AckLevel::ObservedDenial, AckLevel::ReadBack];
+
+fn work(node: &Node, door: Arc<Door>) -> JoinHandle<Result<usize, StoreError>> {
+    let db = node.db.clone();
+    tokio::spawn(async move { Lane::new(sink_name(HQ)).drain(&db, door).await })
+}
+
+fn read(node: &Node) -> JoinHandle<Result<Pass, FeedError>> {
+    let feed = node.feed();
+    tokio::spawn(async move { feed.read().await })
+}
+
+/// Waits until so many transactions wait for rows that others hold.
+async fn waiting(world: &World, transactions: i64) {
+    until("they wait for each other", || async {
+        let text = sql!(
+            "SELECT COUNT(*) FROM pg_stat_activity \
+             WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        );
+        let (waiting,): (i64,) = world.one(text).await;
+        (waiting >= transactions).then_some(())
+    })
+    .await;
+}
+
+async fn a_look_that_comes_late_does_not_write_over_a_denial_that_was_seen_meanwhile(world: World) {
+    let slow = world.another_node().await;
+    let card = half_gone(&world).await;
+    let hand = Hand::on(slow.connector(), Stop::AfterRevoke);
+    let late = work(&slow, slow.door_over(hand.clone()));
+    hand.reached().await;
+    assert!(!world.panels[0].swipe(number(&card), 1).granted);
+    assert_eq!(world.node.feed().read().await.unwrap().recorded, 1);
+    assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial, AckLevel::Recorded]);
+    hand.go_on();
+    late.await.unwrap().unwrap();
+    assert_eq!(levels(&world, &card).await, BOTH);
+}
+
+/// The feed has noted the denial and is about to commit. Whoever only read the row, and took nothing, would not see that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_waits_for_a_denial_that_is_being_noted() {
+    let Some(world) = World::postgres().await else { return };
+    let other = world.another_node().await;
+    let card = half_gone(&world).await;
+    assert!(!world.panels[0].swipe(number(&card), 1).granted);
+    let mut held = world.db().write(Origin::system()).await.unwrap();
+    held.run(sql!("UPDATE event_cursor SET cursor = cursor"), ()).await.unwrap();
+    let noting = read(&world.node);
+    waiting(&world, 1).await;
+    let looking = work(&other, other.door());
+    waiting(&world, 2).await;
+    held.refuse().await.unwrap();
+    assert_eq!(noting.await.unwrap().unwrap().recorded, 1);
+    looking.await.unwrap().unwrap();
+    assert_eq!(levels(&world, &card).await, BOTH);
+}
+
+/// The other way round: what the look found is written, and not yet committed, when the feed comes with the denial.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_denial_waits_for_a_look_that_is_being_noted() {
+    let Some(world) = World::postgres().await else { return };
+    let other = world.another_node().await;
+    let card = half_gone(&world).await;
+    assert!(!world.panels[0].swipe(number(&card), 1).granted);
+    let hand = Hand::on(other.connector(), Stop::AfterRevoke);
+    let looking = work(&other, other.door_over(hand.clone()));
+    hand.reached().await;
+    let mut held = world.db().write(Origin::system()).await.unwrap();
+    held.run(sql!("UPDATE delivery SET due_at = due_at WHERE sink = $1"), (sink_name(HQ),)).await.unwrap();
+    hand.go_on();
+    waiting(&world, 1).await;
+    let noting = read(&world.node);
+    waiting(&world, 2).await;
+    held.refuse().await.unwrap();
+    assert_eq!(noting.await.unwrap().unwrap().recorded, 1);
+    looking.await.unwrap().unwrap();
+    assert_eq!(levels(&world, &card).await, BOTH);
 }
