@@ -24,30 +24,35 @@ on_every_engine! {
 }
 
 /// The other maker's door system: one device with one door, which staff open as well.
-const ANNEX: &str = "annex";
-const DEVICE: i64 = 14_227_560_204_340_541;
+pub(crate) const ANNEX: &str = "annex";
+pub(crate) const DEVICE: i64 = 14_227_560_204_340_541;
 const PASSWORD: &str = "a long password";
 /// Nobody's card, as each maker counts.
 const STRANGER: u32 = 4_200_001;
 
-fn strangers_value() -> i64 {
+pub(crate) fn strangers_value() -> i64 {
     card_value(42, 1)
 }
 
-struct Both {
-    world: World,
-    device: Device,
+pub(crate) struct Both {
+    pub(crate) world: World,
+    pub(crate) device: Device,
 }
 
 impl Both {
-    async fn open(world: World) -> Self {
+    pub(crate) async fn open(world: World) -> Self {
+        Self::with(world, |_| {}).await
+    }
+
+    pub(crate) async fn with(world: World, change: impl FnOnce(&mut DeviceOptions)) -> Self {
         let clock = world.clock.clone();
         let now = move || clock.now().to_jiff().expect("the clock stands in our century");
-        let options = DeviceOptions {
+        let mut options = DeviceOptions {
             password: PASSWORD.into(),
             offset: jiff::tz::offset(0),
             ..DeviceOptions::new(DEVICE, Arc::new(now))
         };
+        change(&mut options);
         let both = Self { world, device: Device::start(options).await.expect("a free port") };
         both.declare("report").await;
         let gate = json!({"door_system": ANNEX, "area": "house"});
@@ -75,7 +80,7 @@ impl Both {
         self.world.declare(system.with_secret(Some(Secret::new(PASSWORD.into())))).await;
     }
 
-    fn connector(&self, at: &str) -> Arc<dyn Connector> {
+    pub(crate) fn connector(&self, at: &str) -> Arc<dyn Connector> {
         self.world.node.systems.connector(at).expect("an open door system")
     }
 
@@ -93,7 +98,7 @@ impl Both {
         sweep(self.world.db(), at, &self.connector(at)).await.expect("a sweep")
     }
 
-    async fn carded(&self, name: &str) -> (UserId, Credential) {
+    pub(crate) async fn carded(&self, name: &str) -> (UserId, Credential) {
         let user = self.world.hire(name, "Staff").await;
         self.settle().await;
         (user, self.world.card(user).await)
@@ -109,7 +114,7 @@ impl Both {
 }
 
 /// The number by which a device knows a card.
-fn value(card: &Credential) -> i64 {
+pub(crate) fn value(card: &Credential) -> i64 {
     let facility = u16::try_from(card.facility).expect("a 26-bit card");
     card_value(facility, u32::try_from(card.number).expect("a 26-bit card"))
 }

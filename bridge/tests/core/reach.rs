@@ -5,9 +5,13 @@ use std::time::Duration;
 use bridge::alert::{self, watch_revocations};
 use bridge::connector::AckLevel;
 use bridge::facts::{AlertClosed, AlertOpened, PlacementProven};
+use bridge::placement;
 use bridge::systems::try_again;
+use directory::credential::Credential;
 use sim::uhppote::Misbehaviour;
+use store::{Origin, sql};
 
+use crate::findings::{ANNEX, Both, value};
 use crate::world::{HQ, World, held, number, until};
 
 on_every_engine! {
@@ -20,6 +24,7 @@ on_every_engine! {
     a_denial_proves_its_door_although_another_panel_is_silent,
     a_panel_that_says_yes_and_does_nothing_proves_nothing,
     a_door_system_that_is_back_is_tried_at_once,
+    at_a_door_system_that_is_back_the_revocations_that_waited_go_before_the_grants,
     a_controller_that_is_back_is_swept_at_once,
     a_door_system_that_is_gone_alarms_nobody,
 }
@@ -164,6 +169,89 @@ async fn a_door_system_that_is_back_is_tried_at_once(world: World) {
     until("it is proven", || async { world.placement(&card).await.is_proven_absent().then_some(()) }).await;
     working.stop().await;
     assert_eq!(try_again(world.db(), HQ).await.unwrap(), 0, "nothing waits");
+}
+
+/// How many grants a log holds before the last of these cards was taken off for the first time.
+fn granted_before<T>(
+    log: &[T],
+    is_grant: impl Fn(&T) -> bool,
+    takes_off: impl Fn(&T, &Credential) -> bool,
+    gone: &[Credential],
+) -> usize {
+    let first =
+        |card: &Credential| log.iter().position(|seen| takes_off(seen, card)).expect("it is taken off");
+    let last = gone.iter().map(first).max().expect("somebody left");
+    log[..last].iter().filter(|seen| is_grant(seen)).count()
+}
+
+/// Fifty joiners and, after them, five leavers at the door systems of both makers, while neither answers.
+async fn at_a_door_system_that_is_back_the_revocations_that_waited_go_before_the_grants(world: World) {
+    let both = Both::open(world).await;
+    let world = &both.world;
+    let (mut leavers, mut gone) = (Vec::new(), Vec::new());
+    for n in 0..5 {
+        let (user, card) = both.carded(&format!("leaver{n}")).await;
+        leavers.push(user);
+        gone.push(card);
+    }
+    for n in 0..50 {
+        world.hire(&format!("joiner{n}"), "Staff").await;
+    }
+    world.node.drain_entitlement().await;
+    world.panels.iter().for_each(|panel| panel.misbehave(Misbehaviour::Silent));
+    both.device.misbehave(sim::controlid::Misbehaviour::Cut);
+    for user in leavers {
+        world.set_active(user, false).await;
+    }
+    let working = world.node.run();
+    until("each has failed", || async {
+        let failed: (i64, i64) = world
+            .one(sql!(
+                "SELECT COUNT(*) FILTER (WHERE priority > 0), COUNT(*) FILTER (WHERE priority = 0) FROM delivery \
+                 WHERE sink IN ('door:hq', 'door:annex') AND due_at IS NOT NULL AND last_error IS NOT NULL"
+            ))
+            .await;
+        (failed == (10, 100)).then_some(())
+    })
+    .await;
+    working.stop().await;
+    // Some attempts later the pauses are long: nothing is tried because it is its turn.
+    let later = sql!("UPDATE delivery SET due_at = due_at + 60000 WHERE last_error IS NOT NULL");
+    world.db().change(Origin::system(), later, (), vec![]).await.unwrap();
+    for panel in &world.panels {
+        panel.forget_requests();
+        panel.behave();
+    }
+    both.device.forget_requests();
+    both.device.behave();
+    let working = world.node.run();
+    for card in &gone {
+        for at in [HQ, ANNEX] {
+            until("it is proven", || async {
+                let placed = placement::get(world.db(), at, card.id).await.unwrap().expect("a placement");
+                placed.is_proven_absent().then_some(())
+            })
+            .await;
+        }
+    }
+    working.stop().await;
+    // No more than a lane has places: those may have been under way.
+    let at_panel = granted_before(
+        &world.panels[0].requests(),
+        |seen| seen.operation == 0x50,
+        |seen, card| seen.operation == 0x52 && seen.card == Some(number(card)),
+        &gone,
+    );
+    assert!(at_panel <= 5, "{at_panel} grants went first at the controller");
+    let at_device = granted_before(
+        &both.device.requests(),
+        |seen| seen.path == "/create_objects.fcgi" && seen.body["object"] == "cards",
+        |seen, card| {
+            seen.path == "/destroy_objects.fcgi" && seen.body["where"]["cards"]["value"][0] == value(card)
+        },
+        &gone,
+    );
+    assert!(at_device <= 5, "{at_device} grants went first at the device");
 }
 
 /// What somebody put in while nobody could look is found long before the next sweep is due.
