@@ -5,9 +5,10 @@ use bridge::facts::{DeviationFound, DoorEventSeen, DoorEventsLost, PlacementProv
 use bridge::feed::Feed;
 use directory::credential::Credential;
 use kernel::id::UserId;
-use sim::uhppote::{Card as Held, Controller, reason};
+use sim::uhppote::{Card as Held, Controller, ControllerOptions, reason};
 use store::sql;
 
+use crate::findings::{ANNEX, Both, DEVICE, strangers_value};
 use crate::hand::Hand;
 use crate::world::{HQ, SERIALS, World, door_system, held, number, options, until};
 
@@ -22,6 +23,8 @@ on_every_engine! {
     a_door_that_knows_a_revoked_card_has_it_taken_off_again,
     a_card_outside_its_hours_is_on_the_list_and_is_taken_off_again,
     a_panel_that_was_replaced_tells_of_another_time,
+    what_a_panel_has_written_over_is_told_from_its_first_number_to_its_last,
+    what_another_makers_device_has_written_over_is_told_from_its_first_number_to_its_last,
     events_are_facts_with_their_card_and_person_and_each_is_recorded_once,
     a_pushed_denial_leads_to_an_edition_of_the_receipt,
     a_cursor_that_the_connector_cannot_read_is_dropped_and_what_was_missed_is_told,
@@ -106,7 +109,7 @@ async fn a_panel_whose_clock_is_off_changes_nothing_of_it(mut world: World) {
     for seconds in [-7_200, 7_200] {
         let address = world.panels[0].address();
         world.panels[0].stop().await;
-        let options = sim::uhppote::ControllerOptions { bind: address, ..options(&world.clock, seconds) };
+        let options = ControllerOptions { bind: address, ..options(&world.clock, seconds) };
         world.panels[0] = Controller::start(SERIALS[0], options).await.expect("the same port");
         let (user, card) = world.carded(&format!("ada{seconds}"), "Staff").await;
         denied(&world, &card, LAB, reason::NO_RIGHT);
@@ -210,7 +213,7 @@ async fn a_panel_that_was_replaced_tells_of_another_time(mut world: World) {
     assert!(world.placement(&card).await.watched_at.is_some());
     let address = world.panels[0].address();
     world.panels[0].stop().await;
-    let options = sim::uhppote::ControllerOptions { bind: address, ..options(&world.clock, -86_400) };
+    let options = ControllerOptions { bind: address, ..options(&world.clock, -86_400) };
     world.panels[0] = Controller::start(SERIALS[0], options).await.expect("the same port");
     // The log that came with it: a day old.
     for _ in 0..100 {
@@ -225,6 +228,57 @@ async fn a_panel_that_was_replaced_tells_of_another_time(mut world: World) {
     denied(&world, &card, MAIN, reason::UNKNOWN);
     read(&world).await;
     assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial, AckLevel::ReadBack]);
+}
+
+/// The numbers that were lost, as the journal says. What follows in one numbering is no other time.
+async fn lost(world: &World) -> Vec<(String, String, u64, Option<u64>)> {
+    let told: Vec<DoorEventsLost> = world.facts().await;
+    assert_eq!(world.one::<(i64,)>(sql!("SELECT COUNT(*) FROM event_restart")).await, (0,));
+    told.into_iter().map(|lost| (lost.door_system, lost.unit, lost.from, lost.to)).collect()
+}
+
+async fn what_a_panel_has_written_over_is_told_from_its_first_number_to_its_last(mut world: World) {
+    let address = world.panels[0].address();
+    world.panels[0].stop().await;
+    let options = ControllerOptions { bind: address, events: 8, ..options(&world.clock, 0) };
+    world.panels[0] = Controller::start(SERIALS[0], options).await.expect("the same port");
+    let show = |times: usize| {
+        for _ in 0..times {
+            assert!(!world.panels[0].swipe(12_399, 1).granted, "a stranger");
+        }
+    };
+    show(3);
+    assert_eq!(read(&world).await, 3);
+    show(8);
+    assert_eq!((read(&world).await, lost(&world).await), (8, vec![]), "as many as it keeps");
+    show(20);
+    assert_eq!(read(&world).await, 8);
+    let expect = [(HQ.to_owned(), SERIALS[0].to_string(), 12, Some(23))];
+    assert_eq!(lost(&world).await, expect);
+    assert_eq!(read(&world).await, 0);
+    assert_eq!(lost(&world).await, expect, "once");
+}
+
+async fn what_another_makers_device_has_written_over_is_told_from_its_first_number_to_its_last(world: World) {
+    let both = Both::with(world, |options| options.logs = 8).await;
+    let feed = Feed::new(both.world.db().clone(), ANNEX, both.connector(ANNEX));
+    assert!(both.device.plant(strangers_value()));
+    let show = async |times: usize| {
+        for _ in 0..times {
+            assert!(both.device.swipe(1, strangers_value()).await.log.is_some());
+        }
+    };
+    show(3).await;
+    assert_eq!(feed.read().await.unwrap().recorded, 3);
+    show(8).await;
+    assert_eq!(feed.read().await.unwrap().recorded, 8);
+    assert!(lost(&both.world).await.is_empty(), "as many as it keeps");
+    show(20).await;
+    assert_eq!(feed.read().await.unwrap().recorded, 8);
+    let expect = [(ANNEX.to_owned(), DEVICE.to_string(), 12, Some(23))];
+    assert_eq!(lost(&both.world).await, expect);
+    assert_eq!(feed.read().await.unwrap().recorded, 0);
+    assert_eq!(lost(&both.world).await, expect, "once");
 }
 
 async fn events_are_facts_with_their_card_and_person_and_each_is_recorded_once(world: World) {
