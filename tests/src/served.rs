@@ -53,7 +53,8 @@ pub struct Served {
     pub controller: Controller,
     /// The access controller of the substation (Control iD).
     pub device: Device,
-    device_password: String,
+    /// The password by which the house knows that device.
+    pub device_password: String,
     /// HR's bearer token.
     pub hr_token: String,
     /// The app's secret.

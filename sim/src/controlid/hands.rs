@@ -150,6 +150,12 @@ impl Device {
         self.shared.lock().seen.clear();
     }
 
+    /// The names of the sessions that are open, as they were given out: whoever has one is logged in.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<String> {
+        self.shared.lock().sessions.names()
+    }
+
     /// How often what happened.
     #[must_use]
     pub fn counters(&self) -> Counters {

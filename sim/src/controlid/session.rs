@@ -44,6 +44,11 @@ impl Sessions {
         self.open.iter().any(|(open, opened)| open == name && lives(*opened))
     }
 
+    /// The names of those that are open.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.open.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     pub(super) fn close(&mut self, name: &str) {
         self.open.retain(|(open, _)| open != name);
     }

@@ -15,6 +15,7 @@ async fn the_log_of_a_life_holds_no_secret() {
         ("the app's secret", house.app_secret.clone()),
         ("the password", PASSWORD.to_owned()),
         ("the code verifier", VERIFIER.to_owned()),
+        ("the device's password", house.device_password.clone()),
     ];
     let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
     let link = house.must(&["invite", &user_name]).await;
@@ -51,6 +52,12 @@ async fn the_log_of_a_life_holds_no_secret() {
     }
     house.hr().end_employment(&id).await.unwrap();
     card_gone(&house.controller, card).await;
+    let sessions = house.device.sessions();
+    assert!(!sessions.is_empty(), "the house spoke to the device");
+    for session in sessions {
+        let in_a_query: String = url::form_urlencoded::byte_serialize(session.as_bytes()).collect();
+        secrets.extend([("a session at the device", session), ("the same in a query", in_a_query)]);
+    }
     assert_eq!(house.stop().await, Some(0));
 
     let key_file = std::fs::read_to_string(house.folder.path().join("sealing.key")).unwrap();
