@@ -3,3 +3,4 @@
 mod behaviour;
 mod building;
 mod online;
+mod questions;

@@ -53,14 +53,14 @@ impl Decider for ByLists {
 
 /// Always says the same, after a while, and remembers what it was asked.
 #[derive(Debug)]
-struct Says {
+pub(crate) struct Says {
     granted: bool,
     after: Duration,
     asked: Mutex<Vec<(String, Option<String>)>>,
 }
 
 impl Says {
-    fn at_once(granted: bool) -> Arc<Self> {
+    pub(crate) fn at_once(granted: bool) -> Arc<Self> {
         Self::after(granted, Duration::ZERO)
     }
 
@@ -68,7 +68,7 @@ impl Says {
         Arc::new(Self { granted, after, asked: Mutex::default() })
     }
 
-    fn asked(&self) -> Vec<(String, Option<String>)> {
+    pub(crate) fn asked(&self) -> Vec<(String, Option<String>)> {
         self.asked.lock().expect("no panic").clone()
     }
 }
@@ -84,7 +84,7 @@ impl Decider for Says {
 }
 
 /// A connector that answers. Dropping it leaves nobody at the port.
-struct Attended {
+pub(crate) struct Attended {
     connector: Arc<dyn Connector>,
     attending: AbortHandle,
 }
@@ -96,7 +96,7 @@ impl Drop for Attended {
 }
 
 /// Opens a connector in online mode that answers. Its devices may not have been told yet.
-fn attend(building: &Building, more: &Value, decider: Arc<dyn Decider>) -> Attended {
+pub(crate) fn attend(building: &Building, more: &Value, decider: Arc<dyn Decider>) -> Attended {
     let mut config = json!({ "mode": "online" });
     for (key, value) in more.as_object().expect("an object") {
         config[key] = value.clone();
@@ -120,7 +120,7 @@ async fn told(connector: &Arc<dyn Connector>) {
     panic!("the devices do not ask us: {health:?}");
 }
 
-async fn online(building: &Building, more: &Value, decider: Arc<dyn Decider>) -> Attended {
+pub(crate) async fn online(building: &Building, more: &Value, decider: Arc<dyn Decider>) -> Attended {
     let attended = attend(building, more, decider);
     told(&attended.connector).await;
     attended
@@ -237,14 +237,14 @@ async fn who_decides_too_slowly_has_said_no_in_time() {
 }
 
 /// Where a device asks.
-fn server_of(device: &Device) -> String {
+pub(crate) fn server_of(device: &Device) -> String {
     let rows = device.rows("devices");
     let ours = rows.iter().find(|row| row["name"] == "cardea").expect("it knows us");
     ours["ip"].as_str().expect("an address").to_owned()
 }
 
 /// Asks as a device would, from an address of this machine. `None` when nobody answers.
-async fn ask(from: [u8; 4], url: &str, body: &str) -> Option<Value> {
+pub(crate) async fn ask(from: [u8; 4], url: &str, body: &str) -> Option<Value> {
     let client = reqwest::Client::builder().no_proxy().local_address(IpAddr::V4(Ipv4Addr::from(from)));
     let client = client.build().expect("a client");
     let sent = client.post(url).body(body.to_owned()).send().await.ok()?;
@@ -252,7 +252,7 @@ async fn ask(from: [u8; 4], url: &str, body: &str) -> Option<Value> {
     sent.json().await.ok()
 }
 
-const HERE: [u8; 4] = [127, 0, 0, 1];
+pub(crate) const HERE: [u8; 4] = [127, 0, 0, 1];
 
 #[tokio::test]
 async fn an_answer_is_as_the_vendor_has_it() {

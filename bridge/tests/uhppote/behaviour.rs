@@ -371,6 +371,46 @@ async fn pushed_events_of_firmware_6_62_are_hints_too() {
     panic!("30 swipes and no hint");
 }
 
+/// Whoever reaches the port may send anything. Nothing of it is believed, and what is no event of ours is not even a hint.
+#[tokio::test]
+async fn what_is_no_event_of_a_controller_of_ours_is_no_hint_and_the_next_one_is_heard() {
+    let building = Building::open().await;
+    let ear = UdpSocket::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("its address");
+    let connector = building.connector_with(&json!({"listen": ear.to_string()}));
+    let hinted = connector.hinted();
+    tokio::pin!(hinted);
+    let wait = Duration::from_millis(30);
+    assert!(tokio::time::timeout(wait, &mut hinted).await.is_err(), "nobody has said anything");
+    let here = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let elsewhere = UdpSocket::bind("127.0.0.2:0").await.expect("a free port");
+    let mut event = [0_u8; 64];
+    event[..2].copy_from_slice(&[0x17, 0x20]);
+    event[4..8].copy_from_slice(&SERIALS[1].to_le_bytes());
+    let otherwise = |at: usize, byte: u8| {
+        let mut datagram = event.to_vec();
+        datagram[at] = byte;
+        datagram
+    };
+    for (what, from, datagram) in [
+        ("nothing", &here, vec![]),
+        ("a byte", &here, vec![0x17]),
+        ("an event cut short", &here, event[..63].to_vec()),
+        ("an event and a byte", &here, [&event[..], &[0]].concat()),
+        ("much more", &here, event.repeat(100)),
+        ("another protocol", &here, otherwise(0, 0x18)),
+        ("an answer", &here, otherwise(1, 0x5a)),
+        ("an event of no controller of ours", &here, otherwise(4, 0)),
+        ("an event from elsewhere", &elsewhere, event.to_vec()),
+    ] {
+        from.send_to(&datagram, ear).await.expect("it is sent");
+        assert!(tokio::time::timeout(wait, &mut hinted).await.is_err(), "{what} is no hint");
+    }
+    here.send_to(&event, ear).await.expect("it is sent");
+    tokio::time::timeout(Duration::from_secs(5), &mut hinted).await.expect("it listens still");
+    let page = connector.events(None).await.expect("read");
+    assert!(page.events.is_empty(), "what was sent has not happened: {page:?}");
+}
+
 #[tokio::test]
 async fn a_system_without_a_listening_address_promises_no_push() {
     let building = Building::open().await;
