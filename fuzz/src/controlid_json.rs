@@ -24,4 +24,20 @@ pub fn controlid_json(data: &[u8]) {
     if heard.speaker.is_some() {
         assert!(serde_json::from_slice::<serde_json::Value>(data).is_ok());
     }
+    // Anything is a form; of most nothing is said. What is said twice has no meaning, and opens nothing.
+    for (name, read) in heard.question.into_iter().flatten() {
+        let said = said_of(data, name);
+        let meant =
+            said.first().filter(|value| !value.is_empty()).map_or(Ok(0), |value| value.parse::<i64>());
+        assert!(said.len() <= 1 && meant == Ok(read), "{name} is {said:?}, and was read as {read}");
+    }
+    if heard.question.is_some() {
+        assert!(said_of(data, "card_value").len() <= 1);
+    }
+}
+
+/// All that a form says of a name.
+fn said_of(form: &[u8], name: &str) -> Vec<String> {
+    let fields = url::form_urlencoded::parse(form).filter(|(key, _)| key == name);
+    fields.map(|(_, value)| value.into_owned()).collect()
 }

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::events;
 use super::object::{self, CardRow, Contingency, Log, Object, Which};
+use super::online::Question;
 use super::push::{self, Monitor};
 use super::rights::{self, Rows};
 use super::transport::{PATIENCE, Refused, Session, SystemInformation, Wire, refusal};
@@ -40,12 +41,18 @@ pub struct Heard {
     pub events: Vec<DoorEvent>,
     /// Who sent it, when it is a notification.
     pub speaker: Option<i64>,
+    /// The numbers of a question at a door by their names, when it was read as one.
+    pub question: Option<[(&'static str, i64); 3]>,
 }
 
 /// Reads it in every way.
 #[must_use]
 pub fn hear(said: &[u8]) -> Heard {
     let mut heard = Heard { speaker: push::speaker(said).flatten(), ..Heard::default() };
+    heard.question = Question::read(said).map(|question| {
+        let Question { device_id, portal_id, user_id, .. } = question;
+        [("device_id", device_id), ("portal_id", portal_id), ("user_id", user_id)]
+    });
     heard.note(WIRE.read::<Session>("login", said));
     if let Some(information) = heard.note(WIRE.read::<SystemInformation>("system_information", said)) {
         heard.words.push(information.firmware());

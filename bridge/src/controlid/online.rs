@@ -365,17 +365,17 @@ impl Opens {
 
 /// What a device asks.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Question {
-    device_id: i64,
-    portal_id: i64,
+pub(super) struct Question {
+    pub(super) device_id: i64,
+    pub(super) portal_id: i64,
     card: Option<Card>,
     /// Whom the device takes it for. It is only told its own number back.
-    user_id: i64,
+    pub(super) user_id: i64,
 }
 
 impl Question {
     /// `None` when it is no question, or one with two meanings.
-    fn read(form: &[u8]) -> Option<Self> {
+    pub(super) fn read(form: &[u8]) -> Option<Self> {
         let fields: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(form).collect();
         let number = |name: &str| -> Option<i64> {
             let mut named = fields.iter().filter(|(key, _)| key == name);
