@@ -311,6 +311,8 @@ pub(super) fn speaker(body: &[u8]) -> Option<Option<i64>> {
 #[cfg(test)]
 mod tests {
     use jiff::tz::TimeZone;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::Instant;
 
     use super::super::config::OutOfReach;
     use super::*;
@@ -374,6 +376,32 @@ mod tests {
         drop(other);
         assert!(timeout(ASKED_AGAIN, ear.listen(&[])).await.is_err());
         assert!(ear.address().is_some() && !ear.is_told.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_come_to_its_end_is_given_up_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let ear = Ear::new("127.0.0.1:1".parse().unwrap(), vec![77], None);
+        let head = "POST /cardea/notifications/dao HTTP/1.1\r\nhost: cardea\r\ncontent-length: 40\r\n\r\n";
+        let (body, half) = (format!("{head}{{\"device_id\": 77"), &head[..50]);
+        let talking = async {
+            for begun in ["", half, head, &body] {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                let before = Instant::now();
+                stream.write_all(begun.as_bytes()).await.unwrap();
+                let mut heard = Vec::new();
+                // The end, or a connection that was reset.
+                let _ = stream.read_to_end(&mut heard).await;
+                let waited = before.elapsed().as_secs();
+                assert!((4..=6).contains(&waited), "{waited} s: {begun}");
+                assert!(!heard.starts_with(b"HTTP/1.1 200"), "{begun}");
+            }
+        };
+        tokio::select! {
+            () = hear(&listener, &ear.hall) => unreachable!("it never ends"),
+            () = talking => {}
+        }
     }
 
     #[tokio::test]

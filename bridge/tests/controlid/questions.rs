@@ -1,14 +1,41 @@
-//! Whatever may come to the port at which devices ask: only a whole question of a device of ours opens a door.
+//! Whatever may come to us from a device or from whoever stands in for one: only a whole question of a device of ours
+//! opens a door, and only an answer that ends is one.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use bridge::connector::ConnectorError;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::building::{Building, IDS};
 use crate::online::{HERE, Says, ask, attend, online, server_of};
+
+/// It says yes, and then it goes on and on.
+#[tokio::test]
+async fn an_answer_that_does_not_end_is_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+                let mut taken = stream.write_all(head).await;
+                while taken.is_ok() {
+                    taken = stream.write_all(&[b' '; 16 * 1024]).await;
+                }
+            });
+        }
+    });
+    let building = Building::open().await;
+    let devices = json!([{ "device_id": IDS[0], "url": url, "portals": { "1": "a" } }]);
+    let more = json!({ "devices": devices, "timeout_ms": 3_000, "attempts": 1 });
+    let error = building.connector_with(&more).read_back(&building.wish(1).1).await;
+    let error = error.expect_err("there is no end of it");
+    assert!(matches!(error, ConnectorError::Protocol { .. }), "{error}");
+    assert!(error.to_string().ends_with("with more than is ever asked for"), "{error}");
+}
 
 /// What devices ask by these commands somebody must decide, or it is no command of ours.
 const QUESTIONS: [&str; 6] = [

@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 use kernel::{Actor, Clock as _, Day, Secret, Timestamp};
 use serde_json::json;
 use sim::controlid::{Decided, Device, DeviceOptions, Misbehaviour, Swipe, card_value, event};
-use store::Origin;
+use store::{Origin, sql};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
@@ -395,6 +395,24 @@ async fn nobody_enters_while_the_directory_cannot_be_read(world: World) {
     assert!(open.gate.is_let_in(&world, &card).await);
     world.db().close().await;
     assert!(!open.gate.is_let_in(&world, &card).await);
+}
+
+/// Somebody holds the table of cards for longer than anybody waits at a door.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_enters_while_the_directory_is_too_slow() {
+    let Some(world) = World::postgres().await else { return };
+    Gate::declare(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    let question = asked("vault", Some(shown(&card)));
+    let gate = world.node.entrance.of(GATE);
+    assert!(gate.decide(&question).await.granted);
+    let mut held = world.db().write(Origin::system()).await.unwrap();
+    held.run(sql!("LOCK TABLE credential IN ACCESS EXCLUSIVE MODE"), ()).await.unwrap();
+    assert!(!gate.decide(&question).await.granted);
+    held.refuse().await.unwrap();
+    let late = "the directory gave no answer within 800 ms";
+    assert_eq!(last(&world).await, refused(late, None));
+    assert!(gate.decide(&question).await.granted);
 }
 
 async fn decisions_that_do_not_fit_are_counted_in_the_journal(world: World) {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use bridge::alert::{self, watch_revocations};
 use bridge::exposure;
 use bridge::facts::{RiskAccepted, TaskClosed, TaskCompensated, TaskOpened, TaskReopened, TaskWidened};
-use bridge::task::{self, LONGEST_ACCEPTANCE, LONGEST_NAME, OpenDoor, State, Task, TaskError, Watch};
+use bridge::task::{
+    self, LONGEST_ACCEPTANCE, LONGEST_NAME, LONGEST_TEXT, OpenDoor, State, Task, TaskError, Watch,
+};
 use directory::credential::Credential;
 use directory::declared::{Item, Kind};
 use kernel::id::{TaskId, UserId};
@@ -402,12 +404,14 @@ async fn what_cannot_be_taken_is_refused_in_words(world: World) {
     let now = world.db().ctx().now();
     let soon = now.plus(HOUR);
     let long = "x".repeat(LONGEST_NAME + 1);
+    let longer = "x".repeat(LONGEST_TEXT + 1);
     for (who, because, until, says) in [
         ("", "because", soon, "say who accepts the risk: it must not be empty"),
         (" \u{a0}", "because", soon, "say who accepts the risk: it must not be empty"),
         ("Jo\u{1b}[2J", "because", soon, "say who accepts the risk in one line, without control characters"),
         (long.as_str(), "because", soon, "say who accepts the risk in 200 characters at most"),
         ("Jo", " ", soon, "say why the risk is accepted: it must not be empty"),
+        ("Jo", longer.as_str(), soon, "say why the risk is accepted in 1000 characters at most"),
         ("Jo", "because", now.minus(HOUR), "is not to come: say until when the risk is accepted"),
         ("Jo", "because", now, "is not to come"),
         (
@@ -425,6 +429,8 @@ async fn what_cannot_be_taken_is_refused_in_words(world: World) {
     let origin = || Origin::of(Actor::Operator);
     let refused = task::note_done(world.db(), origin(), task.id, "Jo", "").await.unwrap_err();
     assert_eq!(refused.to_string(), "say what was done: it must not be empty");
+    let refused = task::note_done(world.db(), origin(), task.id, "Jo", &longer).await.unwrap_err();
+    assert_eq!(refused.to_string(), "say what was done in 1000 characters at most");
     let nobodys = TaskId::new(world.db().ctx());
     let refused = task::accept(world.db(), origin(), nobodys, "Jo", "because", soon).await.unwrap_err();
     assert_eq!(refused.to_string(), format!("there is no task {nobodys}; see: cardea task list --all"));

@@ -434,6 +434,20 @@ async fn a_commit_whose_connection_was_cut_is_of_unknown_outcome() {
     assert_eq!(house.things().await, ["later"]);
 }
 
+/// Whoever holds the one writer of SQLite, and does nothing with it, holds nobody for ever.
+#[tokio::test]
+async fn who_waits_too_long_for_a_turn_hears_that_it_is_busy() {
+    let house = House::sqlite().await;
+    let held = house.db.write(Origin::system()).await.unwrap();
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    assert!(matches!(house.db.write(Origin::system()).await, Err(StoreError::Busy)));
+    assert_eq!(before.elapsed().as_secs(), 10);
+    tokio::time::resume();
+    held.refuse().await.unwrap();
+    make(&house.db, "later").await.unwrap();
+}
+
 /// A claim may have been made although nobody heard so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_claim_whose_connection_was_cut_is_of_unknown_outcome() {

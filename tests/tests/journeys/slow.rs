@@ -9,8 +9,10 @@ use tokio::time::{sleep, timeout};
 use web::connection::QUIET;
 use world::{Scene, Wire};
 
-/// How long a client may take for its first head (`server::http`), and how long for a body (`web::body`).
+/// How long a client may take for its first head and rest between two requests (`server::http`), and how long it may
+/// take for a body (`web::body`).
 const HEAD: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(5);
 const BODY: Duration = Duration::from_secs(30);
 /// How much later than it should something may come on a busy machine.
 const LATE: Duration = Duration::from_secs(15);
@@ -56,6 +58,16 @@ async fn slow_second_head(server: &str) {
     let began = Instant::now();
     assert!(wire.trickle(b"G", PAUSE).await.is_none(), "it is no request");
     in_time(began, QUIET, "a slow second head");
+}
+
+/// Somebody who was answered and asks nothing more.
+async fn at_rest(server: &str) {
+    let mut wire = Wire::to(server).await;
+    let first = wire.ask(b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    assert_eq!(first.status, 200);
+    let began = Instant::now();
+    wire.end().await;
+    in_time(began, REST, "one at rest");
 }
 
 async fn slow_body(server: &str) {
@@ -112,6 +124,7 @@ async fn whoever_is_slow_is_cut_off_and_stops_nobody() {
     tokio::join!(
         is_cut_off("a slow head", slow_head(&server)),
         is_cut_off("a slow second head", slow_second_head(&server)),
+        is_cut_off("one at rest", at_rest(&server)),
         is_cut_off("a slow body", slow_body(&server)),
         is_cut_off("an endless body", endless_body(&server)),
         is_cut_off("one who reads nothing", deaf(&server)),

@@ -1,6 +1,7 @@
 //! Being told to stop: what was begun is ended first.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sim::uhppote::Misbehaviour;
@@ -63,6 +64,23 @@ async fn an_employment_that_ends_while_we_stop_closes_its_door_before_we_are_gon
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_does_not_end_keeps_nobody_from_stopping() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    house.serve().await;
+    let Employee { id, .. } = hire_at(&house, "Mira").await;
+    let (head, _) = ending(&house, &id);
+    let mut hr = TcpStream::connect(house.issuer.trim_start_matches("http://")).await.unwrap();
+    hr.write_all(head.as_bytes()).await.unwrap();
+    let mut heard = [0; GO_ON.len()];
+    hr.read_exact(&mut heard).await.unwrap();
+    let began = Instant::now();
+    let stopped = tokio::time::timeout(Duration::from_secs(40), house.stop()).await;
+    assert_eq!(stopped, Ok(Some(0)));
+    assert!(began.elapsed() >= Duration::from_secs(9), "it has ten seconds, in which it might end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_door_keeps_nobody_from_stopping() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let mut house = Served::prepare(&binary).await;
@@ -70,7 +88,7 @@ async fn a_silent_door_keeps_nobody_from_stopping() {
     let Employee { id, .. } = hire_at(&house, "Mira").await;
     house.controller.misbehave(Misbehaviour::Silent);
     house.hr().end_employment(&id).await.unwrap();
-    let stopped = tokio::time::timeout(std::time::Duration::from_secs(20), house.stop()).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(20), house.stop()).await;
     assert_eq!(stopped, Ok(Some(0)));
     let waits = house.must(&["deliveries"]).await;
     assert!(waits.contains("REVOKES") && waits.contains("door:headquarters"), "{waits}");
