@@ -243,6 +243,10 @@ async fn looking_makes_nothing_where_a_path_is_mistyped() {
         (&["audit", "verify"], 69),
         (&["audit", "exports"], 69),
         (&["deliveries"], 69),
+        (&["exposure"], 69),
+        (&["task", "list"], 69),
+        (&["quarantine", "list"], 69),
+        (&["presence"], 69),
     ] {
         let said = house.cardea(looking).await;
         assert_eq!(said.code, Some(code), "{looking:?}: {said:?}");
