@@ -1,5 +1,7 @@
 //! The application's ear: where it is told that sessions have ended (OpenID Connect Back-Channel Logout 1.0). It outlives
 //! every crash of the house, and of some messages it says that it cannot take them now: they must come again.
+//!
+//! What it is not: it checks no signature. That is the business of an application that nobody here wrote.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -16,7 +18,7 @@ const REFUSED: usize = 4;
 /// No request is longer.
 const LONGEST: usize = 64 * 1024;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Heard {
     /// The messages that were ever sent: what `jti` begins with, of one for each session.
     messages: BTreeSet<String>,
@@ -24,10 +26,13 @@ struct Heard {
     sessions: BTreeMap<String, BTreeSet<String>>,
     refused: usize,
     doubled: usize,
+    /// Nothing is taken.
+    plugged: bool,
 }
 
 /// A listener on a port of its own, until it is dropped.
-pub(crate) struct Ears {
+#[derive(Debug)]
+pub struct Ears {
     port: u16,
     heard: Arc<Mutex<Heard>>,
     task: JoinHandle<()>,
@@ -40,26 +45,38 @@ impl Drop for Ears {
 }
 
 impl Ears {
-    pub(crate) async fn open() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+    /// On a free port.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("its address").port();
         let heard = Arc::new(Mutex::new(Heard::default()));
         let task = tokio::spawn(listen(listener, heard.clone()));
         Self { port, heard, task }
     }
 
     /// Where it listens.
-    pub(crate) fn uri(&self) -> String {
+    #[must_use]
+    pub fn uri(&self) -> String {
         format!("http://localhost:{}/ended", self.port)
     }
 
+    /// Takes nothing while it is plugged: whatever is told must come again.
+    pub fn plug(&self, plugged: bool) {
+        lock(&self.heard).plugged = plugged;
+    }
+
     /// Whether the application knows that this session has ended.
-    pub(crate) fn know(&self, session: &str) -> bool {
+    #[must_use]
+    pub fn know(&self, session: &str) -> bool {
         lock(&self.heard).sessions.contains_key(session)
     }
 
     /// How many sessions it was told of, how many messages it did not take at first, and how many tokens came twice.
-    pub(crate) fn tally(&self) -> (usize, usize, usize) {
+    #[must_use]
+    pub fn tally(&self) -> (usize, usize, usize) {
         let heard = lock(&self.heard);
         (heard.sessions.len(), heard.refused, heard.doubled)
     }
@@ -71,7 +88,7 @@ fn lock(heard: &Mutex<Heard>) -> MutexGuard<'_, Heard> {
 
 async fn listen(listener: TcpListener, heard: Arc<Mutex<Heard>>) {
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
+        let (stream, _) = listener.accept().await.expect("a connection");
         let heard = heard.clone();
         // Whoever speaks may be killed in the midst of it.
         tokio::spawn(async move { converse(stream, &heard).await.ok() });
@@ -115,6 +132,9 @@ impl Heard {
             panic!("no logout token of a session: {claims}");
         };
         assert!(claims["events"].is_object() && claims["nonce"] == Value::Null, "{claims}");
+        if self.plugged {
+            return false;
+        }
         let message = jti.split('.').next().unwrap_or_default().to_owned();
         if self.messages.insert(message) && self.messages.len().is_multiple_of(REFUSED) {
             self.refused += 1;

@@ -7,7 +7,7 @@
 //! - [`PostOffice`]: a mail server, which can be closed and opened again.
 //! - [`Apache`]: a web server that signs people in by its module.
 //! - [`Chromium`]: a real browser without a window, with a [`VirtualAuthenticator`] if wanted.
-//! - [`App`]: an application that a test plays by hand, step by step.
+//! - [`App`]: an application that a test plays by hand, step by step; [`Ears`]: where one is told that sessions have ended.
 //! - [`parts`]: what `tests/run` provides: databases, real clients, the binary.
 //!
 //! What it is not: it asserts nothing. That is the journeys' part, in `tests/tests/journeys`.
@@ -15,6 +15,7 @@
 mod apache;
 mod app;
 mod chromium;
+mod ears;
 mod engines;
 mod nginx;
 mod node;
@@ -29,6 +30,7 @@ mod wire;
 pub use apache::Apache;
 pub use app::{Answer, App, CHALLENGE, VERIFIER};
 pub use chromium::{Chromium, VirtualAuthenticator};
+pub use ears::Ears;
 pub use engines::Engines;
 pub use nginx::Nginx;
 pub use node::Node;

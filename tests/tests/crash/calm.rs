@@ -10,10 +10,9 @@ use server::stage::payload;
 use sim::hr::Hr;
 use store::{Db, DbConfig, Origin, Sinks, delivery, sql};
 use tokio::time::sleep;
-use world::{App, Served};
+use world::{App, Ears, Served};
 
 use crate::device;
-use crate::ears::Ears;
 use crate::house::EXPORT;
 use crate::journal::Journal;
 use crate::load::sign_in;

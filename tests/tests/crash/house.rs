@@ -4,9 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use world::{Engines, Served};
+use world::{Ears, Engines, Served};
 
-use crate::ears::Ears;
 use crate::model::HIGH_VOLTAGE;
 
 /// The file that the journal is exported to.

@@ -6,7 +6,7 @@
 //! every end, and the export has every fact.
 //!
 //! - [`plan`]: a round, drawn from a seed. [`load`]: everybody at once, until the process dies. [`calm`]: what is asked
-//!   afterwards. [`journal`]: an auditor who reads along. [`ears`]: the application that is told of ends. [`story`]: what
+//!   afterwards. [`journal`]: an auditor who reads along. [`Ears`]: the application that is told of ends. [`story`]: what
 //!   is told of the round that fails.
 //!
 //! `CARDEA_CRASH_SEED` plays the plans of a run that failed again, `CARDEA_CRASH_ROUNDS` makes it shorter or longer.
@@ -17,7 +17,6 @@
 
 mod calm;
 mod device;
-mod ears;
 mod house;
 mod journal;
 mod load;
@@ -32,10 +31,9 @@ use std::time::{Duration, Instant};
 
 use kernel::Ctx;
 use tokio::time::{sleep, timeout};
-use world::{Engines, NO_ENGINES, Served, parts, skip};
+use world::{Ears, Engines, NO_ENGINES, Served, parts, skip};
 
 use crate::calm::Depth;
-use crate::ears::Ears;
 use crate::journal::Journal;
 use crate::load::Load;
 use crate::model::{Tally, World};

@@ -5,12 +5,24 @@ use std::time::{Duration, Instant};
 use server::stage::{CONTROL_ROOM, SUBSTATION, at_device, payload};
 use sim::controlid;
 use sim::uhppote::Misbehaviour;
-use world::{App, Engines, Nginx, Node, Served, VERIFIER, parts, skip, until};
+use world::{App, Ears, Engines, Nginx, Node, Served, VERIFIER, parts, skip, until};
 
 use crate::steps::{Employee, PASSWORD, hire_at, person, set_password};
 
 /// How long another node may believe in what one has revoked.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Has the app told of each session that ends.
+async fn listen(house: &Served, ears: &Ears) {
+    let (app, declaration) = ("name = \"Grid Console\"\n", house.declaration());
+    assert!(declaration.contains(app), "{declaration}");
+    let listens = format!(
+        "{app}backchannel_logout_uri = \"{}\"\nbackchannel_logout_session_required = true\n",
+        ears.uri()
+    );
+    house.write("grid.toml", &declaration.replace(app, &listens));
+    house.must(&["apply", "--yes", &house.path("grid.toml")]).await;
+}
 
 /// The app that asks a node itself, past nginx.
 fn app_at(house: &Served, node: &Node) -> App {
@@ -23,6 +35,8 @@ async fn a_story_on_two_nodes_ends_well_when_one_of_them_is_killed_in_its_middle
     let Some(nginx) = parts::nginx() else { skip!("{}", parts::NO_NGINX) };
     let Some(engines) = Engines::heavy() else { skip!("{}", world::NO_ENGINES) };
     let house = Served::prepare_on(&binary, engines).await;
+    let ears = Ears::open().await;
+    listen(&house, &ears).await;
     let (mut first, mut second) = (house.node("first"), house.node("second"));
     tokio::join!(first.serve(), second.serve());
     let proxy = Nginx::start(&nginx, &house.issuer, &[&first, &second]).await;
@@ -39,23 +53,28 @@ async fn a_story_on_two_nodes_ends_well_when_one_of_them_is_killed_in_its_middle
     assert_eq!(tokens.status, 200, "{tokens:?}");
     let (access, refresh) = (tokens.body["access_token"].as_str(), tokens.body["refresh_token"].as_str());
     let (access, refresh) = (access.unwrap().to_owned(), refresh.unwrap().to_owned());
+    let session = payload(tokens.body["id_token"].as_str().unwrap()).unwrap()["sid"].clone();
+    let session = session.as_str().unwrap();
     for node in [&first, &second] {
         assert_eq!(app_at(&house, node).introspect(&access).await.unwrap().body["active"], true);
         assert!(proxy.given_to(node) > 3, "both have served the story");
     }
 
-    // The middle: HR's word is under way to doors that do not hear, and the node that took it is gone.
+    // The middle: HR's word is under way to doors and an app that do not hear, and the node that took it is gone.
     house.controller.misbehave(Misbehaviour::Silent);
     house.device.misbehave(controlid::Misbehaviour::Silent);
+    ears.plug(true);
     let at_first = sim::hr::Hr::new(&format!("{}/scim/v2", first.address), house.hr_token.clone()).unwrap();
     at_first.end_employment(&id).await.unwrap();
     first.kill().await;
     is_dead_at_once(&app_at(&house, &second), &access).await;
-    assert!(house.holds(card), "no door has heard yet");
+    assert!(house.holds(card) && !ears.know(session), "neither door nor app has heard yet");
 
     // The second half: by the same address, on the node that is left.
     house.controller.behave();
     house.device.behave();
+    ears.plug(false);
+    until("the app told of its end", async || ears.know(session).then_some(())).await;
     assert_eq!(app.userinfo(&access).await.unwrap().status, 401);
     let form = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
     assert_eq!(app.post("/token", &form).await.unwrap().refusal(), (400, "invalid_grant"));

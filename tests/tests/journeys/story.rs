@@ -1,7 +1,7 @@
 //! The whole story in this process, on both pairs of engines: every step seen by HR, the app or the door.
 
-use server::stage::{CONTROL_ROOM, TRANSFORMER_HALL};
-use world::Scene;
+use server::stage::{CONTROL_ROOM, SUBSTATION, TRANSFORMER_HALL, at_device};
+use world::{Scene, until};
 
 use crate::steps::{PASSWORD, card_gone, hire, journal_is_good, receipt, set_password};
 
@@ -23,6 +23,9 @@ async fn a_life_from_hiring_to_proof(scene: &Scene) {
     assert_eq!(stage.app.introspect(&session.access_token).await.unwrap()["active"], true);
     assert!(stage.controller.swipe(mira.card, CONTROL_ROOM).granted);
     assert!(!stage.controller.swipe(mira.card, TRANSFORMER_HALL).granted);
+    let at_substation = at_device(mira.card);
+    until("the card at the substation", async || stage.device.holds(at_substation).then_some(())).await;
+    assert!(stage.device.swipe(SUBSTATION, at_substation).await.opened);
 
     stage.hr.end_employment(&mira.id).await.unwrap();
     // At the commit, so no waiting here.
@@ -37,9 +40,14 @@ async fn a_life_from_hiring_to_proof(scene: &Scene) {
     let proven = receipt(stage, &mira.id, |receipt| receipt["complete"] == true).await;
     assert_eq!(proven["user"], mira.id);
     assert_eq!(proven["cause"]["kind"], "user.deactivated");
-    assert_eq!(proven["doors"][0]["status"], "revoked");
+    let doors = proven["doors"].as_array().unwrap().iter();
+    let doors: Vec<_> = doors.map(|door| (door["access_point"].as_str(), door["status"].as_str())).collect();
+    let revoked = Some("revoked");
+    assert_eq!(doors, [(Some("control-room-door"), revoked), (Some("substation-gate"), revoked)]);
     assert_eq!(proven["ended_at_commit"]["sessions"], 1);
     assert!(!stage.controller.swipe(mira.card, CONTROL_ROOM).granted);
+    assert!(!stage.device.holds(at_substation));
+    assert!(!stage.device.swipe(SUBSTATION, at_substation).await.opened);
     // A denial proves only once the absence is, and whoever is refused tries again.
     let denied = receipt(stage, &mira.id, |receipt| {
         assert!(!stage.controller.swipe(mira.card, CONTROL_ROOM).granted);
