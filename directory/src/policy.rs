@@ -19,11 +19,13 @@ pub async fn all(db: &Db) -> Result<Vec<PolicyText>, StoreError> {
 }
 
 /// What differs whenever a text did: to see whether what was loaded is still current. How many there are, their
-/// versions together, and when the latest was written: another in the place of one changes only the last.
+/// versions together, and the times at which they were written together: another in the place of one changes only the
+/// last, and not the latest of them where a clock was set back.
 pub async fn generation(db: &Db) -> Result<(i64, i64, i64), StoreError> {
     db.one(
         sql!(
-            "SELECT COUNT(*), CAST(COALESCE(SUM(version), 0) AS BIGINT), COALESCE(MAX(updated_at), 0) FROM policy"
+            "SELECT COUNT(*), CAST(COALESCE(SUM(version), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(updated_at), 0) AS BIGINT) FROM policy"
         ),
         (),
     )

@@ -162,6 +162,12 @@ mod tests {
     const SHUT: &str =
         r#"@id("shut") @because("Shut.") forbid (principal, action == Action::"enter", resource);"#;
 
+    async fn open(folder: &tempfile::TempDir) -> Db {
+        let config = Config::parse("issuer = \"http://localhost:8080\"", folder.path()).unwrap();
+        let database = config.database().unwrap();
+        Db::open(&database, Ctx::for_tests(1), Sinks::default()).await.unwrap()
+    }
+
     async fn write(db: &Db, version: i64, text: &str) {
         let sql = sql!(
             "INSERT INTO policy (name, version, text, updated_at) VALUES ('ours', $1, $2, $1) \
@@ -174,9 +180,7 @@ mod tests {
     #[tokio::test]
     async fn a_door_hears_the_policies_of_the_last_commit_or_none() {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config::parse("issuer = \"http://localhost:8080\"", folder.path()).unwrap();
-        let database = config.database().unwrap();
-        let db = Db::open(&database, Ctx::for_tests(1), Sinks::default()).await.unwrap();
+        let db = open(&folder).await;
         let in_force = InForce::open(db.clone()).await.unwrap();
         let others = in_force.subscribe();
         let first = in_force.policies().await.unwrap();
@@ -197,5 +201,23 @@ mod tests {
         assert!(Arc::ptr_eq(&second, &theirs), "everybody else goes on with it");
         write(&db, 3, SHUT).await;
         assert!(in_force.policies().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_policy_in_the_place_of_another_is_in_force_also_when_the_clock_was_set_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = open(&folder).await;
+        write(&db, 1, SHUT).await;
+        let late = sql!("INSERT INTO policy (name, version, text, updated_at) VALUES ('late', 1, $1, 1000)");
+        let permit =
+            r#"@id("open") @because("Open.") permit (principal, action == Action::"enter", resource);"#;
+        db.change(Origin::system(), late, (permit,), Vec::new()).await.unwrap();
+        let in_force = InForce::open(db.clone()).await.unwrap();
+        let before = in_force.policies().await.unwrap();
+        // One goes and another comes in one commit, after what was written before it by the clock of then.
+        let sql = sql!("UPDATE policy SET name = 'another', text = $1, updated_at = 500 WHERE name = 'ours'");
+        let other = SHUT.replace("shut", "other");
+        db.change(Origin::system(), sql, (&other,), Vec::new()).await.unwrap();
+        assert!(!Arc::ptr_eq(&before, &in_force.policies().await.unwrap()));
     }
 }
