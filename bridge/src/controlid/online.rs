@@ -166,18 +166,25 @@ impl Desk {
     /// What a command is answered with; `None` when there is no such command.
     pub(super) async fn answer(&self, command: &str, body: &[u8], from: IpAddr) -> Option<Value> {
         match command {
-            "new_user_identified.fcgi" | "new_card.fcgi" => Some(self.decide(body, from).await),
+            "new_user_identified.fcgi" | "new_card.fcgi" => {
+                Some(self.decide(Question::read(body), from).await)
+            }
             // Ends contingency: we are here.
             "device_is_alive.fcgi" => Some(json!({})),
             "session_is_valid.fcgi" => Some(json!({ "session_is_valid": true })),
             // Somebody inside pressed the button; the device's log says so, too.
             "new_rex_log.fcgi" => Some(json!({})),
+            // A face, a finger, a code, a tag. A device that hears nothing takes us for gone, and may decide alone.
+            _ if command.starts_with("new_") && command.ends_with(".fcgi") => {
+                let cardless = |question: Question| Question { card: None, ..question };
+                Some(self.decide(Question::read(body).map(cardless), from).await)
+            }
             _ => None,
         }
     }
 
-    async fn decide(&self, body: &[u8], from: IpAddr) -> Value {
-        let Some(question) = Question::read(body) else {
+    async fn decide(&self, question: Option<Question>, from: IpAddr) -> Value {
+        let Some(question) = question else {
             tracing::warn!(%from, "a question that cannot be read: nobody enters");
             return Question::default().answered(None);
         };
@@ -196,8 +203,9 @@ impl Desk {
             refused_before,
         };
         let verdict = decided(&*self.decider, &asked).await;
-        tracing::debug!(%access_point, granted = verdict.granted, because = %verdict.because, "a door asked");
-        question.answered(verdict.granted.then(|| opens.action()))
+        let granted = verdict.granted && asked.card.is_some();
+        tracing::debug!(%access_point, granted, because = %verdict.because, "a door asked");
+        question.answered(granted.then(|| opens.action()))
     }
 
     /// Has a device ask us and nobody else, as far as it does not.

@@ -262,7 +262,8 @@ async fn an_answer_is_as_the_vendor_has_it() {
         { "device_id": IDS[0], "url": format!("http://{}", building.devices[0].address()),
           "portals": { "2": { "name": "b", "door": 1 } } },
     ]);
-    let attended = online(&building, &json!({ "devices": devices }), Says::at_once(true)).await;
+    let yes = Says::at_once(true);
+    let attended = online(&building, &json!({ "devices": devices }), yes.clone()).await;
     let base = server_of(&building.devices[0]);
     assert!(base.ends_with("/cardea/online"), "{base}");
     let question = format!("device_id={}&portal_id=2&user_id=6&card_value=9&event=8&duress=0", IDS[0]);
@@ -277,6 +278,23 @@ async fn an_answer_is_as_the_vendor_has_it() {
         let answer = ask(HERE, &format!("{base}/{command}"), &question).await;
         assert_eq!(answer, Some(result(7, door.clone())), "{command}");
     }
+    // What is asked by these is about no card, whatever it may say.
+    for command in [
+        "new_user_id_and_password.fcgi",
+        "new_biometric_image.fcgi",
+        "new_biometric_template.fcgi",
+        "new_qrcode.fcgi",
+        "new_uhf_tag.fcgi",
+    ] {
+        let asked = yes.asked().len();
+        let answer = ask(HERE, &format!("{base}/{command}"), &question).await;
+        assert_eq!(answer, Some(result(6, json!([]))), "{command}");
+        assert_eq!(yes.asked()[asked..], [("b".to_owned(), None::<String>)], "{command}");
+    }
+    let image = ask(HERE, &format!("{base}/new_biometric_image.fcgi"), "\u{1}\u{2}\u{3}").await;
+    assert_eq!(image.expect("an answer")["result"]["event"], 6);
+    let pressed = ask(HERE, &format!("{base}/new_rex_log.fcgi"), &question).await;
+    assert_eq!(pressed, Some(json!({})), "nothing is asked");
     drop(attended);
     let _attended = online(&building, &json!({}), Says::at_once(false)).await;
     let base = server_of(&building.devices[0]);
