@@ -211,15 +211,18 @@ impl Desk {
     /// Has a device ask us and nobody else, as far as it does not.
     pub(super) async fn have_ask(&self, wire: &Wire, address: SocketAddrV4) -> Result<(), Unanswered> {
         let turn = &wire.turn(Lane::Grants).await?;
-        let (server_id, is_known) = have_server(turn, &base(address)).await?;
-        let server_id = server_id.to_string();
-        // Of one that we made known to it just now, or failed to tell all, nothing was right before.
-        let before = self.noted(wire.device_id(), is_known);
+        let base = base(address);
+        let server = known_server(turn).await?;
+        // Of one that did not know us, or that we failed to tell all, nothing was right before.
+        let before = self.noted(wire.device_id(), server.is_some());
         let asked = turn.setting("general", "online").await?.as_deref() == Some("1")
-            && turn.setting("online_client", "server_id").await?.as_ref() == Some(&server_id);
-        if before.was_right && !asked {
+            && is_asked(turn, server.as_ref()).await?;
+        // To who begins to look, an address that we had before looks the same.
+        let was_elsewhere = server.as_ref().is_none_or(|server| server.ip != base);
+        if before.was_right && !asked || before.is_noted && was_elsewhere {
             self.found_otherwise(wire.device_id());
         }
+        let server_id = have_server(turn, server, &base).await?.to_string();
         let client = json!({
             "server_id": server_id, "extract_template": "0",
             "request_timeout": REQUEST_TIMEOUT_MS, "max_request_attempts": MAX_REQUEST_ATTEMPTS,
@@ -327,25 +330,36 @@ async fn asked_server(turn: &Turn<'_>) -> Result<Option<Server>, Unanswered> {
     Ok(found.into_iter().next())
 }
 
-/// The id of us among the servers that a device knows, made or mended; and whether it knew us.
-async fn have_server(turn: &Turn<'_>, base: &str) -> Result<(i64, bool), Unanswered> {
+/// Whether a device asks the server with the id that this one has.
+async fn is_asked(turn: &Turn<'_>, server: Option<&Server>) -> Result<bool, Unanswered> {
+    let set = turn.setting("online_client", "server_id").await?;
+    Ok(server.is_some_and(|server| set == Some(server.id.to_string())))
+}
+
+/// Us among the servers that a device knows.
+async fn known_server(turn: &Turn<'_>) -> Result<Option<Server>, Unanswered> {
+    let found: Vec<Server> = turn.load(&Which::Texts("name", &[NAME.to_owned()]), &|| true).await?;
+    Ok(found.into_iter().filter(|server| server.name == NAME).min_by_key(|server| server.id))
+}
+
+/// The id of us among the servers that a device knows, made or mended.
+async fn have_server(turn: &Turn<'_>, known: Option<Server>, base: &str) -> Result<i64, Unanswered> {
     let any = &|| true;
-    let found: Vec<Server> = turn.load(&Which::Texts("name", &[NAME.to_owned()]), any).await?;
-    match found.iter().filter(|server| server.name == NAME).min_by_key(|server| server.id) {
+    match known {
         None => {
             let server = json!({ "name": NAME, "ip": base, "public_key": "" });
             let made = turn.create::<Server>(&[server], any).await?;
             let refused = |refused: Refused| {
                 Unanswered::Garbled(format!("it does not take us as its server: {}", refused.0))
             };
-            Ok((made.map_err(refused)?, false))
+            made.map_err(refused)
         }
         Some(server) => {
             if server.ip != base {
                 turn.modify::<Server>(&json!({ "ip": base }), &Which::Numbers("id", &[server.id]), any)
                     .await?;
             }
-            Ok((server.id, true))
+            Ok(server.id)
         }
     }
 }

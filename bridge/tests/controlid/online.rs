@@ -486,18 +486,43 @@ async fn a_device_that_was_set_otherwise_while_nobody_looked_is_set_right_and_th
     let card = number(&building.wish(1).1);
     assert_eq!(building.devices[0].swipe(1, card).await.by, Decided::Device);
     let attended = attend(&building, &json!({}), Says::at_once(true));
+    found_set_otherwise(&attended.connector).await;
+    assert_eq!(building.devices[0].swipe(1, card).await.by, Decided::Server);
+}
+
+/// Waits until it is told that the first device had to be set right, and nothing else is amiss.
+async fn found_set_otherwise(connector: &Arc<dyn Connector>) {
     let expect = [vec![Finding::WasSetOtherwise], vec![]];
     let mut found = Vec::new();
     for _ in 0..400 {
-        let units = attended.connector.health().await.units.into_iter();
+        let units = connector.health().await.units.into_iter();
         found = units.map(|unit| unit.findings).collect();
         if found == expect {
-            break;
+            return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(found, expect);
-    assert_eq!(building.devices[0].swipe(1, card).await.by, Decided::Server);
+}
+
+#[tokio::test]
+async fn a_device_whose_server_was_moved_is_set_right_and_that_is_told() {
+    let ours = json!({ "devices": { "name": ["cardea"] } });
+    let moved = json!({ "object": "devices", "values": { "ip": "http://10.0.0.9:80" }, "where": ours });
+    // The row that is made anew has the same id.
+    let gone = json!({ "object": "devices", "where": ours });
+    for (command, body) in [("modify_objects", moved), ("destroy_objects", gone)] {
+        let building = Building::open().await;
+        let attended = online(&building, &json!({}), Says::at_once(true)).await;
+        let at = server_of(&building.devices[0]);
+        building.hand(0, command, body).await;
+        // Five minutes later every device is reminded.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(301)).await;
+        tokio::time::resume();
+        found_set_otherwise(&attended.connector).await;
+        assert_eq!(server_of(&building.devices[0]), at, "{command}");
+    }
 }
 
 #[tokio::test]
