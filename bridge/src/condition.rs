@@ -14,10 +14,11 @@ use kernel::Subject;
 use store::{Db, StoreError};
 
 use crate::alert;
-use crate::connector::{Finding, Health, STAYS_UNLOCKED, UnitHealth};
+use crate::connector::{Finding, Health, SET_OTHERWISE_TOLD, STAYS_UNLOCKED, UnitHealth, WAS_SET_OTHERWISE};
 
 /// Opens an alert for each finding that is new, and closes those of parts that answered and do not show it any more,
-/// and of parts that are gone.
+/// and of parts that are gone. That a device was set otherwise is known to the process that it asks and to no other, so
+/// its alert is closed when its time is over, whoever looks.
 /// Answers how many findings there are.
 pub async fn tell(db: &Db, door_system: &str, health: &Health) -> Result<usize, StoreError> {
     let mut found = BTreeSet::new();
@@ -31,10 +32,12 @@ pub async fn tell(db: &Db, door_system: &str, health: &Health) -> Result<usize, 
             found.insert((finding.code(), subject.to_string()));
         }
     }
+    let told_since = db.ctx().now().minus(SET_OTHERWISE_TOLD);
     for code in Finding::CODES {
         for open in alert::open_of_kind(db, code).await? {
+            let is_told = code == WAS_SET_OTHERWISE && open.opened_at > told_since;
             let is_looked_at =
-                asked.contains(&open.subject) || is_of_nobody(&open.subject, door_system, health);
+                asked.contains(&open.subject) && !is_told || is_of_nobody(&open.subject, door_system, health);
             let is_over = is_looked_at && !found.contains(&(code, open.subject.clone()));
             if let (true, Ok(subject)) = (is_over, open.subject.parse()) {
                 alert::close(db, code, &subject).await?;

@@ -1,5 +1,7 @@
 //! How a door system is.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use super::AccessPointAddress;
@@ -72,6 +74,8 @@ pub const WOULD_DECIDE_ALONE: &str = "door-would-decide-alone";
 
 /// The word for a device that did not decide as it should until we set it right.
 pub const WAS_SET_OTHERWISE: &str = "door-was-set-otherwise";
+/// For how long [`Finding::WasSetOtherwise`] is told: health is looked at more often.
+pub const SET_OTHERWISE_TOLD: Duration = Duration::from_secs(900);
 
 /// How a door system is, part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -38,8 +38,8 @@ pub use error::{ConfigError, ConnectorError, Refusal};
 pub use event::{Alarm, DeniedReason, Direction, DoorEvent, EventCursor, EventGap, EventKind, EventPage};
 pub use fence::{Pass, VersionFence};
 pub use health::{
-    ASKS_ANOTHER, DECIDES_ALONE, Finding, Health, STAYS_UNLOCKED, UnitHealth, WAS_SET_OTHERWISE,
-    WOULD_DECIDE_ALONE,
+    ASKS_ANOTHER, DECIDES_ALONE, Finding, Health, SET_OTHERWISE_TOLD, STAYS_UNLOCKED, UnitHealth,
+    WAS_SET_OTHERWISE, WOULD_DECIDE_ALONE,
 };
 pub use inventory::{Inventory, take_inventory};
 pub use registry::{CONNECTORS, ConnectorKind, Open, OpenError, Opening, described, open, time_zone};

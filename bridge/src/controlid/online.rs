@@ -37,7 +37,7 @@ use super::push::Ear;
 use super::transport::{Refused, Turn, Wire};
 use crate::card::Card;
 use crate::connector::lanes::{Lane, Unanswered};
-use crate::connector::{AccessPointAddress, Asked, Decider, Finding, decided};
+use crate::connector::{AccessPointAddress, Asked, Decider, Finding, SET_OTHERWISE_TOLD, decided};
 
 /// What devices put before the command that they call.
 pub(super) const PATH: &str = "cardea/online";
@@ -54,9 +54,6 @@ const MAX_REQUEST_ATTEMPTS: &str = "3";
 const QUESTIONS: u32 = 100;
 /// See [`QUESTIONS`].
 const WINDOW: Duration = Duration::from_secs(10);
-
-/// For how long it is told that a device had to be set right: its health is looked at more often.
-const TOLD: Duration = Duration::from_secs(900);
 
 /// Events of an answer (vendor's access API, "access logs").
 const DENIED: i64 = 6;
@@ -155,7 +152,7 @@ impl Desk {
     /// Whether a device had to be set right not long ago.
     fn was_set_otherwise(&self, device: i64) -> bool {
         let at = self.seen().get(&device).and_then(|seen| seen.otherwise);
-        at.is_some_and(|at| at.elapsed() < TOLD)
+        at.is_some_and(|at| at.elapsed() < SET_OTHERWISE_TOLD)
     }
 
     /// The places of whoever calls from there; `None` when it is nobody of ours.

@@ -49,12 +49,12 @@ on_every_engine! {
     the_house_answers_and_records_while_it_runs,
 }
 
-const GATE: &str = "gate";
-const DEVICE: i64 = 14_227_560_204_340_541;
+pub(crate) const GATE: &str = "gate";
+pub(crate) const DEVICE: i64 = 14_227_560_204_340_541;
 const PASSWORD: &str = "a long password";
 
 /// A device at the access point `vault`, where staff may enter.
-struct Gate {
+pub(crate) struct Gate {
     device: Device,
 }
 
@@ -94,7 +94,7 @@ impl Gate {
     }
 
     /// Somebody at the device's own page.
-    async fn hand(&self, command: &str, body: serde_json::Value) {
+    pub(crate) async fn hand(&self, command: &str, body: serde_json::Value) {
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let url = |command: &str| format!("{}{command}.fcgi", self.device.base_url());
         let login = json!({ "login": "admin", "password": PASSWORD });
@@ -115,10 +115,10 @@ impl Gate {
 }
 
 /// A device that asks, and what works for it, as far as a test says so.
-struct Open {
-    gate: Gate,
-    connector: Arc<dyn Connector>,
-    attending: AbortHandle,
+pub(crate) struct Open {
+    pub(crate) gate: Gate,
+    pub(crate) connector: Arc<dyn Connector>,
+    pub(crate) attending: AbortHandle,
 }
 
 impl Drop for Open {
@@ -128,7 +128,7 @@ impl Drop for Open {
 }
 
 impl Open {
-    async fn new(world: &World) -> Self {
+    pub(crate) async fn new(world: &World) -> Self {
         let gate = Gate::declare(world).await;
         world.reload().await;
         let connector = world.node.systems.connector(GATE).expect("an open door system");

@@ -1,17 +1,22 @@
 //! What weakens our promise at a door is told, and receipts name it.
 
+use std::sync::Arc;
+
 use bridge::alert;
 use bridge::condition::tell;
-use bridge::connector::STAYS_UNLOCKED;
+use bridge::connector::{Connector, Finding, SET_OTHERWISE_TOLD, STAYS_UNLOCKED, WAS_SET_OTHERWISE};
 use bridge::facts::AlertOpened;
+use serde_json::json;
 use sim::uhppote::Misbehaviour;
 
+use crate::asked::{DEVICE, GATE, Open};
 use crate::world::{HQ, World, until};
 
 on_every_engine! {
     a_door_that_stays_unlocked_is_told_and_closed_when_it_is_set_right,
     a_receipt_names_a_door_that_stays_unlocked_and_the_passcodes_that_nobody_can_read,
     a_part_that_does_not_answer_closes_nothing,
+    that_a_device_was_set_otherwise_is_told_for_a_while_also_by_nodes_that_it_does_not_ask,
     a_running_house_looks_by_itself,
 }
 
@@ -73,6 +78,39 @@ async fn a_part_that_does_not_answer_closes_nothing(world: World) {
     world.panels[0].misbehave(Misbehaviour::Silent);
     look(&world).await;
     assert_eq!(open(&world).await.len(), 1);
+}
+
+/// Has a node look, and says whether that one finds that the device was set otherwise.
+async fn is_found(world: &World, connector: &Arc<dyn Connector>) -> bool {
+    let health = connector.health().await;
+    tell(world.db(), GATE, &health).await.unwrap();
+    health.units[0].findings.contains(&Finding::WasSetOtherwise)
+}
+
+/// The devices of which it is told.
+async fn set_otherwise(world: &World) -> Vec<String> {
+    let open = alert::open_of_kind(world.db(), WAS_SET_OTHERWISE).await.unwrap();
+    open.into_iter().map(|alert| alert.subject).collect()
+}
+
+async fn that_a_device_was_set_otherwise_is_told_for_a_while_also_by_nodes_that_it_does_not_ask(
+    world: World,
+) {
+    let open = Open::new(&world).await;
+    // Somebody has it decide alone while nobody looks, and another node takes over.
+    open.attending.abort();
+    open.gate.hand("set_configuration", json!({ "general": { "online": "0" } })).await;
+    let other = world.another_node().await.systems.connector(GATE).unwrap();
+    let attending = other.clone();
+    tokio::spawn(async move { attending.attend().await });
+    until("it is set right", || async { is_found(&world, &other).await.then_some(()) }).await;
+    let device = [format!("door_unit:{GATE}/{DEVICE}")];
+    assert_eq!(set_otherwise(&world).await, device);
+    assert!(!is_found(&world, &open.connector).await, "it asks another node");
+    assert_eq!(set_otherwise(&world).await, device);
+    world.pass(SET_OTHERWISE_TOLD);
+    assert!(!is_found(&world, &open.connector).await);
+    assert_eq!(set_otherwise(&world).await, [""; 0]);
 }
 
 async fn a_running_house_looks_by_itself(world: World) {
