@@ -33,11 +33,11 @@ use policy::{
     AccessProfile, Area, Circumstances, Decision, EnterRequest, LocalTime, Network, Policies, Risk,
     User as Principal,
 };
-use store::{Db, Fact, Origin, StoreError, sql};
+use store::{Db, Fact, Origin, StoreError, StoredFact, sql};
 use tokio::sync::{Notify, watch};
 
 use crate::card::Card;
-use crate::connector::{Asked, Decider, Verdict};
+use crate::connector::{AccessPointAddress, Asked, Decider, Verdict};
 use crate::facts::{DoorDecided, DoorDecisionsLost};
 
 /// The longest that reading may take: shorter than the door waits, so that also this no has its fact.
@@ -51,6 +51,11 @@ const RECORDED_AT_ONCE: usize = 64;
 
 /// How soon the journal is tried again.
 const RETRIED: Duration = Duration::from_secs(1);
+
+/// How many of our latest decisions about a card are looked at for the one that let it in.
+const DECISIONS: u32 = 50;
+/// How far the clock of a device and ours may tell the moment of one swipe apart.
+const ABOUT: Duration = Duration::from_secs(600);
 
 /// Where the policies in force are found.
 #[async_trait]
@@ -83,10 +88,13 @@ pub struct Entrance {
 struct Waiting {
     queue: Mutex<Queue>,
     news: Notify,
+    /// Held by whoever records.
+    recording: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Queue {
+    /// Each until it stands in the journal.
     decided: VecDeque<DoorDecided>,
     /// How many did not fit since the last that did, by door system.
     lost: BTreeMap<String, u64>,
@@ -350,25 +358,50 @@ impl Entrance {
         self.waiting.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether we have let a card in at a door about then: by what is recorded, and by what waits for that here. What another
+    /// process has not recorded yet is not known.
+    pub(crate) async fn has_let_in(
+        &self,
+        card: CredentialId,
+        at: &AccessPointAddress,
+        when: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        let is_it = |decided: &DoorDecided| {
+            let far = |when: Timestamp| decided.at.since(when).max(when.since(decided.at));
+            decided.granted && decided.access_point == at.0 && when.is_none_or(|when| far(when) <= ABOUT)
+        };
+        // INVARIANT: the queue comes first. What has left it since stands in the journal.
+        let waits = |decided: &DoorDecided| decided.credential == Some(card) && is_it(decided);
+        if self.queue().decided.iter().any(waits) {
+            return Ok(true);
+        }
+        let latest: Vec<StoredFact> = self
+            .db
+            .all(
+                sql!(
+                    "SELECT f.id, f.at, f.kind, f.subject, f.actor, f.request_id, f.digest, f.salt, f.body, f.seq, \
+                     f.chain FROM fact_about a JOIN fact f ON f.id = a.fact \
+                     WHERE a.subject = $1 AND a.kind = 'door.decided' ORDER BY a.fact DESC LIMIT $2"
+                ),
+                (card.subject(), DECISIONS),
+            )
+            .await?;
+        Ok(latest.iter().filter_map(StoredFact::read::<DoorDecided>).any(|decided| is_it(&decided)))
+    }
+
     /// Records some of what was decided and is not recorded yet. Answers how many; 0 when nothing waits.
     ///
     /// # Errors
     /// When the journal cannot be written: all of it waits on.
     pub async fn record(&self) -> Result<usize, StoreError> {
-        let some: Vec<DoorDecided> = {
-            let mut queue = self.queue();
-            let count = queue.decided.len().min(RECORDED_AT_ONCE);
-            queue.decided.drain(..count).collect()
-        };
+        let _turn = self.waiting.recording.lock().await;
+        let some: Vec<DoorDecided> = self.queue().decided.iter().take(RECORDED_AT_ONCE).cloned().collect();
         if some.is_empty() {
             return Ok(0);
         }
-        let written = self.write(&some).await;
-        if written.is_err() {
-            let mut queue = self.queue();
-            some.iter().rev().for_each(|decided| queue.decided.push_front(decided.clone()));
-        }
-        written.map(|()| some.len())
+        self.write(&some).await?;
+        self.queue().decided.drain(..some.len());
+        Ok(some.len())
     }
 
     async fn write(&self, some: &[DoorDecided]) -> Result<(), StoreError> {

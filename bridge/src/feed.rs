@@ -23,7 +23,7 @@ use directory::door::AccessPoint;
 use directory::presence::{self, Passage};
 use kernel::id::{CredentialId, FactId, UserId};
 use kernel::{Actor, Subject, Timestamp};
-use store::{Db, Fact, Origin, StoreError, StoredFact, Tx, sql};
+use store::{Db, Fact, Origin, StoreError, Tx, sql};
 use tokio::sync::{Notify, watch};
 
 use crate::BridgeError;
@@ -33,17 +33,13 @@ use crate::connector::{
     AccessPointAddress, AckLevel, Connector, ConnectorError, DECIDES_ALONE, DeniedReason, Direction,
     DoorEvent, EventCursor, EventGap, EventKind, EventPage, Refusal, RevocationClass, Want,
 };
-use crate::facts::{DoorDecided, DoorEventSeen, DoorEventsLost, PlacementProven};
+use crate::entrance::Entrance;
+use crate::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
 use crate::placement::{self, Placement, Points};
 use crate::sweep::{self, Deviation};
 
 /// How many absences are marked as watched in one transaction: a mass leaver must not hold others up.
 const WATCHED_AT_ONCE: usize = 100;
-
-/// How many of our latest decisions about a card are looked at for the one that let it in.
-const DECISIONS: u32 = 50;
-/// How far the clock of a device and ours may tell the moment of one swipe apart.
-const ABOUT: Duration = Duration::from_secs(600);
 
 /// How often events are read when the door system does not hint.
 const POLL: Duration = Duration::from_secs(2);
@@ -53,6 +49,8 @@ pub struct Feed {
     db: Db,
     name: String,
     connector: Arc<dyn Connector>,
+    /// Decides at these doors, if they ask; without it nobody does.
+    entrance: Option<Entrance>,
     look: Arc<Notify>,
     back: Arc<Notify>,
 }
@@ -96,7 +94,14 @@ impl Feed {
     /// Over an opened connector.
     #[must_use]
     pub fn new(db: Db, name: impl Into<String>, connector: Arc<dyn Connector>) -> Self {
-        Self { db, name: name.into(), connector, look: Arc::default(), back: Arc::default() }
+        Self { db, name: name.into(), connector, entrance: None, look: Arc::default(), back: Arc::default() }
+    }
+
+    /// The same, of doors at which this one decides.
+    #[must_use]
+    pub fn deciding(mut self, entrance: Option<Entrance>) -> Self {
+        self.entrance = entrance;
+        self
     }
 
     /// The same; looks when `look` rings, and rings `back` when a part of the door system answers that did not
@@ -399,35 +404,11 @@ impl Feed {
             return Ok(false);
         }
         let Some(known) = known else { return Ok(true) };
-        match placement::wanted(&self.db, &self.name, known).await?.want {
-            Want::Present(rights) if rights.access.contains_key(point) => Ok(false),
-            _ => Ok(!self.was_let_in(known, point, event.at).await?),
+        match (placement::wanted(&self.db, &self.name, known).await?.want, &self.entrance) {
+            (Want::Present(rights), _) if rights.access.contains_key(point) => Ok(false),
+            (_, Some(entrance)) => Ok(!entrance.has_let_in(known.id, point, event.at).await?),
+            (_, None) => Ok(true),
         }
-    }
-
-    /// Whether we have let this card in at a door about then.
-    async fn was_let_in(
-        &self,
-        known: &Credential,
-        at: &AccessPointAddress,
-        when: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
-        let latest: Vec<StoredFact> = self
-            .db
-            .all(
-                sql!(
-                    "SELECT f.id, f.at, f.kind, f.subject, f.actor, f.request_id, f.digest, f.salt, f.body, f.seq, \
-                     f.chain FROM fact_about a JOIN fact f ON f.id = a.fact \
-                     WHERE a.subject = $1 AND a.kind = 'door.decided' ORDER BY a.fact DESC LIMIT $2"
-                ),
-                (known.id.subject(), DECISIONS),
-            )
-            .await?;
-        let is_then = |decided: Timestamp| {
-            when.is_none_or(|when| decided.since(when) <= ABOUT && when.since(decided) <= ABOUT)
-        };
-        let mut decisions = latest.iter().filter_map(StoredFact::read::<DoorDecided>);
-        Ok(decisions.any(|it| it.granted && it.access_point == at.0 && is_then(it.at)))
     }
 
     /// Whether we decide at these doors, at each swipe.

@@ -211,7 +211,9 @@ impl Systems {
                 continue;
             };
             let (stop, stopped) = watch::channel(false);
-            let task = tokio::spawn(serve(db.clone(), name.clone(), *version, connector.clone(), stopped));
+            let feed = Feed::new(db.clone(), name, connector.clone()).deciding(self.entrance.clone());
+            let task =
+                tokio::spawn(serve(db.clone(), name.clone(), *version, connector.clone(), feed, stopped));
             running.insert(name.clone(), Running { version: *version, stop, task });
         }
     }
@@ -330,15 +332,15 @@ async fn serve(
     name: String,
     version: i64,
     connector: Arc<dyn Connector>,
+    feed: Feed,
     stop: watch::Receiver<bool>,
 ) {
     let (look, back) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let door = Door::new(db.clone(), name.clone(), connector.clone());
     let door = door.as_configured(version).ringing(look.clone());
-    let feed = Feed::new(db.clone(), name.clone(), connector.clone()).between(look, back.clone());
     let lane = Lane { lease: lease(connector.descriptor()), ..Lane::new(sink_name(&name)) };
     let mut parts = JoinSet::new();
-    parts.spawn(feed.run(stop.clone()));
+    parts.spawn(feed.between(look, back.clone()).run(stop.clone()));
     let asked = connector.clone();
     parts.spawn(async move { asked.attend().await });
     parts.spawn(look_after(db.clone(), name.clone(), connector, back, stop.clone()));

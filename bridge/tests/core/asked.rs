@@ -42,6 +42,7 @@ on_every_engine! {
     decisions_that_do_not_fit_are_counted_also_when_none_comes_after_them,
     whom_we_let_in_before_the_list_knows_it_is_no_deviation,
     whom_we_let_in_before_the_right_ended_was_let_in_by_us,
+    whom_we_let_in_was_let_in_by_us_before_the_journal_knows_it,
     a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_told,
     our_refusal_proves_nothing_of_a_list,
     of_a_device_out_of_reach_task_exposure_and_receipt_say_the_same_and_promise_no_refusal,
@@ -152,6 +153,7 @@ impl Open {
 
     async fn read(&self, world: &World) -> usize {
         let feed = Feed::new(world.db().clone(), GATE, self.connector.clone());
+        let feed = feed.deciding(Some(world.node.entrance.clone()));
         feed.read().await.expect("the device answers").recorded
     }
 }
@@ -470,6 +472,33 @@ async fn whom_we_let_in_before_the_right_ended_was_let_in_by_us(world: World) {
     assert!(open.gate.is_let_in(&world, &card).await);
     assert_eq!(decisions(&world).await.len(), 1);
     by_hand(&world, &card, State::Suspended).await;
+    assert_eq!(open.read(&world).await, 1);
+    assert_eq!(alone(&world).await, [""; 0]);
+}
+
+async fn whom_we_let_in_was_let_in_by_us_before_the_journal_knows_it(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Research").await;
+    // No list knows it there.
+    let anybody =
+        r#"@id("anybody") @because("Come in.") permit (principal, action == Action::"enter", resource);"#;
+    world.node.policies.send_replace(Arc::new(policies(anybody)));
+    assert!(open.gate.is_let_in(&world, &card).await);
+    // Somebody holds the writer, and whoever records waits for it.
+    let tx = world.db().write(Origin::system()).await.unwrap();
+    let (entrance, reading) = (world.node.entrance.clone(), open.read(&world));
+    let recording = tokio::spawn(async move { entrance.record().await });
+    let letting_go = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        tx.commit().await.unwrap();
+    };
+    let (recorded, ()) = tokio::join!(reading, letting_go);
+    recording.await.unwrap().unwrap();
+    assert_eq!(recorded, 1);
+    assert_eq!(alone(&world).await, [""; 0]);
+    // Nor is it found afterwards, when it waits no more.
+    assert!(open.gate.is_let_in(&world, &card).await);
+    assert_eq!(decisions(&world).await.len(), 2, "each stands there once");
     assert_eq!(open.read(&world).await, 1);
     assert_eq!(alone(&world).await, [""; 0]);
 }
