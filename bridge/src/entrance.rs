@@ -15,6 +15,10 @@
 //! for the sake of a sentence, and what happened at the door is in the device's own log, which is read as `door.event`.
 //! The same holds for what a process that is killed had not recorded yet.
 //!
+//! *A door system is answered as it is configured now.* While the work of one that was changed comes to its end, its doors
+//! still ask by what they were called before, which may be the name of another door by now: whoever asks as another
+//! version is answered with a no, until its successor has taken over.
+//!
 //! What it is not: it says what we answered, not whether the door opened. It knows nothing of a device that decides
 //! alone because it cannot ask. And it knows no hours: what opens on a schedule only, whose hours are set at devices,
 //! opens nothing here. In which hours somebody enters is for a policy to say (`context.time`).
@@ -126,6 +130,8 @@ struct Shown {
     /// What is behind the door; `None` when the door system has no such access point.
     area: Option<String>,
     protection_class: Option<i64>,
+    /// The version of the door system's configuration; `None` when there is no such door system.
+    configured: Option<i64>,
     is_deleted: bool,
     #[sqlx(flatten)]
     holder: User,
@@ -178,14 +184,16 @@ impl Entrance {
         Self { db, policies: Arc::new(policies), waiting: Arc::default() }
     }
 
-    /// Decides for one door system, about its own access points and no others.
+    /// Decides for one door system, about its own access points and no others, as long as it is configured as in this
+    /// version.
     #[must_use]
-    pub fn of(&self, door_system: &str) -> Arc<dyn Decider> {
-        Arc::new(AtDoorSystem { entrance: self.clone(), name: door_system.to_owned() })
+    pub fn of(&self, door_system: &str, version: i64) -> Arc<dyn Decider> {
+        Arc::new(AtDoorSystem { entrance: self.clone(), name: door_system.to_owned(), version })
     }
 
-    async fn decide(&self, door_system: &str, asked: &Asked) -> Verdict {
-        let judged = match tokio::time::timeout(READ_WITHIN, self.judge(door_system, asked)).await {
+    async fn decide(&self, door_system: &str, version: i64, asked: &Asked) -> Verdict {
+        let judging = self.judge(door_system, version, asked);
+        let judged = match tokio::time::timeout(READ_WITHIN, judging).await {
             Ok(Ok(judged)) => judged,
             Ok(Err(error)) => {
                 tracing::error!(door_system, %error, "nobody enters: the directory cannot be read");
@@ -203,7 +211,7 @@ impl Entrance {
         verdict
     }
 
-    async fn judge(&self, door_system: &str, asked: &Asked) -> Result<Judged, StoreError> {
+    async fn judge(&self, door_system: &str, version: i64, asked: &Asked) -> Result<Judged, StoreError> {
         let Some(card) = &asked.card else { return Ok(Judged::refused(None, "No card was shown.")) };
         let policies = self.policies.policies().await?;
         let now = self.db.ctx().now();
@@ -212,6 +220,10 @@ impl Entrance {
             return Ok(Judged::refused(None, "This card is nobody's."));
         };
         if let Some(because) = shown.out_of_order(now, today) {
+            return Ok(Judged::refused(Some(shown), because));
+        }
+        if shown.configured.is_some_and(|configured| configured != version) {
+            let because = format!("{door_system} was configured otherwise, and does not work by that yet.");
             return Ok(Judged::refused(Some(shown), because));
         }
         let (Some(area), Some(class)) = (&shown.area, shown.protection_class) else {
@@ -253,11 +265,12 @@ impl Entrance {
             .opt(
                 sql!(
                     "SELECT c.id AS credential_id, c.state, c.valid_from, c.valid_until, a.name AS area, \
-                     a.protection_class, u.deleted_at IS NOT NULL AS is_deleted, \
+                     a.protection_class, d.version AS configured, u.deleted_at IS NOT NULL AS is_deleted, \
                      u.id, u.version, u.user_name, u.external_id, u.display_name, u.email, u.department, u.title, \
                      u.active, u.document, u.created_at, u.updated_at \
                      FROM credential c JOIN users u ON u.id = c.user_id \
-                     LEFT JOIN access_point p ON p.name = $4 AND p.door_system = $5 \
+                     LEFT JOIN door_system d ON d.name = $5 \
+                     LEFT JOIN access_point p ON p.name = $4 AND p.door_system = d.name \
                      LEFT JOIN area a ON a.name = p.area \
                      WHERE c.format = $1 AND c.facility = $2 AND c.number = $3"
                 ),
@@ -489,12 +502,14 @@ fn circumstances(asked: &Asked, now: Timestamp, presence: Option<bool>) -> Circu
 struct AtDoorSystem {
     entrance: Entrance,
     name: String,
+    /// Of its configuration.
+    version: i64,
 }
 
 #[async_trait]
 impl Decider for AtDoorSystem {
     async fn decide(&self, asked: &Asked) -> Verdict {
-        self.entrance.decide(&self.name, asked).await
+        self.entrance.decide(&self.name, self.version, asked).await
     }
 }
 

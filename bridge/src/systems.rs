@@ -173,7 +173,7 @@ impl Systems {
             if known != Some(system.version) {
                 // Whatever its connector says, its lane collects what is recorded for it.
                 placement::route(db.sinks(), &system.name);
-                let connector = opened(db, sealing, &system, self.decider(&system.name));
+                let connector = opened(db, sealing, &system, self.decider(&system));
                 let described = connector::described(&system.connector, &system.config.0);
                 let open = Open { version: system.version, described, connector };
                 self.write().insert(system.name, open);
@@ -218,9 +218,9 @@ impl Systems {
         }
     }
 
-    fn decider(&self, door_system: &str) -> Arc<dyn Decider> {
+    fn decider(&self, system: &DoorSystem) -> Arc<dyn Decider> {
         match &self.entrance {
-            Some(entrance) => entrance.of(door_system),
+            Some(entrance) => entrance.of(&system.name, system.version),
             None => Arc::new(Nobody),
         }
     }
@@ -326,7 +326,7 @@ fn opened(
 ///
 /// The lane finishes what it has claimed, and then it is over: reading events and sweeping may take minutes, and
 /// whoever comes next has revocations that wait. They are dropped where they stand; both begin anew anywhere. What the
-/// door system asks is answered until then.
+/// door system asks is answered until then: with a no, if its configuration has changed ([`crate::entrance`]).
 async fn serve(
     db: Db,
     name: String,

@@ -16,6 +16,7 @@ use bridge::placement::{self, Door, sink_name};
 use bridge::task::{self, Watch};
 use directory::credential::{self, Credential, State};
 use directory::declared::{Item, Kind};
+use directory::door;
 use jiff::tz::TimeZone;
 use kernel::{Actor, Clock as _, Day, Secret, Timestamp};
 use serde_json::json;
@@ -36,6 +37,7 @@ on_every_engine! {
     a_profile_and_a_card_open_from_their_first_day_to_their_end,
     what_opens_on_a_schedule_only_stays_shut_where_we_decide,
     a_policy_at_a_door_may_ask_who_is_on_site,
+    a_door_system_that_was_changed_lets_nobody_in_by_what_it_was_before,
     nobody_waits_at_a_door_for_the_journal,
     nobody_enters_while_the_directory_cannot_be_read,
     decisions_that_do_not_fit_are_counted_in_the_journal,
@@ -284,7 +286,7 @@ async fn whoever_is_not_known_at_this_door_is_refused(world: World) {
     let (_, card) = world.carded("ada", "Staff").await;
     let hers = shown(&card);
     let stranger = Card::h10301(9, 9);
-    let decides = |door_system: &str| world.node.entrance.of(door_system);
+    let decides = |door_system: &str| world.node.entrance.of(door_system, 1);
     for (door_system, question, because) in [
         (GATE, asked("vault", Some(stranger)), "This card is nobody's."),
         (GATE, asked("vault", None), "No card was shown."),
@@ -308,7 +310,7 @@ fn shown(card: &Credential) -> Card {
 /// What is said of a card at `vault` now, where clocks show this.
 async fn said_in(world: &World, card: &Credential, time_zone: TimeZone) -> (bool, String) {
     let question = Asked { time_zone, ..asked("vault", Some(shown(card))) };
-    let verdict = world.node.entrance.of(GATE).decide(&question).await;
+    let verdict = world.node.entrance.of(GATE, 1).decide(&question).await;
     (verdict.granted, verdict.because)
 }
 
@@ -377,6 +379,22 @@ async fn a_policy_at_a_door_may_ask_who_is_on_site(world: World) {
     assert!(said(&world, &card).await.0);
 }
 
+async fn a_door_system_that_was_changed_lets_nobody_in_by_what_it_was_before(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    assert!(open.gate.is_let_in(&world, &card).await);
+    // The relay is that of another door from now on. What runs by the old configuration has not ended.
+    let mut config = door::system(world.db(), GATE).await.unwrap().unwrap().config.0;
+    config["devices"][0]["portals"]["1"]["door"] = json!(2);
+    let changed = Item::new(Kind::DoorSystem, GATE, json!({"connector": "controlid", "config": config}));
+    world.declare(changed.with_secret(Some(Secret::new(PASSWORD.into())))).await;
+    assert!(!open.gate.is_let_in(&world, &card).await);
+    let because = "gate was configured otherwise, and does not work by that yet.";
+    assert_eq!(last(&world).await, refused(because, None));
+    let successor = world.node.entrance.of(GATE, 2);
+    assert!(successor.decide(&asked("vault", Some(shown(&card)))).await.granted);
+}
+
 async fn nobody_waits_at_a_door_for_the_journal(world: World) {
     let open = Open::new(&world).await;
     let (_, card) = world.carded("ada", "Staff").await;
@@ -418,7 +436,7 @@ async fn nobody_enters_while_the_directory_is_too_slow() {
 }
 
 async fn decisions_that_do_not_fit_are_counted_in_the_journal(world: World) {
-    let gate = world.node.entrance.of(GATE);
+    let gate = world.node.entrance.of(GATE, 1);
     for _ in 0..KEPT + 10 {
         gate.decide(&asked("vault", None)).await;
     }
@@ -434,7 +452,7 @@ async fn decisions_that_do_not_fit_are_counted_in_the_journal(world: World) {
 }
 
 async fn decisions_that_do_not_fit_are_counted_also_when_none_comes_after_them(world: World) {
-    let gate = world.node.entrance.of(GATE);
+    let gate = world.node.entrance.of(GATE, 1);
     for _ in 0..KEPT + 10 {
         gate.decide(&asked("vault", None)).await;
     }
