@@ -424,7 +424,7 @@ async fn nobody_enters_while_the_directory_is_too_slow() {
     Gate::declare(&world).await;
     let (_, card) = world.carded("ada", "Staff").await;
     let question = asked("vault", Some(shown(&card)));
-    let gate = world.node.entrance.of(GATE);
+    let gate = world.node.entrance.of(GATE, 1);
     assert!(gate.decide(&question).await.granted);
     let mut held = world.db().write(Origin::system()).await.unwrap();
     held.run(sql!("LOCK TABLE credential IN ACCESS EXCLUSIVE MODE"), ()).await.unwrap();
