@@ -185,6 +185,13 @@ impl ReadBack {
         self.points.values().all(|reading| *reading == Reading::Absent) && self.deviations.is_empty()
     }
 
+    /// Something was read to stand there: the card on a list, with or without a right, or what goes beyond any wish.
+    #[must_use]
+    pub fn holds_anything(&self) -> bool {
+        let is_held = |reading: &Reading| matches!(reading, Reading::Held(_));
+        self.points.values().any(is_held) || !self.deviations.is_empty()
+    }
+
     /// The access points that could not be asked.
     pub fn unread(&self) -> impl Iterator<Item = &AccessPointAddress> {
         self.points

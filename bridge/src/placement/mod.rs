@@ -444,8 +444,12 @@ pub(crate) async fn doubt(
     let mut points: Points = held.map(|(point, _)| (point.clone(), PointProof::default())).collect();
     let before = get_in(tx, door_system, credential.id).await?;
     if before.is_none() && points.is_empty() {
-        // Nothing was ever noted there, and nothing stands there: there is no proof to be shaken.
-        return Ok(());
+        let Some(seen) = seen.filter(|seen| seen.holds_anything()) else {
+            // Nothing was ever noted there, and nothing stands there: there is no proof to be shaken.
+            return Ok(());
+        };
+        // It stands there, and opens nothing that has a name here: no access point is proven to be free of it.
+        points = seen.points.keys().map(|point| (point.clone(), PointProof::default())).collect();
     }
     points.extend(before.iter().flat_map(Placement::points).map(|(point, _)| (point, PointProof::default())));
     let mut row = before.unwrap_or_else(|| Placement {

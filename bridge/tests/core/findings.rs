@@ -6,7 +6,7 @@ use bridge::alert;
 use bridge::connector::Connector;
 use bridge::exposure::{self, Bypass};
 use bridge::facts::{CardQuarantined, DeviationFound};
-use bridge::placement::{Door, sink_name};
+use bridge::placement::{self, Door, sink_name};
 use bridge::sweep::{Findings, sweep};
 use directory::credential::Credential;
 use directory::declared::{Item, Kind};
@@ -19,6 +19,7 @@ use crate::world::{HQ, World, access_profile, held, number};
 
 on_every_engine! {
     whatever_is_planted_at_a_door_is_found_told_and_put_right,
+    a_leaver_who_never_stood_at_a_device_is_taken_off_what_it_opens_while_it_cannot_ask,
     cards_of_nobody_and_for_contingency_go_into_quarantine_at_another_makers_device,
     supervisor_passcodes_cannot_be_found_and_are_a_standing_exposure,
 }
@@ -232,6 +233,25 @@ async fn whatever_is_planted_at_a_door_is_found_told_and_put_right(world: World)
     let orphans = told.iter().filter(|told| told.finding == "orphan" && told.credential.is_none());
     assert_eq!(orphans.count(), 3);
     assert!(both.device.holds(strangers_value()) && both.device.holds_for_contingency(card_value(42, 2)));
+}
+
+async fn a_leaver_who_never_stood_at_a_device_is_taken_off_what_it_opens_while_it_cannot_ask(world: World) {
+    let both = Both::open(world).await;
+    let user = both.world.hire("ada", "Staff").await;
+    both.world.node.drain_entitlement().await;
+    let card = both.world.card(user).await;
+    both.world.set_active(user, false).await;
+    both.settle().await;
+    assert!(placement::get(both.world.db(), ANNEX, card.id).await.unwrap().is_none());
+    assert!(both.device.plant_contingency(value(&card)));
+    assert_eq!(both.sweep(ANNEX).await.leavers, 1);
+    both.settle().await;
+    assert!(!both.device.holds_for_contingency(value(&card)));
+    assert!(placement::get(both.world.db(), ANNEX, card.id).await.unwrap().unwrap().is_proven_absent());
+    let receipt = both.world.receipt(user).await.unwrap();
+    let proven: Vec<&str> = receipt.doors.iter().map(|door| door.access_point.as_str()).collect();
+    assert_eq!((receipt.complete, proven), (true, vec!["gate"]));
+    assert_eq!(both.sweep(ANNEX).await.deviations(), 0);
 }
 
 async fn cards_of_nobody_and_for_contingency_go_into_quarantine_at_another_makers_device(world: World) {

@@ -65,19 +65,30 @@ async fn a_leaver_who_was_put_back_by_hand_is_taken_off_and_proven_anew(world: W
 }
 
 async fn a_leaver_who_was_never_placed_by_us_is_taken_off_and_proven(world: World) {
-    let user = world.hire("ada", "Staff").await;
-    world.node.drain_entitlement().await;
-    let card = world.card(user).await;
-    world.set_active(user, false).await;
-    world.settle().await;
-    assert!(world.placed(&card).await.is_none());
-    assert!(world.panels[0].plant(held(number(&card), [0, 1, 0, 0])));
-    assert_eq!(counts(&world.sweep().await), found(1, 0, 0, 0));
-    world.settle().await;
-    assert_eq!(world.opens(&card), None);
-    assert!(world.placement(&card).await.is_proven_absent());
-    let receipt = world.receipt(user).await.unwrap();
-    assert_eq!((receipt.complete, receipt.doors[0].access_point.as_str()), (true, "lab"));
+    for (name, planted, doors) in [
+        ("ada", [0, 1, 0, 0], &["lab"][..]),
+        // A door that the configuration does not name: no other is known to be free of it.
+        ("bo", [0, 0, 1, 0], &["lab", "main", "yard"]),
+    ] {
+        let user = world.hire(name, "Staff").await;
+        world.node.drain_entitlement().await;
+        let card = world.card(user).await;
+        world.set_active(user, false).await;
+        world.settle().await;
+        assert!(world.placed(&card).await.is_none(), "{name}");
+        assert!(world.panels[0].plant(held(number(&card), planted)));
+        assert_eq!(counts(&world.sweep().await), found(1, 0, 0, 0), "{name}");
+        world.node.drain_receipts().await;
+        assert!(!world.receipt(user).await.unwrap().complete, "{name}: it stands there still");
+        world.settle().await;
+        assert_eq!(world.opens(&card), None, "{name}");
+        assert!(world.placement(&card).await.is_proven_absent(), "{name}");
+        let receipt = world.receipt(user).await.unwrap();
+        let proven: Vec<&str> = receipt.doors.iter().map(|door| door.access_point.as_str()).collect();
+        assert_eq!((receipt.complete, &proven[..]), (true, doors), "{name}");
+        assert_eq!(counts(&world.sweep().await), found(0, 0, 0, 0), "{name}");
+    }
+    assert_eq!(reported(&world).await, ["leaver", "leaver"]);
 }
 
 async fn a_card_that_somebody_took_off_is_put_back(world: World) {
