@@ -116,6 +116,9 @@ impl From<StoreError> for SweepError {
 
 /// How many credentials are compared with two readings of the database.
 const PAGE: i64 = 500;
+/// So many cards in a row that cannot be read are no matter of a card: the door system is out of reach, and the sweep
+/// ends.
+const IN_A_ROW: usize = 10;
 
 /// One sweep over one door system: everything that it holds, against everything that the directory wants of it now.
 /// What was wanted at the last look is not asked: that somebody looked is what may have been lost.
@@ -126,7 +129,7 @@ pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Resul
         Findings { listed: inventory.cards.len(), unread: inventory.unread.len(), ..Findings::default() };
     let terms = placement::terms_of(db, name).await?;
     let strangers = inventory.cards.keys().copied().collect();
-    let mut sweep = Sweep { db, name, connector, terms, strangers };
+    let mut sweep = Sweep { db, name, connector, terms, strangers, unanswered: 0 };
     let mut after = None;
     loop {
         let page = credential::page(db, after, PAGE).await?;
@@ -148,6 +151,8 @@ struct Sweep<'a> {
     terms: Terms,
     /// Cards that stand there, and of which nobody is found to be the holder.
     strangers: BTreeSet<Card>,
+    /// How many in a row could not be read again.
+    unanswered: usize,
 }
 
 impl Sweep<'_> {
@@ -181,9 +186,10 @@ impl Sweep<'_> {
     }
 
     /// Looks again at a credential that deviates: the inventory took its time, and somebody may be at work on it.
-    /// Only what still deviates, and nobody will look at, is reported.
+    /// Only what still deviates, and nobody will look at, is reported. One that cannot be read is left to the next sweep:
+    /// it must not hide the others.
     async fn look_at(
-        &self,
+        &mut self,
         card: &Card,
         id: CredentialId,
         was_there: bool,
@@ -193,7 +199,18 @@ impl Sweep<'_> {
             return Ok(());
         }
         let before = placement::get(self.db, self.name, id).await?;
-        let seen = self.connector.read_back(card).await?;
+        let seen = match self.connector.read_back(card).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                self.unanswered += 1;
+                if self.unanswered == IN_A_ROW {
+                    return Err(error.into());
+                }
+                tracing::warn!(door_system = self.name, %card, %error, "a card that deviates cannot be read again");
+                return Ok(());
+            }
+        };
+        self.unanswered = 0;
         let Some(known) = credential::get(self.db, id).await? else { return Ok(()) };
         let want = placement::wanted(self.db, self.name, &known).await?.want;
         if !contradicts(&seen, &want)

@@ -1,4 +1,5 @@
-//! A connector with a hand on it: it stops where the test wants, so that a process can die there, or be late.
+//! A connector with a hand on it: it stops where the test wants, so that a process can die there, or be late; or it tells
+//! of what did not happen, or cannot read one card.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,18 +27,29 @@ pub(crate) struct Hand {
     inner: Arc<dyn Connector>,
     stop: Option<Stop>,
     tells: Option<DoorEvent>,
+    cannot_read: Option<Card>,
     reached: Notify,
     go_on: Notify,
 }
 
 impl Hand {
+    fn over(inner: Arc<dyn Connector>) -> Self {
+        let (reached, go_on) = (Notify::new(), Notify::new());
+        Self { inner, stop: None, tells: None, cannot_read: None, reached, go_on }
+    }
+
     pub(crate) fn on(inner: Arc<dyn Connector>, stop: Stop) -> Arc<Self> {
-        Arc::new(Self { inner, stop: Some(stop), tells: None, reached: Notify::new(), go_on: Notify::new() })
+        Arc::new(Self { stop: Some(stop), ..Self::over(inner) })
     }
 
     /// Tells of this event, whatever happens at the doors.
     pub(crate) fn telling(inner: Arc<dyn Connector>, event: DoorEvent) -> Arc<Self> {
-        Arc::new(Self { inner, stop: None, tells: Some(event), reached: Notify::new(), go_on: Notify::new() })
+        Arc::new(Self { tells: Some(event), ..Self::over(inner) })
+    }
+
+    /// Lists this card, and gets no good answer when it asks for it.
+    pub(crate) fn that_cannot_read(inner: Arc<dyn Connector>, card: Card) -> Arc<Self> {
+        Arc::new(Self { cannot_read: Some(card), ..Self::over(inner) })
     }
 
     /// Waits until it has stopped.
@@ -85,6 +97,10 @@ impl Connector for Hand {
         revoked
     }
     async fn read_back(&self, card: &Card) -> Result<ReadBack, ConnectorError> {
+        if self.cannot_read == Some(*card) {
+            let detail = "no answer that can be read".to_owned();
+            return Err(ConnectorError::Protocol { missing: self.access_points(), detail });
+        }
         self.inner.read_back(card).await
     }
     async fn list(&self, cursor: Option<&ListCursor>) -> Result<ListPage, ConnectorError> {

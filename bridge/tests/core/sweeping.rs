@@ -1,11 +1,16 @@
 //! What a door system holds and should not, or should and does not.
 
+use std::sync::Arc;
+
 use bridge::alert;
+use bridge::connector::Connector;
 use bridge::facts::{AlertClosed, AlertOpened, DeviationFound};
-use bridge::sweep::Findings;
+use bridge::placement;
+use bridge::sweep::{Findings, sweep};
 use sim::uhppote::Misbehaviour;
 
-use crate::world::{World, held, number};
+use crate::hand::Hand;
+use crate::world::{HQ, World, held, number};
 
 on_every_engine! {
     what_is_as_it_should_be_is_left_alone,
@@ -16,6 +21,7 @@ on_every_engine! {
     a_card_on_only_one_of_its_controllers_is_put_right,
     a_strangers_card_is_reported_once_and_closed_when_it_is_gone,
     what_cannot_be_read_is_neither_a_ghost_nor_a_drift,
+    a_card_that_cannot_be_read_again_hides_no_other,
     what_the_reconciler_has_yet_to_look_at_is_left_to_it,
     a_mover_whose_hint_was_lost_is_found_and_put_right,
     a_joiner_whose_hint_was_lost_is_found_and_put_there,
@@ -152,6 +158,19 @@ async fn what_cannot_be_read_is_neither_a_ghost_nor_a_drift(world: World) {
     assert_eq!((counts(&findings), findings.unread), (found(0, 0, 0, 0), 1));
     assert!(world.panels[0].plant(held(4_200_001, [1, 0, 0, 0])));
     assert_eq!(counts(&world.sweep().await), found(0, 1, 0, 0), "what can be read is compared");
+}
+
+async fn a_card_that_cannot_be_read_again_hides_no_other(world: World) {
+    let (_, ada) = world.carded("ada", "Staff").await;
+    let (_, bo) = world.carded("bo", "Staff").await;
+    assert!(world.panels[0].uproot(number(&ada)) && world.panels[0].uproot(number(&bo)));
+    let card = placement::card(&ada.format, ada.facility, ada.number).unwrap();
+    let connector: Arc<dyn Connector> = Hand::that_cannot_read(world.node.connector(), card);
+    let findings = sweep(world.db(), HQ, &connector).await.unwrap();
+    assert_eq!(counts(&findings), found(0, 0, 1, 0));
+    world.settle().await;
+    assert_eq!((world.opens(&ada), world.opens(&bo)), (None, Some(vec!["main"])));
+    assert_eq!(counts(&world.sweep().await), found(0, 0, 1, 0), "the next one finds it");
 }
 
 async fn what_the_reconciler_has_yet_to_look_at_is_left_to_it(world: World) {
