@@ -80,7 +80,7 @@ impl Door {
         let Some(credential) = credential else {
             return Ok(Look { wish: None, unheld: Vec::new(), turn: None, noted });
         };
-        let Wanted { want, turn, unheld } = wanted(&self.db, &self.name, &credential).await?;
+        let Wanted { want, turn, unheld, .. } = wanted(&self.db, &self.name, &credential).await?;
         if want == Want::Absent && seen.is_none() {
             // Never sent there, and nothing to send.
             return Ok(Look { wish: None, unheld, turn, noted });

@@ -64,6 +64,8 @@ pub(crate) struct Turn {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) want: Want,
+    /// It is given with its first day, and nothing of it opens before that.
+    pub(crate) is_to_come: bool,
     /// Until when that is so; `None` until somebody does something.
     pub(crate) turn: Option<Turn>,
     /// What is wanted as well, and cannot be held, in words.
@@ -73,7 +75,7 @@ pub(crate) struct Wanted {
 impl Wanted {
     /// Nothing, and for good.
     pub(crate) const fn nothing() -> Self {
-        Self { want: Want::Absent, turn: None, unheld: Vec::new() }
+        Self { want: Want::Absent, is_to_come: false, turn: None, unheld: Vec::new() }
     }
 }
 
@@ -83,7 +85,8 @@ pub(crate) fn merge(points: &[WantedPoint], card: Validity, terms: &Terms, now: 
     let spans: Vec<Span<'_>> = spans.filter(|span| span.ends > now).collect();
     let turn = spans.iter().filter_map(|span| span.turn(now)).reduce(Turn::earlier);
     let begun = |span: &&Span<'_>| span.begins <= now;
-    let held: Vec<&Span<'_>> = match (spans.iter().any(|span| begun(&span)), terms.keeps_days) {
+    let has_begun = spans.iter().any(|span| begun(&span));
+    let held: Vec<&Span<'_>> = match (has_begun, terms.keeps_days) {
         (true, _) => spans.iter().filter(begun).collect(),
         (false, false) => Vec::new(),
         (false, true) => {
@@ -92,7 +95,8 @@ pub(crate) fn merge(points: &[WantedPoint], card: Validity, terms: &Terms, now: 
         }
     };
     let (want, unheld) = hold(&held, terms);
-    Wanted { want, turn, unheld }
+    let is_to_come = want != Want::Absent && !has_begun;
+    Wanted { want, is_to_come, turn, unheld }
 }
 
 /// What opens one access point, from when to when.

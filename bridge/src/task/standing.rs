@@ -9,8 +9,8 @@ use kernel::id::{CredentialId, UserId};
 use store::{Db, StoreError, sql};
 
 use super::OpenDoor;
-use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, Want};
-use crate::placement::{self, ABSENT, PRESENT, PointProof, Points};
+use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, Rights, Want};
+use crate::placement::{self, ABSENT, PRESENT, PointProof, Points, Wanted};
 use crate::systems;
 
 /// Every access point that is configured: its door system, and what is behind it. And what is to be said of each door
@@ -113,38 +113,47 @@ impl Standing {
 
     /// What it may open and must not, or at other times than it must.
     pub(super) async fn still_opens(&self, db: &Db, doors: &Doors) -> Result<Vec<OpenDoor>, StoreError> {
-        let want = self.wanted_now(db).await?;
-        let mut opens = self.opens(doors);
-        opens.retain(|door| !self.is_wanted(&want, &AccessPointAddress(door.access_point.clone())));
-        Ok(opens)
+        Ok(self.opens_beyond(&self.wanted_now(db).await?, doors))
     }
 
-    async fn wanted_now(&self, db: &Db) -> Result<Want, StoreError> {
+    /// The same, of what is wanted.
+    pub(super) fn opens_beyond(&self, wanted: &Wanted, doors: &Doors) -> Vec<OpenDoor> {
+        let mut opens = self.opens(doors);
+        opens.retain(|door| !self.is_wanted(wanted, &AccessPointAddress(door.access_point.clone())));
+        opens
+    }
+
+    /// What the directory wants of it there now.
+    pub(super) async fn wanted_now(&self, db: &Db) -> Result<Wanted, StoreError> {
         let credential = match self.is_in_order {
             true => credential::get(db, self.credential_id).await?,
             false => None,
         };
         match credential {
-            Some(credential) => Ok(placement::wanted(db, &self.door_system, &credential).await?.want),
-            None => Ok(Want::Absent),
+            Some(credential) => placement::wanted(db, &self.door_system, &credential).await,
+            None => Ok(Wanted::nothing()),
         }
     }
 
-    /// Whether what it may open here is what is wanted. Of some hours only once they were read: until then it may be
-    /// others.
-    fn is_wanted(&self, want: &Want, point: &AccessPointAddress) -> bool {
-        let Want::Present(rights) = want else { return false };
-        match rights.access.get(point) {
-            None => false,
-            Some(Access::Always) => true,
-            hours => self.told().as_ref().and_then(|told| told.get(point)) == hours && self.is_read_at(point),
+    /// Whether what it may open here is what is wanted. Of some hours, and of a first day that is to come, only once they
+    /// were read: until then it may be others, and an earlier one.
+    fn is_wanted(&self, wanted: &Wanted, point: &AccessPointAddress) -> bool {
+        let Want::Present(rights) = &wanted.want else { return false };
+        let Some(access) = rights.access.get(point) else { return false };
+        if *access == Access::Always && !wanted.is_to_come {
+            return true;
         }
+        let Some(read) = self.told().filter(|_| self.is_read_at(point)) else { return false };
+        let keeps_hours = *access == Access::Always || read.access.get(point) == Some(access);
+        // No first day is before all days.
+        keeps_hours && (!wanted.is_to_come || read.valid_from >= rights.valid_from)
     }
 
-    /// Whether it was told last to open all of these, at all times.
+    /// Whether it was told last to open all of these, at all hours.
     pub(super) fn is_told_to_open(&self, points: &[String]) -> bool {
         let told = self.told().unwrap_or_default();
-        let opens = |point: &String| told.get(&AccessPointAddress(point.clone())) == Some(&Access::Always);
+        let opens =
+            |point: &String| told.access.get(&AccessPointAddress(point.clone())) == Some(&Access::Always);
         self.wanted.as_deref() == Some(PRESENT) && points.iter().all(opens)
     }
 
@@ -166,7 +175,8 @@ impl Standing {
         }
         let told = self.told();
         let has_let_go = |point: &AccessPointAddress, proof: &PointProof| {
-            proof.level() >= AckLevel::ReadBack && told.as_ref().is_some_and(|told| !told.contains_key(point))
+            proof.level() >= AckLevel::ReadBack
+                && told.as_ref().is_some_and(|told| !told.access.contains_key(point))
         };
         let open = points.iter().filter(|(point, proof)| !has_let_go(point, proof));
         open.map(|(point, _)| point.0.clone()).collect()
@@ -174,12 +184,12 @@ impl Standing {
 
     /// What the door system was last told that it should open. `None` when nobody knows, or when it was told to open
     /// nothing for an older state of the credential.
-    fn told(&self) -> Option<BTreeMap<AccessPointAddress, Access>> {
+    fn told(&self) -> Option<Rights> {
         if self.wanted.as_deref() == Some(ABSENT) {
-            return (self.is_current == Some(true)).then(BTreeMap::new);
+            return (self.is_current == Some(true)).then(Rights::default);
         }
         match serde_json::from_str::<Want>(self.rights.as_deref()?) {
-            Ok(Want::Present(rights)) => Some(rights.access),
+            Ok(Want::Present(rights)) => Some(rights),
             _ => None,
         }
     }
@@ -190,7 +200,6 @@ mod tests {
     use kernel::{Ctx, Timestamp};
 
     use super::*;
-    use crate::connector::Rights;
     use crate::placement::json;
 
     fn opening(points: &[&str], access: Access) -> Want {
@@ -247,11 +256,15 @@ mod tests {
         }
     }
 
+    fn wanted(want: Want) -> Wanted {
+        Wanted { want, ..Wanted::nothing() }
+    }
+
     #[test]
     fn hours_are_what_is_wanted_once_they_were_read_and_always_is_at_once() {
         use Access::{Always, TimeProfile};
         use AckLevel::{Accepted, ReadBack};
-        for (told, level, wanted, is_wanted) in [
+        for (told, level, access, is_wanted) in [
             (Always, Accepted, Always, true),
             (Always, ReadBack, TimeProfile(2), false),
             (TimeProfile(2), Accepted, TimeProfile(2), false),
@@ -263,10 +276,38 @@ mod tests {
                 rights: Some(json(&opening(&["a"], told))),
                 ..standing(PRESENT, &[], &[("a", level)], true)
             };
-            let found = known.is_wanted(&opening(&["a"], wanted), &"a".into());
-            assert_eq!(found, is_wanted, "{told:?} {level:?} {wanted:?}");
-            assert!(!known.is_wanted(&opening(&["b"], wanted), &"a".into()));
-            assert!(!known.is_wanted(&Want::Absent, &"a".into()));
+            let found = known.is_wanted(&wanted(opening(&["a"], access)), &"a".into());
+            assert_eq!(found, is_wanted, "{told:?} {level:?} {access:?}");
+            assert!(!known.is_wanted(&wanted(opening(&["b"], access)), &"a".into()));
+            assert!(!known.is_wanted(&Wanted::nothing(), &"a".into()));
+        }
+    }
+
+    #[test]
+    fn what_is_to_come_is_what_is_wanted_once_a_first_day_was_read_that_is_not_before_it() {
+        use Access::{Always, TimeProfile};
+        use AckLevel::{Accepted, ReadBack};
+        let day = |day: i8| Some(jiff::civil::date(2026, 11, day));
+        let from = |first: Option<jiff::civil::Date>, access: Access| match opening(&["a"], access) {
+            Want::Present(rights) => Want::Present(Rights { valid_from: first, ..rights }),
+            Want::Absent => Want::Absent,
+        };
+        for (told, level, access, is_wanted) in [
+            (from(None, Always), ReadBack, Always, false),
+            (from(day(8), Always), ReadBack, Always, false),
+            (from(day(9), Always), Accepted, Always, false),
+            (from(day(9), Always), ReadBack, Always, true),
+            (from(day(10), Always), ReadBack, Always, true),
+            (from(day(9), TimeProfile(3)), ReadBack, TimeProfile(2), false),
+            (from(day(9), TimeProfile(2)), ReadBack, TimeProfile(2), true),
+        ] {
+            let known =
+                Standing { rights: Some(json(&told)), ..standing(PRESENT, &[], &[("a", level)], true) };
+            let to_come = Wanted { is_to_come: true, ..wanted(from(day(9), access)) };
+            assert_eq!(known.is_wanted(&to_come, &"a".into()), is_wanted, "{told:?} {level:?} {access:?}");
+            // The day has come: it opens as it should, whatever it did before.
+            let begun = wanted(from(day(9), Always));
+            assert!(known.is_wanted(&begun, &"a".into()), "{told:?} {level:?}");
         }
     }
 

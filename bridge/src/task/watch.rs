@@ -19,7 +19,7 @@ use crate::alert::REVOCATION_PATIENCE;
 use crate::connector::AckLevel;
 use crate::exposure::at_worst;
 use crate::facts::{TaskClosed, TaskOpened, TaskReopened, TaskWidened};
-use crate::placement::{json, sink_name};
+use crate::placement::{Wanted, json, sink_name};
 
 /// How many revocations, and how many open tasks, are read in one look.
 const PAGE: u32 = 500;
@@ -226,8 +226,8 @@ impl Watch {
                 break;
             }
             after = task.position();
-            let still = task.standing.still_opens(&self.db, &doors).await?;
-            if let Some(change) = task.change(still, &doors, now) {
+            let wanted = task.standing.wanted_now(&self.db).await?;
+            if let Some(change) = task.change(&wanted, &doors, now) {
                 changes.push((task, change));
             }
         }
@@ -450,16 +450,17 @@ impl OpenTask {
         (self.standing.credential_id.to_string(), self.standing.door_system.clone())
     }
 
-    /// What is to be done about it, if anything. `still`: what the card may open and must not.
-    fn change(&self, still: Vec<OpenDoor>, doors: &Doors, now: Timestamp) -> Option<Change> {
+    /// What is to be done about it, if anything. `wanted`: of its card, there and now.
+    fn change(&self, wanted: &Wanted, doors: &Doors, now: Timestamp) -> Option<Change> {
         let Some(since) = self.waits_since else {
             let is_proven = self.ack.is_none_or(|ack| ack >= AckLevel::ReadBack as i64);
             return match is_proven {
-                true => Some(Change::Close(self.by())),
+                true => Some(Change::Close(self.by(wanted))),
                 // What waits for doors that are configured no more is done or forgotten; they can never be read.
                 false => self.standing.is_abandoned(doors).then_some(Change::Close(ABANDONED)),
             };
         };
+        let still = self.standing.opens_beyond(wanted, doors);
         if still.is_empty() && !self.standing.opens(doors).is_empty() {
             return Some(Change::Close(WANTED_AGAIN));
         }
@@ -497,8 +498,8 @@ impl OpenTask {
     }
 
     /// Why nothing is left to do.
-    fn by(&self) -> &'static str {
-        match self.standing.is_told_to_open(&named(&self.doors)) {
+    fn by(&self, wanted: &Wanted) -> &'static str {
+        match !wanted.is_to_come && self.standing.is_told_to_open(&named(&self.doors)) {
             true => WANTED_AGAIN,
             false => PROVEN,
         }

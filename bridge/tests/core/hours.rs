@@ -28,6 +28,7 @@ on_every_engine! {
     a_card_whose_end_comes_within_the_day_is_off_at_that_hour_and_proven,
     an_end_that_nobody_told_yet_or_that_a_silent_panel_keeps_is_exposed,
     fewer_hours_and_an_end_that_a_silent_panel_did_not_take_are_tasks,
+    a_beginning_that_was_put_off_is_a_task_until_a_silent_panel_was_read_to_keep_it,
     days_that_are_declared_otherwise_are_looked_at_anew,
     of_many_nodes_one_tells,
     who_leaves_before_the_end_is_not_told_of_it,
@@ -352,6 +353,20 @@ async fn fewer_hours_and_an_end_that_a_silent_panel_did_not_take_are_tasks(world
     world.pass(Duration::from_secs(600));
     assert_eq!(tell_due(world.db()).await.unwrap(), 1);
     assert_eq!(tasks(&world).await, [["main"]], "the yard has let go");
+}
+
+async fn a_beginning_that_was_put_off_is_a_task_until_a_silent_panel_was_read_to_keep_it(world: World) {
+    let (_, card) = world.carded("ada", "Research").await;
+    world.panels[0].misbehave(Misbehaviour::Silent);
+    let first = Day::of(now(&world).plus(2 * DAY), &ZONE).unwrap();
+    valid(&world, &card, Some(first), None).await;
+    assert_eq!(tasks(&world).await, [["lab"]], "it opens today still");
+    assert_eq!(tasks(&world).await, [["lab"]], "whatever it is told, nobody reads that it did so");
+    world.panels[0].behave();
+    assert_eq!(tasks(&world).await, Vec::<Vec<String>>::new());
+    assert_eq!(world.panels[0].swipe(number(&card), 2).reason, reason::NOT_NOW);
+    let closed: Vec<TaskClosed> = world.facts().await;
+    assert_eq!((closed.len(), closed[0].by.as_str()), (1, "proven"));
 }
 
 async fn days_that_are_declared_otherwise_are_looked_at_anew(world: World) {

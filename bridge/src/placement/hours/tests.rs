@@ -136,6 +136,7 @@ fn days_are_whole_days_at_the_door_and_say_when_to_look_again() {
         let shown = wanted.turn.map(|turn| (turn.at, turn.takes_away));
         let turn = turn.map(|text| (at(&text[..text.len() - 1]), text.ends_with('-')));
         assert_eq!(shown, turn, "{points:?}");
+        assert_eq!(wanted.is_to_come, expect.ends_with(" 2026-11-16.."), "{points:?}");
     }
 }
 
