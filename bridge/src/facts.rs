@@ -468,8 +468,8 @@ impl FactBody for TaskReopened {
     const ABOUT: &'static [&'static str] = OF_TASKS;
 }
 
-/// A card of which somebody must see to something may open more than was told: another door, or the same after it was
-/// ended anew. What was accepted before does not cover that, and is over.
+/// A card of which somebody must see to something may open more than was told: another door, the same with something
+/// worse behind it, or the same after it was ended anew. What was accepted before does not cover that, and is over.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskWidened {
     /// Which credential.

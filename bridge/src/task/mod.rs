@@ -9,7 +9,8 @@
 //!
 //! A person notes what was done ([`note_done`]), or accepts the risk by name, with a reason and for a time ([`accept`]).
 //! The task stays visible, and is open again when that time has passed unproven. What was accepted is what the task had
-//! named: of a door that is added, or of a card that was ended anew, nobody has accepted anything.
+//! named: of a door that is added, or that leads to something worse by now, or of a card that was ended anew, nobody has
+//! accepted anything.
 //!
 //! What it is not: an alert ([`crate::alert`]), which is about a door system and says that something is wrong; or
 //! evidence ([`crate::receipt`]), which names what stands here.
@@ -99,6 +100,45 @@ pub struct Accepted {
     /// Of which access points. What may be opened beside them was not accepted.
     #[serde(default)]
     pub doors: Vec<String>,
+}
+
+/// An access point as a task names it, and as it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Noted")]
+struct Named {
+    access_point: String,
+    /// The protection class of what was behind it then; `None` where that is not known, and then any is worse.
+    protection_class: Option<i64>,
+}
+
+/// How that stands in the database: a name alone was written before classes were.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Noted {
+    Name(String),
+    Door { access_point: String, protection_class: Option<i64> },
+}
+
+impl From<Noted> for Named {
+    fn from(noted: Noted) -> Self {
+        match noted {
+            Noted::Name(access_point) => Self { access_point, protection_class: None },
+            Noted::Door { access_point, protection_class } => Self { access_point, protection_class },
+        }
+    }
+}
+
+impl From<&OpenDoor> for Named {
+    fn from(door: &OpenDoor) -> Self {
+        Self { access_point: door.access_point.clone(), protection_class: door.protection_class }
+    }
+}
+
+impl Named {
+    /// Whether that is this door, with nothing worse behind it than then.
+    fn covers(&self, door: &OpenDoor) -> bool {
+        self.access_point == door.access_point && door.protection_class <= self.protection_class
+    }
 }
 
 impl Accepted {
@@ -245,8 +285,8 @@ struct Risk<'a> {
     who: &'a str,
     because: &'a str,
     until: Timestamp,
-    /// Of these access points.
-    doors: Vec<String>,
+    /// Of these access points, each as the task had named it.
+    doors: Vec<Named>,
     /// Of the credential as it was then.
     version: i64,
 }
@@ -273,17 +313,17 @@ pub async fn accept(
     let mut tx = db.write(origin).await?;
     let accepted = accept_in(&mut tx, id, &risk).await;
     tx.end(accepted).await?;
-    Ok(risk.doors)
+    Ok(names(&risk.doors))
 }
 
 /// What a task has named and may still be opened, and the version of the credential of which that is so. Nobody accepts
-/// what no fact has told: what is added later is told first.
-async fn named_and_open(db: &Db, id: TaskId) -> Result<(Vec<String>, i64), StoreError> {
+/// what no fact has told: what is added later, or leads to something worse by now, is told first.
+async fn named_and_open(db: &Db, id: TaskId) -> Result<(Vec<Named>, i64), StoreError> {
     let row: Option<Row> = db.opt(Sql::assembled(format!("{TASKS} WHERE t.id = $1")), (id,)).await?;
     let Some(Row { standing, doors, .. }) = row else { return Ok((Vec::new(), 0)) };
     let still = standing.still_opens(db, &Doors::read(db).await?).await?;
-    let told = named(&doors);
-    let open = still.into_iter().map(|door| door.access_point).filter(|point| told.contains(point));
+    let is_open = |told: &Named| still.iter().any(|door| told.covers(door));
+    let open = named(&doors).into_iter().filter(is_open);
     Ok((open.collect(), standing.credential_version))
 }
 
@@ -302,7 +342,7 @@ async fn accept_in(tx: &mut Tx, id: TaskId, risk: &Risk<'_>) -> Result<(), TaskE
     let Some(concern) = found else { return Err(none_open(tx, id).await?) };
     if doors.is_empty() {
         let message = format!(
-            "nothing that task {id} has named is open any more; see what is, and accept that: cardea task list"
+            "nothing is open any more as task {id} has named it; see what is, and accept that: cardea task list"
         );
         return Err(TaskError::Invalid(message));
     }
@@ -313,7 +353,7 @@ async fn accept_in(tx: &mut Tx, id: TaskId, risk: &Risk<'_>) -> Result<(), TaskE
         who: (*who).to_owned(),
         because: (*because).to_owned(),
         until: *until,
-        doors: doors.clone(),
+        doors: names(doors),
     };
     tx.record(concern.fact(id, &body));
     Ok(())
@@ -440,8 +480,8 @@ pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Task>, StoreError> {
     told(db, db.all(Sql::assembled(format!("{TASKS} {which}")), (user,)).await?).await
 }
 
-/// How many are not closed, and of how many of those somebody has accepted the risk. (A door that was added since the
-/// last look is not seen here.)
+/// How many are not closed, and of how many of those somebody has accepted the risk. (A door that was added, or leads to
+/// something worse, since the last look is not seen here.)
 pub async fn count(db: &Db) -> Result<(i64, i64), StoreError> {
     let text = sql!(
         "SELECT COUNT(*), COUNT(CASE WHEN t.accepted_until > $1 AND t.accepted_version = c.version THEN 1 END) \
@@ -459,7 +499,7 @@ async fn told(db: &Db, rows: Vec<Row>) -> Result<Vec<Task>, StoreError> {
     for row in rows {
         let opens = match row.closed_at {
             None => row.standing.still_opens(db, &doors).await?,
-            Some(_) => named(&row.doors).into_iter().map(|point| doors.describe(point)).collect(),
+            Some(_) => names(&named(&row.doors)).into_iter().map(|point| doors.describe(point)).collect(),
         };
         tasks.push(row.told(opens, &doors, now));
     }
@@ -467,13 +507,17 @@ async fn told(db: &Db, rows: Vec<Row>) -> Result<Vec<Task>, StoreError> {
 }
 
 /// The access points that a task names. A text that cannot be read names none.
-fn named(doors: &str) -> Vec<String> {
+fn named(doors: &str) -> Vec<Named> {
     serde_json::from_str(doors).unwrap_or_default()
+}
+
+fn names(doors: &[Named]) -> Vec<String> {
+    doors.iter().map(|door| door.access_point.clone()).collect()
 }
 
 impl Row {
     fn told(self, doors: Vec<OpenDoor>, all: &Doors, now: Timestamp) -> Task {
-        let accepted = self.accepted(now);
+        let accepted = self.accepted(all, now);
         let state = match (self.closed_at, &accepted) {
             (Some(_), _) => State::Closed,
             (None, Some(risk)) if risk.covers(&doors) => State::Accepted,
@@ -506,18 +550,23 @@ impl Row {
     }
 
     /// Who has accepted the risk until after `now`; of a closed task, who had when it was closed. What was accepted of
-    /// an older state of the credential, was not of this one.
-    fn accepted(&self, now: Timestamp) -> Option<Accepted> {
+    /// an older state of the credential, was not of this one; nor is a door that leads to something worse by now the one
+    /// that was accepted.
+    fn accepted(&self, all: &Doors, now: Timestamp) -> Option<Accepted> {
         let until = self.accepted_until.filter(|until| *until > self.closed_at.unwrap_or(now))?;
-        if self.closed_at.is_none() && self.accepted_version != Some(self.standing.credential_version) {
-            return None;
+        let mut doors = named(self.accepted_doors.as_deref().unwrap_or_default());
+        if self.closed_at.is_none() {
+            doors.retain(|door| door.covers(&all.describe(door.access_point.clone())));
+            if doors.is_empty() || self.accepted_version != Some(self.standing.credential_version) {
+                return None;
+            }
         }
         Some(Accepted {
             by: self.accepted_by.clone()?,
             because: self.accepted_because.clone()?,
             at: self.accepted_at?.to_string(),
             until: until.to_string(),
-            doors: named(self.accepted_doors.as_deref().unwrap_or_default()),
+            doors: names(&doors),
         })
     }
 }

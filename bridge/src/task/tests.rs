@@ -1,14 +1,41 @@
-//! What a look costs: by SQLite's plans. PostgreSQL's depend on its statistics.
+//! What a look costs, by SQLite's plans (PostgreSQL's depend on its statistics); and how doors are noted.
 
 use kernel::Ctx;
 use store::{Db, DbConfig, Sinks, Sql};
 
 use super::watch::{OPEN, PASSED, WAITING};
+use super::{Named, OpenDoor, json, named};
 
 async fn plan(db: &Db, text: &Sql) -> Vec<String> {
     let explain = Sql::assembled(format!("EXPLAIN QUERY PLAN {}", text.text()));
     let steps: Vec<(i64, i64, i64, String)> = db.all(explain, ()).await.unwrap();
     steps.into_iter().map(|(.., step)| step).collect()
+}
+
+#[test]
+fn what_is_noted_of_a_door_covers_it_until_it_leads_to_something_worse() {
+    let door = |class: Option<i64>| OpenDoor {
+        access_point: "yard".into(),
+        area: class.map(|class| format!("class {class}")),
+        protection_class: class,
+    };
+    for (then, now, is_covered) in [
+        (Some(1), Some(1), true),
+        (Some(1), Some(-1), true),
+        (Some(1), Some(2), false),
+        // It is not configured any more.
+        (Some(1), None, true),
+        (None, None, true),
+        (None, Some(-1), false),
+    ] {
+        let noted = named(&json(&[Named::from(&door(then))]));
+        assert_eq!(noted.len(), 1);
+        assert_eq!(noted[0].covers(&door(now)), is_covered, "{then:?} then, {now:?} now");
+        assert!(!noted[0].covers(&OpenDoor { access_point: "main".into(), ..door(now) }));
+    }
+    // As it was written before.
+    let old = Named { access_point: "yard".into(), protection_class: None };
+    assert_eq!((named(r#"["yard"]"#), named("?")), (vec![old], vec![]));
 }
 
 #[tokio::test]

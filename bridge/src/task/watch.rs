@@ -14,7 +14,7 @@ use kernel::id::TaskId;
 use store::{Db, Origin, Sql, StoreError, Tx, sql};
 
 use super::standing::{Doors, Standing};
-use super::{Concern, OpenDoor, PATIENCE, SENSITIVE, named, propose};
+use super::{Concern, Named, OpenDoor, PATIENCE, SENSITIVE, named, names, propose};
 use crate::alert::REVOCATION_PATIENCE;
 use crate::connector::AckLevel;
 use crate::exposure::at_worst;
@@ -442,7 +442,7 @@ impl Standing {
 
 /// The access points of doors, as a task names them.
 fn named_by(doors: &[OpenDoor]) -> String {
-    json(&doors.iter().map(|door| door.access_point.as_str()).collect::<Vec<_>>())
+    json(&doors.iter().map(Named::from).collect::<Vec<_>>())
 }
 
 impl OpenTask {
@@ -483,23 +483,23 @@ impl OpenTask {
         }
     }
 
-    /// What may be opened and it does not name.
+    /// What may be opened and it does not name, or names with something less behind it.
     fn added(&self, still: &[OpenDoor]) -> Vec<OpenDoor> {
         let told = named(&self.doors);
-        still.iter().filter(|door| !told.contains(&door.access_point)).cloned().collect()
+        still.iter().filter(|door| !told.iter().any(|told| told.covers(door))).cloned().collect()
     }
 
     /// Whether somebody has accepted less than what may be opened, or of an older state of the credential.
     fn is_void(&self, still: &[OpenDoor]) -> bool {
         let accepted = named(self.accepted_doors.as_deref().unwrap_or_default());
         let is_covered = self.accepted_version == Some(self.standing.credential_version)
-            && still.iter().all(|door| accepted.contains(&door.access_point));
+            && still.iter().all(|door| accepted.iter().any(|accepted| accepted.covers(door)));
         self.accepted_by.is_some() && !is_covered && !still.is_empty()
     }
 
     /// Why nothing is left to do.
     fn by(&self, wanted: &Wanted) -> &'static str {
-        match !wanted.is_to_come && self.standing.is_told_to_open(&named(&self.doors)) {
+        match !wanted.is_to_come && self.standing.is_told_to_open(&names(&named(&self.doors))) {
             true => WANTED_AGAIN,
             false => PROVEN,
         }

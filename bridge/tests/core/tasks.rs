@@ -31,6 +31,7 @@ on_every_engine! {
     a_risk_is_accepted_by_name_for_a_time_and_the_task_is_open_again_when_it_has_passed,
     what_was_accepted_covers_neither_a_worse_door_nor_another_end_of_the_card,
     what_was_accepted_of_one_door_is_not_of_another,
+    what_was_accepted_of_a_door_is_over_when_it_leads_to_something_worse,
     what_was_given_back_and_taken_again_in_one_outage_is_accepted_by_nobody,
     what_was_done_is_noted_and_closes_nothing,
     what_cannot_be_taken_is_refused_in_words,
@@ -347,6 +348,35 @@ async fn what_was_accepted_of_one_door_is_not_of_another(world: World) {
     look(&world).await;
     let seen = only_task(&world).await;
     assert_eq!((seen.state, seen.accepted), (State::Open, None));
+    assert_eq!(world.facts::<TaskWidened>().await.len(), 1);
+}
+
+async fn what_was_accepted_of_a_door_is_over_when_it_leads_to_something_worse(world: World) {
+    let (user, task) = accepted_yard(&world).await;
+    world.declare(Item::new(Kind::Area, "safe", json!({"title": "The safe", "protection_class": 4}))).await;
+    let lies_before = async |area: &str| {
+        let yard = Item::new(Kind::AccessPoint, "yard", json!({"door_system": HQ, "area": area}));
+        world.declare(yard).await;
+        world.settle().await;
+    };
+    lies_before("safe").await;
+    // Before anybody has looked.
+    let seen = only_task(&world).await;
+    assert_eq!((seen.id, seen.state, &seen.accepted), (task.id, State::Open, &None));
+    let until = world.db().ctx().now().plus(HOUR);
+    let early = task::accept(world.db(), Origin::of(Actor::Operator), task.id, "Jo", "because", until).await;
+    assert!(matches!(early, Err(TaskError::Invalid(_))), "nobody was told of it: {early:?}");
+    look(&world).await;
+    look(&world).await;
+    let told: Vec<TaskWidened> = world.facts().await;
+    assert_eq!((told.len(), told[0].user, told[0].void.as_deref()), (1, user, Some("Jo Field")));
+    assert_eq!((told[0].doors[0].protection_class, told[0].doors.len()), (Some(4), 1));
+    assert_eq!(only_task(&world).await.accepted, None);
+    // Somebody who knows what it leads to may accept that; less is accepted with it.
+    accept(&world, task.id, HOUR).await;
+    lies_before("house").await;
+    look(&world).await;
+    assert_eq!(only_task(&world).await.state, State::Accepted);
     assert_eq!(world.facts::<TaskWidened>().await.len(), 1);
 }
 
