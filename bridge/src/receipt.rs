@@ -13,9 +13,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use directory::credential;
-use directory::facts::{Ended, UserActivated, UserDeactivated, UserDeleted};
+use directory::facts::{Ended, UserDeactivated, UserDeleted};
 use kernel::id::{CredentialId, ReceiptId, UserId};
-use kernel::{Subject, Timestamp, sha256};
+use kernel::{Timestamp, sha256};
 use keys::{Evidence, KeyRing, verify_evidence};
 use serde::{Deserialize, Serialize};
 use store::{
@@ -478,19 +478,19 @@ async fn keep(tx: &mut Tx, delivery: &Delivery, receipt: &Receipt, document: &st
     delivery.complete(tx).await.map(drop)
 }
 
-/// The fact that ended the user's access, unless access was given back since: then it is nobody's end any more.
-async fn cause_of(db: &Db, user: &Subject) -> Result<Option<StoredFact>, StoreError> {
-    let last: Option<StoredFact> = db
-        .opt(
-            sql!(
-                "SELECT id, at, kind, subject, actor, request_id, digest, salt, body, seq, chain FROM fact \
-                 WHERE subject = $1 AND kind IN ('user.deactivated', 'user.deleted', 'user.activated') \
-                 ORDER BY at DESC, id DESC LIMIT 1"
-            ),
-            (user,),
-        )
-        .await?;
-    Ok(last.filter(|fact| fact.kind != UserActivated::KIND))
+/// The fact that ended the user's access, unless access was given back since: then it is nobody's end any more. Whether
+/// it was, the account says: of two facts the clock may have stepped back between them.
+async fn cause_of(db: &Db, user: UserId) -> Result<Option<StoredFact>, StoreError> {
+    db.opt(
+        sql!(
+            "SELECT f.id, f.at, f.kind, f.subject, f.actor, f.request_id, f.digest, f.salt, f.body, f.seq, f.chain \
+             FROM users u JOIN fact f ON f.subject = $1 \
+             AND (f.kind = 'user.deleted' OR (f.kind = 'user.deactivated' AND u.deleted_at IS NULL)) \
+             WHERE u.id = $2 AND NOT u.active ORDER BY f.at DESC, f.id DESC LIMIT 1"
+        ),
+        (user.subject(), user),
+    )
+    .await
 }
 
 /// Who opens at a device that does not decide as it should, and until when, in words.
@@ -532,7 +532,7 @@ impl Sink for Receipts {
             return Err(SinkError::Dead(format!("{} is no user", delivery.subject)));
         };
         for _ in 0..TRIES {
-            let Some(cause) = cause_of(&self.db, &user.subject()).await? else {
+            let Some(cause) = cause_of(&self.db, user).await? else {
                 // A card that was put on, or a swipe: nobody's access ended, or it was given back.
                 self.receipt_is_possible(delivery, user).await?;
                 return Ok(Settled::Done);

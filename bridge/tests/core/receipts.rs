@@ -20,6 +20,7 @@ on_every_engine! {
     editions_that_two_nodes_sign_at_once_are_numbered_one_after_the_other,
     who_came_back_gets_no_further_edition_of_the_old_end,
     every_end_has_a_receipt_of_its_own,
+    an_end_that_the_clock_puts_before_the_return_has_a_receipt_as_well,
     every_card_and_every_door_is_named,
     what_is_not_known_any_more_is_never_signed_as_nothing,
     what_was_signed_once_is_said_again_when_the_body_of_the_fact_is_erased,
@@ -194,6 +195,26 @@ async fn every_end_has_a_receipt_of_its_own(world: World) {
     }
     causes.dedup();
     assert_eq!(causes.len(), 2);
+}
+
+async fn an_end_that_the_clock_puts_before_the_return_has_a_receipt_as_well(world: World) {
+    let (user, card) = world.carded("ada", "Staff").await;
+    world.set_active(user, false).await;
+    world.settle().await;
+    let first = world.receipt(user).await.unwrap();
+    let ahead = Duration::from_secs(3_600);
+    world.pass(ahead);
+    let returned = world.db().ctx().now();
+    world.set_active(user, true).await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["main"]));
+    world.set_back(ahead);
+    world.set_active(user, false).await;
+    world.settle().await;
+    assert_eq!(world.opens(&card), None);
+    let second = world.receipt(user).await.unwrap();
+    assert!(second.complete && second.cause.fact != first.cause.fact, "{second:?}");
+    assert!(second.cause.at < returned.to_string(), "the return is the later fact: {second:?}");
 }
 
 async fn every_card_and_every_door_is_named(world: World) {

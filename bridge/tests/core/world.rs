@@ -142,6 +142,11 @@ impl World {
         self.clock.pass(time);
     }
 
+    /// The machine's clock was ahead by so much, and is set right.
+    pub(crate) fn set_back(&self, time: Duration) {
+        self.clock.set_back(time);
+    }
+
     /// The doors that a card opens by the panels' lists: `main`, `lab`, `yard`. `None` when it is on no list.
     pub(crate) fn opens(&self, card: &Credential) -> Option<Vec<&'static str>> {
         let on =
@@ -506,13 +511,17 @@ fn ctx(clock: &Arc<MovedClock>) -> Ctx {
     ctx
 }
 
-/// The machine's clock, set forward.
+/// The machine's clock, set forward, or back again.
 #[derive(Debug, Default)]
 pub(crate) struct MovedClock(AtomicI64);
 
 impl MovedClock {
     fn pass(&self, time: Duration) {
         self.0.fetch_add(i64::try_from(time.as_millis()).expect("a short time"), Ordering::SeqCst);
+    }
+
+    fn set_back(&self, time: Duration) {
+        self.0.fetch_sub(i64::try_from(time.as_millis()).expect("a short time"), Ordering::SeqCst);
     }
 }
 
