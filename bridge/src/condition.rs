@@ -10,11 +10,14 @@
 
 use std::collections::BTreeSet;
 
+use directory::door;
 use kernel::Subject;
-use store::{Db, StoreError};
+use store::{Db, StoreError, sql};
 
 use crate::alert;
-use crate::connector::{Finding, Health, SET_OTHERWISE_TOLD, STAYS_UNLOCKED, UnitHealth, WAS_SET_OTHERWISE};
+use crate::connector::{
+    AccessPointAddress, Finding, Health, SET_OTHERWISE_TOLD, STAYS_UNLOCKED, UnitHealth, WAS_SET_OTHERWISE,
+};
 
 /// Opens an alert for each finding that is new, and closes those of parts that answered and do not show it any more,
 /// and of parts that are gone. That a device was set otherwise is known to the process that it asks and to no other, so
@@ -52,6 +55,41 @@ fn is_of_nobody(subject: &str, door_system: &str, health: &Health) -> bool {
     let unit =
         subject.strip_prefix("door_unit:").and_then(|id| id.strip_prefix(door_system)?.strip_prefix('/'));
     unit.is_some_and(|unit| health.units.iter().all(|known| known.unit != unit))
+}
+
+/// Closes whatever is told of door systems and access points that are not configured any more: nobody looks there, so
+/// nobody would ever find it to be over. `known` are access points that a connector names, declared or not.
+pub(crate) async fn forget_gone(db: &Db, known: &BTreeSet<AccessPointAddress>) -> Result<(), StoreError> {
+    // Before what is configured: of what comes in between nothing was told yet.
+    let mut told = Vec::new();
+    let of_cards = [alert::ORPHAN, alert::QUARANTINED, alert::TOO_MANY_UNKNOWN, alert::CANNOT_HOLD];
+    for kind in of_cards.into_iter().chain(Finding::CODES) {
+        told.extend(alert::open_of_kind(db, kind).await?.into_iter().map(|open| (kind, open.subject)));
+    }
+    if told.is_empty() {
+        return Ok(());
+    }
+    let systems: Vec<String> = door::systems(db).await?.into_iter().map(|system| system.name).collect();
+    let points: Vec<(String,)> = db.all(sql!("SELECT name FROM access_point"), ()).await?;
+    let is_a_point = |id: &str| {
+        points.iter().any(|(name,)| name == id) || known.contains(&AccessPointAddress(id.to_owned()))
+    };
+    let is_at_a_system = |id: &str| {
+        systems.iter().any(|name| id.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')))
+    };
+    for (kind, subject) in told {
+        let Ok(subject) = subject.parse::<Subject>() else { continue };
+        let is_gone = match subject.kind.as_str() {
+            "access_point" => !is_a_point(&subject.id),
+            "door_system" => !systems.contains(&subject.id),
+            "door_unit" | "card" | "placement" => !is_at_a_system(&subject.id),
+            _ => false,
+        };
+        if is_gone {
+            alert::close(db, kind, &subject).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The access points that are known to open for everybody.

@@ -52,7 +52,7 @@ const BACK: i64 = 1_000;
 #[derive(Clone, Default)]
 pub struct Systems {
     open: Arc<RwLock<HashMap<String, Open>>>,
-    /// What waits for door systems that are gone was forgotten, and none has gone since.
+    /// What waits for door systems that are gone, and is told of them, was forgotten, and nothing has gone since.
     is_tidy: Arc<AtomicBool>,
     /// Decides at doors whose system asks us; without it nobody enters there.
     entrance: Option<Entrance>,
@@ -139,7 +139,7 @@ impl Systems {
             self.serve_all(&db, &mut running);
             // Behind the lanes: it waits for whoever writes, and no door may.
             if let Err(error) = self.forget_gone(&db).await {
-                tracing::warn!(%error, "what waits for door systems that are gone cannot be forgotten");
+                tracing::warn!(%error, "what is left of door systems that are gone cannot be forgotten");
             }
             tokio::select! {
                 () = tokio::time::sleep(RELOAD) => {}
@@ -177,6 +177,8 @@ impl Systems {
                 let described = connector::described(&system.connector, &system.config.0);
                 let open = Open { version: system.version, described, connector };
                 self.write().insert(system.name, open);
+                // It may have other access points than before.
+                self.is_tidy.store(false, Ordering::Release);
             }
         }
         Ok(())
@@ -184,6 +186,7 @@ impl Systems {
 
     /// Forgets what waits for door systems that are gone. A door system goes only when every card is proven absent
     /// there, so nothing of it is lost; but whoever had not heard of its end may have recorded something for it since.
+    /// And closes what is told of them, and of access points that are gone.
     pub async fn forget_gone(&self, db: &Db) -> Result<(), StoreError> {
         if self.is_tidy.load(Ordering::Acquire) {
             return Ok(());
@@ -193,6 +196,9 @@ impl Systems {
              AND SUBSTR(sink, 6) NOT IN (SELECT name FROM door_system)"
         );
         db.change(Origin::system(), text, (), Vec::new()).await?;
+        let connectors = self.connectors().into_iter();
+        let points = connectors.flat_map(|(_, connector)| connector.access_points()).collect();
+        condition::forget_gone(db, &points).await?;
         self.is_tidy.store(true, Ordering::Release);
         Ok(())
     }
@@ -204,7 +210,12 @@ impl Systems {
             if open.get(name).is_none_or(|open| open.version != running.version) {
                 running.stop.send_replace(true);
             }
-            !running.task.is_finished()
+            let has_ended = running.task.is_finished();
+            if has_ended {
+                // Its last sweep may have told of something that is gone.
+                self.is_tidy.store(false, Ordering::Release);
+            }
+            !has_ended
         });
         for (name, Open { version, connector, .. }) in open.iter() {
             let Some(connector) = connector.as_ref().filter(|_| !running.contains_key(name)) else {

@@ -5,18 +5,23 @@ use std::sync::Arc;
 use bridge::alert;
 use bridge::condition::tell;
 use bridge::connector::{Connector, Finding, SET_OTHERWISE_TOLD, STAYS_UNLOCKED, WAS_SET_OTHERWISE};
-use bridge::facts::AlertOpened;
+use bridge::facts::{AlertClosed, AlertOpened, DeviationFound};
+use bridge::sweep::sweep;
+use directory::declared::{Item, Kind};
+use kernel::Subject;
 use serde_json::json;
 use sim::uhppote::Misbehaviour;
 
 use crate::asked::{DEVICE, GATE, Open};
-use crate::world::{HQ, World, until};
+use crate::world::{HQ, SERIALS, World, door_system, held, panel, until};
 
 on_every_engine! {
     a_door_that_stays_unlocked_is_told_and_closed_when_it_is_set_right,
     a_receipt_names_a_door_that_stays_unlocked_and_the_passcodes_that_nobody_can_read,
     a_part_that_does_not_answer_closes_nothing,
     that_a_device_was_set_otherwise_is_told_for_a_while_also_by_nodes_that_it_does_not_ask,
+    what_is_told_of_a_door_system_ends_with_it_and_is_told_again_of_another_of_its_name,
+    what_is_told_of_an_access_point_ends_with_it,
     a_running_house_looks_by_itself,
 }
 
@@ -111,6 +116,73 @@ async fn that_a_device_was_set_otherwise_is_told_for_a_while_also_by_nodes_that_
     world.pass(SET_OTHERWISE_TOLD);
     assert!(!is_found(&world, &open.connector).await);
     assert_eq!(set_otherwise(&world).await, [""; 0]);
+}
+
+async fn what_is_told_of_a_door_system_ends_with_it_and_is_told_again_of_another_of_its_name(world: World) {
+    let annex = panel(909_090, &world.clock).await;
+    let config = json!({
+        "controllers": [{"serial": 909_090, "address": annex.address().to_string(), "doors": {"1": "gate"}}],
+    });
+    let system = Item::new(Kind::DoorSystem, "annex", json!({"connector": "uhppote", "config": config}));
+    assert!(annex.plant(held(4_200_001, [1, 0, 0, 0])));
+    assert!(world.panels[0].plant(held(4_200_002, [1, 0, 0, 0])));
+    world.sweep().await;
+    let ours = (alert::ORPHAN.to_owned(), "card:hq/h10301:42:2".to_owned());
+    for time in 1..=2 {
+        world.declare(system.clone()).await;
+        world.reload().await;
+        let connector = world.node.systems.connector("annex").unwrap();
+        assert_eq!(sweep(world.db(), "annex", &connector).await.unwrap().orphans, 1);
+        let found: Vec<DeviationFound> = world.facts().await;
+        let there = found.iter().filter(|found| found.door_system == "annex").count();
+        assert_eq!(there, time, "it is news each time");
+        for (kind, about, id) in [
+            (alert::TOO_MANY_UNKNOWN, "door_system", "annex"),
+            (alert::QUARANTINED, "card", "annex/h10301:42:3"),
+            (alert::CANNOT_HOLD, "placement", "annex/somebody"),
+            (STAYS_UNLOCKED, "access_point", "gate"),
+            ("door-clock", "door_unit", "annex/909090"),
+        ] {
+            assert!(alert::open(world.db(), kind, &Subject::new(about, id), "a test").await.unwrap());
+        }
+        world.node.systems.forget_gone(world.db()).await.unwrap();
+        assert_eq!(alert::open_count(world.db()).await.unwrap(), 7, "all of it is configured");
+        world.undeclare(Kind::DoorSystem, "annex").await;
+        world.reload().await;
+        world.node.systems.forget_gone(world.db()).await.unwrap();
+        assert_eq!(open(&world).await, [ours.clone()]);
+    }
+    assert_eq!(world.facts::<AlertClosed>().await.len(), 12);
+}
+
+async fn what_is_told_of_an_access_point_ends_with_it(world: World) {
+    for point in ["main", "lab"] {
+        let about = Subject::new("access_point", point);
+        assert!(alert::open(world.db(), STAYS_UNLOCKED, &about, "a test").await.unwrap());
+    }
+    world.node.systems.forget_gone(world.db()).await.unwrap();
+    // Not declared any more, and still a door that the connector names.
+    world.undeclare(Kind::AccessPoint, "lab").await;
+    let [first, second] = [0, 1].map(|n| world.panels[n].address().to_string());
+    let with = |doors: serde_json::Value| {
+        let controllers = json!([
+            {"serial": SERIALS[0], "address": first, "doors": doors},
+            {"serial": SERIALS[1], "address": second, "doors": {"1": "yard"}},
+        ]);
+        door_system(&world.panels, &json!({ "controllers": controllers }))
+    };
+    let told_of = |point: &str| (STAYS_UNLOCKED.to_owned(), format!("access_point:{point}"));
+    for (doors, told) in [
+        (json!({"1": "main", "2": "lab", "3": "side"}), vec![told_of("lab"), told_of("main")]),
+        (json!({"1": "main"}), vec![told_of("main")]),
+    ] {
+        world.declare(with(doors)).await;
+        world.reload().await;
+        world.node.systems.forget_gone(world.db()).await.unwrap();
+        let mut open = open(&world).await;
+        open.sort();
+        assert_eq!(open, told);
+    }
 }
 
 async fn a_running_house_looks_by_itself(world: World) {
