@@ -57,7 +57,9 @@ pub type Accepted = BTreeSet<AccessPointAddress>;
 /// A device that decides at an access point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
-    /// Which: what the device itself says it is, and the place on it.
+    /// What the device itself says it is: no other of this kind says so.
+    pub device: String,
+    /// Which: the device, and the place on it.
     pub id: String,
     /// Where it is reached.
     pub address: String,

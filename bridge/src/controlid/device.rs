@@ -148,8 +148,9 @@ impl Device {
     /// This device at each of its portals.
     pub(super) fn units(&self) -> impl Iterator<Item = (AccessPointAddress, Unit)> {
         self.portals.iter().map(|(portal, point)| {
-            let id = format!("{} portal {portal}", self.wire.device_id());
-            (point.clone(), Unit { id, address: self.wire.address() })
+            let device = self.wire.device_id().to_string();
+            let id = format!("{device} portal {portal}");
+            (point.clone(), Unit { device, id, address: self.wire.address() })
         })
     }
 

@@ -79,8 +79,9 @@ impl Panel {
     /// This controller at each of its doors.
     pub(super) fn units(&self) -> impl Iterator<Item = (AccessPointAddress, Unit)> {
         self.doors.iter().map(|(door, point)| {
-            let (id, address) = (format!("{} door {door}", self.serial()), self.wire.address().to_string());
-            (point.clone(), Unit { id, address })
+            let device = self.serial().to_string();
+            let (id, address) = (format!("{device} door {door}"), self.wire.address().to_string());
+            (point.clone(), Unit { device, id, address })
         })
     }
 

@@ -3,6 +3,7 @@
 //! It shows the difference first; twice changes nothing; what the file does not name stays, unless `--prune`.
 //! Everything is checked before anything is written, and written in one transaction.
 
+mod devices;
 mod doors;
 mod file;
 mod hours;
@@ -13,6 +14,7 @@ mod plan;
 use std::path::Path;
 use std::sync::Arc;
 
+use bridge::connector::Connector;
 use bridge::systems::{SECRET, Systems};
 use directory::DirectoryError;
 use directory::declared::{self, Item, Kind, Sealer};
@@ -23,6 +25,7 @@ use store::{Db, Origin};
 pub use file::{Declaration, FileError};
 pub use plan::{Change, Plan};
 
+use self::devices::Devices;
 use self::left_behind::Left;
 use crate::policies;
 
@@ -153,8 +156,10 @@ fn check(db: &Db, sealing: &SealingKeys, plan: &Plan) -> Result<(), ApplyError> 
         .map(|item| (item.name.clone(), text(item, "text")))
         .collect();
     policies::parse(&texts)?;
+    let mut devices = Devices::default();
     for system in after.iter().filter(|item| item.kind == Kind::DoorSystem) {
-        check_door_system(db, sealing, system, &after)?;
+        let connector = check_door_system(db, sealing, system, &after)?;
+        devices.add(system, connector.as_ref())?;
     }
     listening::check(&after)?;
     hours::check_profiles(&after)?;
@@ -166,11 +171,7 @@ fn text(item: &Item, field: &str) -> String {
 }
 
 /// The connector of a declared door system.
-fn open_declared(
-    db: &Db,
-    sealing: &SealingKeys,
-    system: &Item,
-) -> Result<Arc<dyn bridge::connector::Connector>, ApplyError> {
+fn open_declared(db: &Db, sealing: &SealingKeys, system: &Item) -> Result<Arc<dyn Connector>, ApplyError> {
     let secrets = DoorSecrets { ctx: db.ctx(), sealing };
     bridge::systems::open_connector(
         db,
@@ -187,13 +188,13 @@ fn open_declared(
     .map_err(|problem| ApplyError::Doors(format!("door system {}: {problem}", system.name)))
 }
 
-/// The connector can be opened, and its doors are the declared access points.
+/// The connector can be opened, and its doors are the declared access points. Answers it.
 fn check_door_system(
     db: &Db,
     sealing: &SealingKeys,
     system: &Item,
     after: &[Item],
-) -> Result<(), ApplyError> {
+) -> Result<Arc<dyn Connector>, ApplyError> {
     let wrong = |problem: String| ApplyError::Doors(format!("door system {}: {problem}", system.name));
     let opened = open_declared(db, sealing, system)?;
     let on_the_wire: Vec<String> = opened.access_points().into_iter().map(|point| point.0).collect();
@@ -209,7 +210,8 @@ fn check_door_system(
             )));
         }
     }
-    hours::check_time_profiles(db.ctx(), system, opened.as_ref(), after)
+    hours::check_time_profiles(db.ctx(), system, opened.as_ref(), after)?;
+    Ok(opened)
 }
 
 /// Each door system that a plan makes or changes, with what its connector was tested against.
