@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
+use directory::DirectoryError;
 use directory::credential::{self, Credential, State};
 use directory::door::{self, entitlement};
 use directory::user::User;
@@ -23,6 +24,9 @@ use crate::error::IdpError;
 use crate::pages::{see_other, with_cookie};
 use crate::texts::{self, Texts};
 use crate::visit::{Sent, Visit, Visitor};
+
+/// How often a card that somebody changes while it is reported lost is read again.
+const TRIES: usize = 5;
 
 /// Cards, and what they open.
 #[derive(Template)]
@@ -122,15 +126,24 @@ pub(crate) async fn post(visitor: Visitor, form: Sent) -> HttpResponse {
 async fn lost(visit: &Visit<'_>, form: &Params) -> Result<HttpResponse, IdpError> {
     let Person { user, .. } = person(visit, Own::Badge).await?;
     let named = form.one("lost")?.unwrap_or_default();
-    let cards = credential::of_user(&visit.idp.db, user.id).await?;
-    // Only those of this person are looked at, and what opens nothing needs no suspending.
-    let Some(card) = cards.iter().find(|card| card.id.to_string() == named && card.is_active()) else {
-        return Ok(see_other(BADGE));
-    };
-    let mut tx = visit.write_as(user.id).await?;
-    let suspended = credential::end(&mut tx, card, State::Suspended, Some(&user.user_name)).await;
-    tx.end(suspended).await?;
-    Ok(see_other(BADGE))
+    for _ in 0..TRIES {
+        let cards = credential::of_user(&visit.idp.db, user.id).await?;
+        // Only those of this person are looked at, and what opens nothing needs no suspending.
+        let Some(card) = cards.iter().find(|card| card.id.to_string() == named && card.is_active()) else {
+            return Ok(see_other(BADGE));
+        };
+        let mut tx = visit.write_as(user.id).await?;
+        let suspended = credential::end(&mut tx, card, State::Suspended, Some(&user.user_name)).await;
+        match tx.end(suspended).await {
+            // Whatever it was changed to, it is lost.
+            Err(DirectoryError::VersionMismatch) => {}
+            suspended => {
+                suspended?;
+                return Ok(see_other(BADGE));
+            }
+        }
+    }
+    Err(IdpError::Busy)
 }
 
 #[cfg(test)]

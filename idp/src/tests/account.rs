@@ -20,6 +20,7 @@ on_both_engines! {
     a_person_ends_sessions_of_the_own_account_only,
     a_badge_is_shown_to_its_holder_and_no_number_whole,
     a_lost_badge_is_suspended_at_once_by_its_holder_only,
+    a_lost_badge_that_somebody_changes_meanwhile_is_suspended_all_the_same,
     activity_is_told_in_words_and_pages_and_never_anothers,
 }
 
@@ -211,6 +212,28 @@ async fn a_lost_badge_is_suspended_at_once_by_its_holder_only(world: World) {
     world.set_active(false).await;
     world.set_active(true).await;
     assert_eq!(state().await, "suspended");
+}
+
+async fn a_lost_badge_that_somebody_changes_meanwhile_is_suspended_all_the_same(world: World) {
+    let card = give_badge(&world, world.ada).await;
+    let browser = world.browser();
+    sign_in_to(&browser, "/account/badge").await;
+    let page = browser.get("/account/badge").await;
+    let lost = page.field("lost");
+    let end = world.ctx.now().plus(Duration::from_secs(86_400));
+    let card = credential::get(&world.db, card.id).await.unwrap().unwrap();
+    let mut tx = world.db.write(Origin::system()).await.unwrap();
+    credential::set_validity(&mut tx, &card, None, Some(end), None).await.unwrap();
+    let change = async {
+        // By then the card was read, and who reports it waits for this one.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tx.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(send(&browser, &page, "/account/badge", "lost", &lost), change);
+    assert_eq!(answer.location(), "/account/badge");
+    let seen = credential::get(&world.db, card.id).await.unwrap().unwrap();
+    assert_eq!((seen.state.as_str(), seen.valid_until), ("suspended", Some(end)));
+    assert_eq!(world.facts("credential.suspended").await.len(), 1);
 }
 
 async fn activity_is_told_in_words_and_pages_and_never_anothers(world: World) {
