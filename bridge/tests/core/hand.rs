@@ -1,5 +1,5 @@
 //! A connector with a hand on it: it stops where the test wants, so that a process can die there, or be late; or it tells
-//! of what did not happen, or cannot read one card.
+//! of what did not happen, or cannot read some cards.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Hand {
     inner: Arc<dyn Connector>,
     stop: Option<Stop>,
     tells: Option<DoorEvent>,
-    cannot_read: Option<Card>,
+    cannot_read: Vec<Card>,
     reached: Notify,
     go_on: Notify,
 }
@@ -35,7 +35,7 @@ pub(crate) struct Hand {
 impl Hand {
     fn over(inner: Arc<dyn Connector>) -> Self {
         let (reached, go_on) = (Notify::new(), Notify::new());
-        Self { inner, stop: None, tells: None, cannot_read: None, reached, go_on }
+        Self { inner, stop: None, tells: None, cannot_read: Vec::new(), reached, go_on }
     }
 
     pub(crate) fn on(inner: Arc<dyn Connector>, stop: Stop) -> Arc<Self> {
@@ -47,9 +47,9 @@ impl Hand {
         Arc::new(Self { tells: Some(event), ..Self::over(inner) })
     }
 
-    /// Lists this card, and gets no good answer when it asks for it.
-    pub(crate) fn that_cannot_read(inner: Arc<dyn Connector>, card: Card) -> Arc<Self> {
-        Arc::new(Self { cannot_read: Some(card), ..Self::over(inner) })
+    /// Gets no good answer when it asks for one of these cards.
+    pub(crate) fn that_cannot_read(inner: Arc<dyn Connector>, cards: Vec<Card>) -> Arc<Self> {
+        Arc::new(Self { cannot_read: cards, ..Self::over(inner) })
     }
 
     /// Waits until it has stopped.
@@ -97,7 +97,7 @@ impl Connector for Hand {
         revoked
     }
     async fn read_back(&self, card: &Card) -> Result<ReadBack, ConnectorError> {
-        if self.cannot_read == Some(*card) {
+        if self.cannot_read.contains(card) {
             let detail = "no answer that can be read".to_owned();
             return Err(ConnectorError::Protocol { missing: self.access_points(), detail });
         }

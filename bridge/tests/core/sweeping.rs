@@ -6,7 +6,8 @@ use bridge::alert;
 use bridge::connector::Connector;
 use bridge::facts::{AlertClosed, AlertOpened, DeviationFound};
 use bridge::placement;
-use bridge::sweep::{Findings, sweep};
+use bridge::sweep::{Findings, SweepError, sweep};
+use directory::credential::Credential;
 use sim::uhppote::Misbehaviour;
 
 use crate::hand::Hand;
@@ -22,6 +23,7 @@ on_every_engine! {
     a_strangers_card_is_reported_once_and_closed_when_it_is_gone,
     what_cannot_be_read_is_neither_a_ghost_nor_a_drift,
     a_card_that_cannot_be_read_again_hides_no_other,
+    ten_cards_in_a_row_that_cannot_be_read_again_end_a_sweep,
     what_the_reconciler_has_yet_to_look_at_is_left_to_it,
     a_mover_whose_hint_was_lost_is_found_and_put_right,
     a_joiner_whose_hint_was_lost_is_found_and_put_there,
@@ -160,13 +162,33 @@ async fn what_cannot_be_read_is_neither_a_ghost_nor_a_drift(world: World) {
     assert_eq!(counts(&world.sweep().await), found(0, 1, 0, 0), "what can be read is compared");
 }
 
+/// A sweep that cannot read these cards again.
+async fn sweep_without(world: &World, cards: &[&Credential]) -> Result<Findings, SweepError> {
+    let card = |card: &&Credential| placement::card(&card.format, card.facility, card.number).unwrap();
+    let cards = cards.iter().map(card).collect();
+    let connector: Arc<dyn Connector> = Hand::that_cannot_read(world.node.connector(), cards);
+    sweep(world.db(), HQ, &connector).await
+}
+
+async fn ten_cards_in_a_row_that_cannot_be_read_again_end_a_sweep(world: World) {
+    let mut cards = Vec::new();
+    for n in 0..20 {
+        let (_, card) = world.carded(&format!("user{n}"), "Staff").await;
+        assert!(world.panels[0].uproot(number(&card)));
+        cards.push(card);
+    }
+    let ten: Vec<&Credential> = cards[..10].iter().collect();
+    let ended = sweep_without(&world, &ten).await;
+    assert!(matches!(ended, Err(SweepError::Connector(_))), "{ended:?}");
+    let twice_nine: Vec<&Credential> = cards[..9].iter().chain(&cards[10..19]).collect();
+    assert_eq!(sweep_without(&world, &twice_nine).await.unwrap().ghosts, 2);
+}
+
 async fn a_card_that_cannot_be_read_again_hides_no_other(world: World) {
     let (_, ada) = world.carded("ada", "Staff").await;
     let (_, bo) = world.carded("bo", "Staff").await;
     assert!(world.panels[0].uproot(number(&ada)) && world.panels[0].uproot(number(&bo)));
-    let card = placement::card(&ada.format, ada.facility, ada.number).unwrap();
-    let connector: Arc<dyn Connector> = Hand::that_cannot_read(world.node.connector(), card);
-    let findings = sweep(world.db(), HQ, &connector).await.unwrap();
+    let findings = sweep_without(&world, &[&ada]).await.unwrap();
     assert_eq!(counts(&findings), found(0, 0, 1, 0));
     world.settle().await;
     assert_eq!((world.opens(&ada), world.opens(&bo)), (None, Some(vec!["main"])));
