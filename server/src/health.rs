@@ -282,6 +282,7 @@ mod tests {
             format: audit::export::Format::Json,
             host: "id.example.org".into(),
             settle: audit::export::SETTLE,
+            overlap: audit::export::OVERLAP,
             largest: audit::export::LARGEST,
             enterprise: None,
         };

@@ -1,9 +1,9 @@
 //! The journal for others: every fact, in its order, to a SIEM over syslog or into a file.
 //!
 //! At least once. Over a network that says more than it seems to: a receiver that is killed has taken what it loses, and
-//! no write over TCP tells. So a fact counts as delivered only when the connection that carried it has lived on for
-//! [`Export::settle`] afterwards, and after any cut everything that is younger is sent anew, under the same id: whoever
-//! counts distinct ids counts each fact once. How much may come twice is bounded ([`OVERLAP`]).
+//! no write over TCP tells. So a fact counts as delivered only when the receiver's machine was seen to have acknowledged it
+//! and the connection has lived on for [`Export::settle`] afterwards; after any cut everything else is sent anew, under the
+//! same id: whoever counts distinct ids counts each fact once. How much may come twice is bounded ([`Export::overlap`]).
 //!
 //! What it is not: it filters nothing and drops nothing. A receiver that is slow, full or gone holds up its own exporter,
 //! for some weeks the erasing of bodies that it has not been sent ([`erase`](mod@crate::erase)), and nothing else.
@@ -16,9 +16,11 @@
 
 mod cef;
 mod format;
+mod on_the_way;
 mod outage;
 mod receiver;
 mod run;
+mod socket;
 mod syslog;
 
 use std::path::PathBuf;
@@ -36,7 +38,7 @@ pub use outage::{Outage, Standing, standing};
 pub use receiver::try_to_reach;
 pub use run::Exporter;
 
-/// How many facts may be on their way without being settled: what is sent anew at most.
+/// How many facts may be on their way without being settled, unless somebody says otherwise.
 pub const OVERLAP: i64 = 100_000;
 /// How long a connection must live on before what it carried counts as delivered, unless the configuration says
 /// otherwise.
@@ -58,6 +60,8 @@ pub struct Export {
     pub host: String,
     /// How long a connection must live on before what it carried counts as delivered.
     pub settle: Duration,
+    /// How many facts may be on their way without being settled: what is sent anew at most.
+    pub overlap: i64,
     /// The longest message, in bytes, its header included. The body of a fact that is longer stays behind, and its digest says so.
     pub largest: usize,
     /// The IANA enterprise number under which syslog messages have structured data (RFC 5424, section 6.3.2); none without.
@@ -143,6 +147,7 @@ mod tests {
             format: super::Format::Json,
             host: "id.example.org".into(),
             settle: super::SETTLE,
+            overlap: super::OVERLAP,
             largest: super::LARGEST,
             enterprise: None,
         }

@@ -1,5 +1,6 @@
 //! The way to a receiver: a connection, or a file.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -19,15 +20,15 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::format::message;
+use super::on_the_way::{Part, parts};
+use super::socket::{self, Queue};
 use super::{Export, Syslog, Target, syslog};
 
-/// How long a connection may take to be made, or one piece of what is written to be taken: a receiver may be slow, and
+/// How long a connection may take to be made, or one part of what is written to be taken: a receiver may be slow, and
 /// must not stand still.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest part that is written to a connection.
 const PIECE: usize = 16 * 1024;
-/// What was sent and is not acknowledged by the receiver's machine for so long cuts the connection. Less than any
-/// time to settle should be: or what is still on the way would count as delivered.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// How long a receiver that asked for our certificate is listened to before anything is sent. In TLS 1.3 our side of the
 /// handshake ends before the other has looked at it (RFC 8446, section 2, figure 1), so a refusal comes afterwards.
 const VERDICT: Duration = Duration::from_secs(1);
@@ -38,6 +39,7 @@ pub(super) enum Receiver {
         read: ReadHalf<TlsStream<TcpStream>>,
         write: WriteHalf<TlsStream<TcpStream>>,
         presented: Arc<Presented>,
+        queue: Queue,
     },
     File {
         file: File,
@@ -124,51 +126,46 @@ impl Receiver {
         matches!(self, Self::File { .. })
     }
 
-    /// Writes facts, each as one message.
-    pub(super) async fn send(&mut self, export: &Export, facts: &[StoredFact]) -> io::Result<()> {
-        let mut bytes = Vec::new();
-        for fact in facts {
-            match self {
-                Self::Connection { .. } => bytes.extend(syslog::frame(fact, export)),
-                Self::File { .. } => {
-                    bytes.extend_from_slice(message(fact, export.format, export.largest).as_bytes());
-                    bytes.push(b'\n');
-                }
-            }
-            if bytes.len() >= PIECE {
-                self.write(&bytes).await?;
-                bytes.clear();
-            }
-        }
-        self.write(&bytes).await?;
-        self.flush().await
+    /// Facts, each as one message, in parts that are sent one after the other. To a connection they are small, since it
+    /// may be slow; to a file they are one, since each is synced.
+    pub(super) fn parts(&self, export: &Export, facts: &[StoredFact]) -> VecDeque<Part> {
+        let (write, longest): (fn(&StoredFact, &Export) -> Vec<u8>, usize) = match self {
+            Self::Connection { .. } => (syslog::frame, PIECE),
+            Self::File { .. } => (line, usize::MAX),
+        };
+        let messages = facts.iter().filter_map(|fact| Some((fact.seq?, write(fact, export))));
+        parts(messages, longest)
     }
 
-    async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// Writes a part, to the end: to a file so that it is safe there.
+    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Connection { write, .. } => {
-                for piece in bytes.chunks(PIECE) {
-                    tokio::time::timeout(PATIENCE, write.write_all(piece)).await??;
-                }
-                Ok(())
+                let sending = async {
+                    write.write_all(bytes).await?;
+                    write.flush().await
+                };
+                tokio::time::timeout(PATIENCE, sending).await?
             }
             Self::File { file, path, inode } => {
-                // Whoever turns over logs has moved it away: what comes belongs into a new one.
+                // Whoever turns over logs has moved it away: what comes belongs into a new one. In the old one nothing of
+                // ours is unfinished, since each part ends with a look at what became of it.
                 if inode_at(path).await != Some(*inode) {
                     (*file, *inode) = append_to(path).await?;
                 }
-                file.write_all(bytes).await
+                file.write_all(bytes).await?;
+                file.flush().await?;
+                file.sync_data().await
             }
         }
     }
 
-    async fn flush(&mut self) -> io::Result<()> {
+    /// How many bytes of what was sent still wait on our side, if that can be told now. Encryption makes more of them, so
+    /// of ours it is never more.
+    pub(super) async fn waiting(&mut self) -> io::Result<Option<u64>> {
         match self {
-            Self::Connection { write, .. } => tokio::time::timeout(PATIENCE, write.flush()).await?,
-            Self::File { file, .. } => {
-                file.flush().await?;
-                file.sync_data().await
-            }
+            Self::Connection { queue, .. } => queue.unacknowledged().await,
+            Self::File { .. } => Ok(Some(0)),
         }
     }
 
@@ -213,31 +210,23 @@ async fn connect(syslog: &Syslog, now: Timestamp) -> io::Result<Receiver> {
     encryption.client_auth_cert_resolver = presented.clone();
     let stream = TcpStream::connect(&syslog.address).await?;
     stream.set_nodelay(true)?;
-    notice_silence(&stream)?;
+    socket::prepare(&stream)?;
+    let queue = Queue::of(&stream).await?;
     let connected = TlsConnector::from(Arc::new(encryption)).connect(syslog.name.clone(), stream).await;
     let (read, write) = tokio::io::split(connected.map_err(|error| presented.explain(error))?);
     let asked = presented.was_asked();
-    let mut receiver = Receiver::Connection { read, write, presented };
+    let mut receiver = Receiver::Connection { read, write, presented, queue };
     if asked && let Ok(error) = tokio::time::timeout(VERDICT, receiver.ended()).await {
         return Err(receiver.explain(error));
     }
     Ok(receiver)
 }
 
-/// A machine that is gone without a word cuts the connection, too.
-#[cfg(target_os = "linux")]
-fn notice_silence(stream: &TcpStream) -> io::Result<()> {
-    use rustix::net::sockopt;
-    let unacknowledged = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(stream, unacknowledged)?;
-    sockopt::set_socket_keepalive(stream, true)?;
-    sockopt::set_tcp_keepidle(stream, Duration::from_secs(10))?;
-    Ok(sockopt::set_tcp_keepintvl(stream, Duration::from_secs(5))?)
-}
-
-#[cfg(not(target_os = "linux"))]
-fn notice_silence(_: &TcpStream) -> io::Result<()> {
-    Ok(())
+/// As a line of a file.
+fn line(fact: &StoredFact, export: &Export) -> Vec<u8> {
+    let mut line = message(fact, export.format, export.largest);
+    line.push('\n');
+    line.into_bytes()
 }
 
 async fn append_to(path: &Path) -> io::Result<(File, u64)> {
@@ -259,4 +248,54 @@ async fn append_to(path: &Path) -> io::Result<(File, u64)> {
 
 async fn inode_at(path: &Path) -> Option<u64> {
     Some(tokio::fs::metadata(path).await.ok()?.ino())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// A name that now leads to a full disk and now to a file, and is turned over at any moment.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_full_disk_did_not_take_is_told_whenever_the_file_is_turned_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, file) = (folder.path().join("facts"), folder.path().join("kept"));
+        let (link, name, kept) = (folder.path().join("link"), path.clone(), file.clone());
+        let lead_to = move |to: &Path| {
+            symlink(to, &link).unwrap();
+            std::fs::rename(&link, &name).unwrap();
+        };
+        std::fs::write(&file, "").unwrap();
+        lead_to(&file);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = is_over.clone();
+        let turning = std::thread::spawn(move || {
+            for to in [Path::new("/dev/full"), &kept].into_iter().cycle() {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                lead_to(to);
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        });
+        let (target, now) = (Target::File(path), Timestamp::from_millis(0));
+        let (mut taken, mut told) = (BTreeSet::new(), 0);
+        for number in 0..300 {
+            let mut receiver = Receiver::open(&target, now).await.unwrap();
+            let bytes = format!("{number} {}\n", "x".repeat(40_000));
+            match receiver.send(bytes.as_bytes()).await {
+                Ok(()) => _ = taken.insert(number.to_string()),
+                Err(_) => told += 1,
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+        turning.join().unwrap();
+        let kept = std::fs::read_to_string(&file).unwrap();
+        let kept: BTreeSet<String> =
+            kept.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        assert_eq!(kept, taken);
+        assert!(told > 0 && !taken.is_empty(), "{told} of 300 were told: this test tries nothing");
+    }
 }

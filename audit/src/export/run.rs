@@ -9,17 +9,20 @@ use store::{Db, Lease, StoreError, follower};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::on_the_way::OnTheWay;
 use super::outage::{self, Said};
-use super::receiver::Receiver;
-use super::{Export, OVERLAP, cursor_of};
+use super::receiver::{PATIENCE, Receiver};
+use super::{Export, cursor_of};
 
 /// How often it looks for facts.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often it writes down how far it has come.
+/// How often it asks what the receiver's machine has taken, and writes down how far it has come.
 const NOTE: Duration = Duration::from_secs(1);
-/// How long another node waits after this one has died. Longer than a slow receiver needs for what is sent at once.
+/// How long another node waits after this one has died. It is asked for again when half of it is over, before a part is
+/// sent; so the slowest receiver must have taken a part before the other half is.
 const LEASE: Duration = Duration::from_secs(30);
-/// Facts that are read and sent at once.
+const _: () = assert!(PATIENCE.as_secs() < LEASE.as_secs() / 2);
+/// Facts that are read at once.
 const BATCH: i64 = 100;
 /// After a failure it waits a second, then twice as long each time, and no longer than this.
 const LONGEST_REST: Duration = Duration::from_secs(60);
@@ -123,10 +126,10 @@ impl Exporter {
         let (opened, begun) = (Instant::now(), noted);
         let mut is_reached = false;
         let settle = if receiver.is_safe_at_once() { Duration::ZERO } else { self.export.settle };
+        let mut on_the_way = OnTheWay::new(settle);
         let mut sent = noted;
-        let mut settled = noted;
-        let mut on_the_way: VecDeque<(Instant, i64)> = VecDeque::new();
-        let mut last_note = Instant::now();
+        let mut parts = VecDeque::new();
+        let mut reckoned = Instant::now();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -139,26 +142,28 @@ impl Exporter {
                 changed = stop.changed() => changed.is_err() || *stop.borrow(),
                 _ = look.tick() => false,
             };
-            while let Some((at, seq)) = on_the_way.front().copied() {
-                if at.elapsed() < settle {
-                    break;
+            if asked || reckoned.elapsed() >= NOTE {
+                reckoned = Instant::now();
+                if on_the_way.waits()
+                    && let Some(waiting) = receiver.waiting().await.map_err(Stopped::Cut)?
+                {
+                    on_the_way.taken_but(waiting, Instant::now());
                 }
-                settled = seq;
-                on_the_way.pop_front();
-            }
-            // A connection that was only just made may be one that is refused in the next moment, and a file that opens
-            // one that takes nothing.
-            if !is_reached && (settled > begun || opened.elapsed() >= self.export.settle) {
-                if !self.reached(begun).await? {
-                    return Ok(Stopped::NotOurs);
+                let settled = on_the_way.settled(Instant::now());
+                // A connection that was only just made may be one that is refused in the next moment, and a file that
+                // opens one that takes nothing.
+                if !is_reached && (settled.is_some() || opened.elapsed() >= self.export.settle) {
+                    if !self.reached(begun).await? {
+                        return Ok(Stopped::NotOurs);
+                    }
+                    is_reached = true;
                 }
-                is_reached = true;
-            }
-            if settled > noted && (asked || last_note.elapsed() >= NOTE) {
-                if !follower::advance(&self.db, &self.cursor, noted, settled).await? {
-                    return Ok(Stopped::NotOurs);
+                if let Some(settled) = settled {
+                    if !follower::advance(&self.db, &self.cursor, noted, settled).await? {
+                        return Ok(Stopped::NotOurs);
+                    }
+                    noted = settled;
                 }
-                (noted, last_note) = (settled, Instant::now());
             }
             if asked {
                 return Ok(Stopped::Asked);
@@ -166,14 +171,17 @@ impl Exporter {
             if !self.hold().await? {
                 return Ok(Stopped::NotOurs);
             }
-            let room = OVERLAP - (sent - settled);
-            let facts = follower::read(&self.db, sent, BATCH.min(room)).await?;
-            let Some(last) = facts.last().and_then(|fact| fact.seq) else { continue };
-            if let Err(error) = receiver.send(&self.export, &facts).await {
+            if parts.is_empty() {
+                let room = self.export.overlap - (sent - noted);
+                let facts = follower::read(&self.db, sent, BATCH.min(room)).await?;
+                parts = receiver.parts(&self.export, &facts);
+            }
+            let Some(part) = parts.pop_front() else { continue };
+            if let Err(error) = receiver.send(&part.bytes).await {
                 return Err(Stopped::Cut(if is_reached { error } else { receiver.explain(error) }));
             }
-            sent = last;
-            on_the_way.push_back((Instant::now(), sent));
+            sent = part.ends.unwrap_or(sent);
+            on_the_way.sent(&part);
             // There may be more: look at once.
             look.reset_immediately();
         }

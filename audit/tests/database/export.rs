@@ -1,12 +1,15 @@
 //! The journal at a receiver: whole, whatever happens on the way.
 
+mod pace;
+mod receiver;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use audit::export::{
-    Export, ExportCut, ExportResumed, Exporter, Format, LARGEST, Syslog, Target, json_line, standing,
+    Export, ExportCut, ExportResumed, Exporter, Format, LARGEST, OVERLAP, Syslog, Target, json_line, standing,
 };
 use kernel::id::NodeId;
 use kernel::{Subject, Timestamp};
@@ -73,7 +76,16 @@ fn syslog_over(address: &str, name: &'static str, versions: &[&'static Supported
 
 fn export(target: Target, format: Format) -> Export {
     let host = "id.example.org".to_owned();
-    Export { name: "siem".into(), target, format, host, settle: SETTLE, largest: LARGEST, enterprise: None }
+    Export {
+        name: "siem".into(),
+        target,
+        format,
+        host,
+        settle: SETTLE,
+        overlap: OVERLAP,
+        largest: LARGEST,
+        enterprise: None,
+    }
 }
 
 /// An exporter at work, and the audit follower before it.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use audit::export::{Export, Format, LARGEST, SETTLE, Syslog, Target};
+use audit::export::{Export, Format, LARGEST, OVERLAP, SETTLE, Syslog, Target};
 use kernel::Timestamp;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
@@ -67,8 +67,8 @@ impl ExportTo {
         if self.enterprise_number == Some(0) {
             return Err(wrong(name, "enterprise_number", "expected your organisation's, from 1 on"));
         }
-        // Below it, what is still on the way could count as delivered: a dead connection is noticed after 20 s. Above
-        // it, so much may be on the way at once that little more is sent.
+        // Below it, a receiver that is slow has perhaps not read yet what its machine has acknowledged. Above it, so much
+        // may be on the way at once that little more is sent.
         if !(30..=300).contains(&self.settle().as_secs()) {
             return Err(wrong(name, "settle_seconds", "expected 30 to 300"));
         }
@@ -195,7 +195,8 @@ impl Config {
         };
         let host = self.issuer()?.host().to_owned();
         let (settle, largest, enterprise) = (to.settle(), to.largest(), to.enterprise_number);
-        Ok(Export { name: name.to_owned(), target, format: to.format, host, settle, largest, enterprise })
+        let (name, format, overlap) = (name.to_owned(), to.format, OVERLAP);
+        Ok(Export { name, target, format, host, settle, overlap, largest, enterprise })
     }
 
     /// Until when our certificate for a receiver can be used, if there is one, or why it cannot.
