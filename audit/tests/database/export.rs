@@ -1,5 +1,6 @@
 //! The journal at a receiver: whole, whatever happens on the way.
 
+mod cef;
 mod pace;
 mod receiver;
 
