@@ -54,14 +54,21 @@ pub(super) async fn read(wire: &Wire, position: Option<Position>) -> Result<Told
             return Ok(told);
         }
     };
-    let Some(first) = told.first(wire, newest.index).await? else { return Ok(told) };
+    let first = told.first(wire, newest.index).await?;
     let (start, until) = (told.position, Instant::now() + wire.patience().request());
     for index in first..=newest.index {
         match wire.ask(Lane::Grants, &GetEvent(index)).await {
             Ok(Kept::Event(event)) => told.hear(event),
             Ok(Kept::Nothing) => told.pass_over(wire, index),
             // Pushed out since we looked: the next page names the gap.
-            Ok(Kept::Overwritten) => break,
+            Ok(Kept::Overwritten) if told.has_moved(start) => break,
+            // Nothing was read, though there is something: whoever believed that this was all would take what is still
+            // to be read for what happened later.
+            Ok(Kept::Overwritten) => {
+                let detail =
+                    format!("{} has written over the event that was to be read first", wire.serial());
+                return Err(Unanswered::Garbled(detail));
+            }
             // What was read is not lost, what was not is still there.
             Err(_) if told.has_moved(start) => break,
             Err(unanswered) => return Err(unanswered),
@@ -93,29 +100,34 @@ impl Position {
 
 impl Told {
     /// The number to read first. Names what lies between it and the position, if anything does.
-    async fn first(&mut self, wire: &Wire, newest: u32) -> Result<Option<u32>, Unanswered> {
+    async fn first(&mut self, wire: &Wire, newest: u32) -> Result<u32, Unanswered> {
         let kept = match self.position {
             Some(position) if position.index <= newest => {
-                wire.ask(Lane::Grants, &GetEvent(position.index)).await?
+                let kept = wire.ask(Lane::Grants, &GetEvent(position.index)).await?;
+                if position.holds(&kept) {
+                    return Ok(position.index.saturating_add(1));
+                }
+                kept
             }
+            // What was read last, be it a hole, is above all that there is: the numbering began anew.
             _ => Kept::Nothing,
         };
+        let Kept::Event(oldest) = wire.ask(Lane::Grants, &GetEvent(OLDEST)).await? else {
+            let detail = format!("{} has a newest event and no oldest", wire.serial());
+            return Err(Unanswered::Garbled(detail));
+        };
         let next = self.position.map(|position| position.index.saturating_add(1));
-        if self.position.is_some_and(|position| position.holds(&kept)) {
-            return Ok(next);
-        }
-        let Kept::Event(oldest) = wire.ask(Lane::Grants, &GetEvent(OLDEST)).await? else { return Ok(None) };
         match (kept, next) {
             // Newer events pushed ours out, as is right in one numbering.
             (Kept::Overwritten, Some(next)) => {
                 if next < oldest.index {
                     self.miss(wire, next, oldest.index - 1);
                 }
-                Ok(Some(oldest.index.max(next)))
+                Ok(oldest.index.max(next))
             }
             _ => {
                 self.begin_anew(wire);
-                Ok(Some(oldest.index))
+                Ok(oldest.index)
             }
         }
     }
@@ -319,8 +331,8 @@ mod tests {
         }
     }
 
-    /// A controller that lost events 4 to 199 of 200, and holds nothing under their numbers.
-    async fn with_a_hole() -> Wire {
+    /// A controller that answers for a number with a number, and with what kind of event stands there.
+    async fn answering(kept: impl Fn(u32) -> (u32, u8) + Send + 'static) -> Wire {
         use super::super::message::Ask as _;
         use super::super::packet::Packet;
         use crate::connector::lanes::Patience;
@@ -331,19 +343,40 @@ mod tests {
             let mut request = [0; 64];
             while let Ok((_, from)) = socket.recv_from(&mut request).await {
                 let asked = u32::from_le_bytes([request[8], request[9], request[10], request[11]]);
-                let index = match asked {
-                    OLDEST => 1,
-                    NEWEST => 200,
-                    asked => asked,
-                };
+                let (index, kind) = kept(asked);
                 let mut packet = Packet::new(GetEvent(0).encode(SERIAL).operation(), SERIAL);
                 packet.put_u32(8, index);
-                packet.put_u8(12, u8::from(matches!(index, 1..=3 | 200)));
+                packet.put_u8(12, kind);
                 let _ = socket.send_to(packet.as_bytes(), from).await;
             }
         });
         let patience = Patience { reply: std::time::Duration::from_millis(500), attempts: 2 };
         Wire::new(SERIAL, address, patience)
+    }
+
+    /// What it writes for an event that later ones have overwritten.
+    const OVERWRITTEN: u8 = 0xff;
+
+    /// One whose log begins at 1.
+    async fn up_to(newest: u32, kind: impl Fn(u32) -> u8 + Send + 'static) -> Wire {
+        answering(move |asked| {
+            let index = match asked {
+                OLDEST => 1,
+                NEWEST => newest,
+                asked => asked,
+            };
+            (index, kind(index))
+        })
+        .await
+    }
+
+    /// One that lost events 4 to 199 of 200, and holds nothing under their numbers.
+    async fn with_a_hole() -> Wire {
+        up_to(200, |index| u8::from(matches!(index, 1..=3 | 200))).await
+    }
+
+    fn numbers(told: &Told) -> Vec<u32> {
+        told.events.iter().map(|event| event.index).collect()
     }
 
     #[tokio::test]
@@ -373,5 +406,48 @@ mod tests {
             told.gaps
         );
         assert_eq!(told.gaps[0].from, 101);
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_began_anew_while_the_position_stood_in_a_hole_is_read_from_its_beginning() {
+        let wire = up_to(20, |index| u8::from(index <= 20)).await;
+        let in_a_hole = Position { index: 150, at: None, hole: true };
+        let told = read(&wire, Some(in_a_hole)).await.unwrap();
+        let gaps: Vec<_> = told.gaps.iter().map(|gap| (gap.from, gap.to)).collect();
+        assert_eq!(gaps, [(151, None)]);
+        assert_eq!((numbers(&told), told.more), ((1..=20).collect::<Vec<u32>>(), false));
+    }
+
+    #[tokio::test]
+    async fn a_controller_that_tells_of_a_newest_event_and_no_oldest_was_not_read() {
+        for kind in [0, OVERWRITTEN] {
+            let wire = answering(move |asked| match asked {
+                OLDEST => (0, kind),
+                NEWEST => (20, 1),
+                asked => (asked, 1),
+            })
+            .await;
+            for position in [None, Some(Position { index: 30, at: None, hole: false })] {
+                let told = read(&wire, position).await;
+                assert!(matches!(told, Err(Unanswered::Garbled(_))), "{kind} after {position:?}: {told:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn events_that_are_written_over_while_they_are_read_leave_something_to_read() {
+        // It is there when it is asked for as the oldest, and gone when it is asked for by its number.
+        let wire = answering(|asked| match asked {
+            OLDEST => (1, 1),
+            NEWEST => (20, 1),
+            1 => (1, OVERWRITTEN),
+            asked => (asked, 1),
+        })
+        .await;
+        let told = read(&wire, None).await;
+        assert!(matches!(told, Err(Unanswered::Garbled(_))), "{told:?}");
+        let wire = up_to(20, |index| if index == 4 { OVERWRITTEN } else { 1 }).await;
+        let told = read(&wire, None).await.unwrap();
+        assert_eq!((numbers(&told), told.more), (vec![1, 2, 3], true));
     }
 }
