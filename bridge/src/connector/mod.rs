@@ -20,6 +20,7 @@ pub(crate) mod fleet;
 mod health;
 mod inventory;
 pub(crate) mod lanes;
+pub(crate) mod port;
 mod registry;
 pub(crate) mod reminder;
 mod wanted;

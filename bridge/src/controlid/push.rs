@@ -11,7 +11,6 @@
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -24,13 +23,14 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::online::{self, Desk};
 use super::transport::{Turn, Wire, brief};
 use crate::connector::lanes::{Lane, Unanswered};
+use crate::connector::port::Port;
 use crate::connector::reminder::{RETRIED, Reminder};
 
 /// How long one connection may take, all in all.
@@ -48,10 +48,7 @@ const ASKED_AGAIN: Duration = Duration::from_secs(1);
 /// Where we listen, once somebody wants to.
 #[derive(Debug)]
 pub(super) struct Ear {
-    bind: SocketAddrV4,
-    listener: OnceCell<TcpListener>,
-    /// It was said that the port cannot be opened. It outlives the wait for one hint.
-    is_told: AtomicBool,
+    port: Port<TcpListener>,
     reminder: Reminder,
     hall: Arc<Hall>,
 }
@@ -120,13 +117,12 @@ impl Ear {
     pub(super) fn new(bind: SocketAddrV4, known: Vec<i64>, desk: Option<Desk>) -> Self {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let hall = Arc::new(Hall { known, hint: Notify::new(), places, desk });
-        let (listener, is_told) = (OnceCell::new(), AtomicBool::new(false));
-        Self { bind, listener, is_told, reminder: Reminder::default(), hall }
+        Self { port: Port::new(bind), reminder: Reminder::default(), hall }
     }
 
     /// Where devices shall send to; `None` before the port is open.
     pub(super) fn address(&self) -> Option<SocketAddrV4> {
-        match self.listener.get()?.local_addr().ok()? {
+        match self.port.socket()?.local_addr().ok()? {
             SocketAddr::V4(address) => Some(address),
             SocketAddr::V6(_) => None,
         }
@@ -135,7 +131,8 @@ impl Ear {
     /// In online mode: who answers devices, and the address at which they shall ask, as far as it is known: another
     /// process may be the one that listens.
     pub(super) fn desk(&self) -> Option<(&Desk, Option<SocketAddrV4>)> {
-        let configured = (self.bind.port() != 0).then_some(self.bind);
+        let bind = self.port.bind();
+        let configured = (bind.port() != 0).then_some(bind);
         Some((self.hall.desk.as_ref()?, self.address().or(configured)))
     }
 
@@ -158,35 +155,21 @@ impl Ear {
     /// Hears what comes, and reminds devices of where to send to. Never ends.
     async fn listen(&self, wires: &[&Wire]) {
         let again = if self.hall.desk.is_some() { ASKED_AGAIN } else { RETRIED };
-        let listener = loop {
-            match self.listener.get_or_try_init(|| TcpListener::bind(self.bind)).await {
-                Ok(listener) => break listener,
-                Err(error) => {
-                    self.tell_closed(&error);
-                    sleep(again).await;
-                }
-            }
-        };
-        if self.is_told.swap(false, Ordering::Relaxed) {
-            tracing::info!(listen = %self.bind, "devices are listened to");
-        }
+        let listener = self.port.opened(again, TcpListener::bind, |error| self.tell_closed(&error)).await;
         tokio::select! {
             () = hear(listener, &self.hall) => (),
             () = self.reminder.remind(wires, |wire| self.tell(wire)) => (),
         }
     }
 
-    /// Says once that nobody is heard here. Of several processes one listens, so it may be as it should.
+    /// Of several processes one listens, so it may be as it should.
     fn tell_closed(&self, error: &io::Error) {
-        if self.is_told.swap(true, Ordering::Relaxed) {
-            return;
-        }
         match self.hall.desk {
             None => tracing::warn!(
-                listen = %self.bind, %error, "cannot listen to devices; events are found by polling"
+                listen = %self.port.bind(), %error, "cannot listen to devices; events are found by polling"
             ),
             Some(_) => tracing::error!(
-                listen = %self.bind, %error,
+                listen = %self.port.bind(), %error,
                 "cannot listen to devices that ask: unless another process of ours does, nobody enters by them"
             ),
         }
@@ -370,12 +353,12 @@ mod tests {
         let ear = Ear::new(bind, vec![77], Some(places));
         // Whoever waits for hints gives up and comes again.
         for is_told in [false, true] {
-            assert_eq!(ear.is_told.load(Ordering::Relaxed), is_told);
+            assert_eq!(ear.port.is_told(), is_told);
             assert!(timeout(Duration::from_millis(50), ear.listen(&[])).await.is_err());
         }
         drop(other);
         assert!(timeout(ASKED_AGAIN, ear.listen(&[])).await.is_err());
-        assert!(ear.address().is_some() && !ear.is_told.load(Ordering::Relaxed));
+        assert!(ear.address().is_some() && !ear.port.is_told());
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,30 +8,29 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::sync::OnceCell;
 use tokio::time::sleep;
 
 use super::message::{GetListener, Listener, SetListener, pushed_event};
 use super::transport::Wire;
 use crate::connector::lanes::Lane;
+use crate::connector::port::Port;
 use crate::connector::reminder::{RETRIED, Reminder};
 
 /// Where we listen, once somebody wants to.
 #[derive(Debug)]
 pub(super) struct Ear {
-    bind: SocketAddrV4,
-    socket: OnceCell<UdpSocket>,
+    port: Port<UdpSocket>,
     reminder: Reminder,
 }
 
 impl Ear {
     pub(super) fn new(bind: SocketAddrV4) -> Self {
-        Self { bind, socket: OnceCell::new(), reminder: Reminder::default() }
+        Self { port: Port::new(bind), reminder: Reminder::default() }
     }
 
     /// Where controllers shall push to; `None` before the port is open.
     pub(super) fn address(&self) -> Option<SocketAddrV4> {
-        match self.socket.get()?.local_addr().ok()? {
+        match self.port.socket()?.local_addr().ok()? {
             SocketAddr::V4(address) => Some(address),
             SocketAddr::V6(_) => None,
         }
@@ -39,19 +38,18 @@ impl Ear {
 
     /// Ends when one of the controllers hints. Meanwhile reminds them all where to push to.
     pub(super) async fn hinted(&self, wires: &[&Wire]) {
-        let socket = loop {
-            match self.socket.get_or_try_init(|| UdpSocket::bind(self.bind)).await {
-                Ok(socket) => break socket,
-                Err(error) => {
-                    tracing::warn!(listen = %self.bind, %error, "cannot listen for door events; polling finds them");
-                    sleep(RETRIED).await;
-                }
-            }
-        };
+        let socket = self.port.opened(RETRIED, UdpSocket::bind, |error| self.tell_closed(&error)).await;
         tokio::select! {
             () = hear(socket, wires) => (),
             () = self.reminder.remind(wires, |wire| self.tell(wire)) => (),
         }
+    }
+
+    /// Of several processes one listens, so it may be as it should.
+    fn tell_closed(&self, error: &io::Error) {
+        tracing::warn!(
+            listen = %self.port.bind(), %error, "cannot listen for door events; they are found by polling"
+        );
     }
 
     /// Whether the controller pushes to us now.
@@ -92,5 +90,27 @@ fn drain(socket: &UdpSocket, buffer: &mut [u8]) {
         if socket.try_recv_from(buffer).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_another_has_is_told_once_and_taken_when_it_is_free() {
+        let other = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(bind) = other.local_addr().unwrap() else { panic!("an address of IPv4") };
+        let ear = Ear::new(bind);
+        // Whoever waits for hints gives up and comes again.
+        for is_told in [false, true] {
+            assert_eq!(ear.port.is_told(), is_told);
+            assert!(timeout(Duration::from_millis(50), ear.hinted(&[])).await.is_err());
+        }
+        drop(other);
+        assert!(timeout(Duration::from_millis(50), ear.hinted(&[])).await.is_err());
+        assert!(ear.address().is_some() && !ear.port.is_told());
     }
 }
