@@ -21,9 +21,13 @@ pub const QUARANTINED: &str = "card-quarantined";
 pub const TOO_MANY_UNKNOWN: &str = "too-many-unknown";
 /// Somebody's access ended, and no receipt can be signed for it.
 pub const NO_RECEIPT: &str = "no-receipt";
+/// What happens at an access point has not been read for longer than [`EVENTS_PATIENCE`].
+pub const EVENTS_UNREAD: &str = "events-unread";
 
 /// How long a revocation may wait before somebody is told.
 pub const REVOCATION_PATIENCE: Duration = Duration::from_secs(30);
+/// How long events may stay unread before somebody is told.
+pub const EVENTS_PATIENCE: Duration = Duration::from_secs(300);
 
 /// An alert that is open.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]

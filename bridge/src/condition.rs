@@ -6,7 +6,7 @@
 //! should.
 //!
 //! What it is not: it says nothing about parts that do not answer. Who waits for them is told by
-//! [`crate::alert::watch_revocations`].
+//! [`crate::alert::watch_revocations`], and whose events nobody reads by [`crate::feed`].
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ pub(crate) async fn forget_gone(db: &Db, known: &BTreeSet<AccessPointAddress>) -
     // Before what is configured: of what comes in between nothing was told yet.
     let mut told = Vec::new();
     let of_cards = [alert::ORPHAN, alert::QUARANTINED, alert::TOO_MANY_UNKNOWN, alert::CANNOT_HOLD];
-    for kind in of_cards.into_iter().chain(Finding::CODES) {
+    for kind in of_cards.into_iter().chain([alert::EVENTS_UNREAD]).chain(Finding::CODES) {
         told.extend(alert::open_of_kind(db, kind).await?.into_iter().map(|open| (kind, open.subject)));
     }
     if told.is_empty() {

@@ -12,7 +12,12 @@
 //! Whom a door lets in is where it leads to, until another door tells something later ([`directory::presence`]): noted in
 //! the transaction of the event, by the time that the door gives it, so what is read late writes over nothing newer.
 //!
+//! Whose events cannot be read is said, and is an alert when it stays so (`silence`).
+//!
 //! What it is not: it believes no pushed event. A push is a hint to read now.
+
+mod silence;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,11 +26,12 @@ use std::time::Duration;
 use directory::credential::{self, Credential};
 use directory::door::AccessPoint;
 use directory::presence::{self, Passage};
-use kernel::id::{CredentialId, FactId, UserId};
+use kernel::id::{FactId, UserId};
 use kernel::{Actor, Subject, Timestamp};
 use store::{Db, Fact, Origin, StoreError, Tx, sql};
 use tokio::sync::{Notify, watch};
 
+use self::silence::Silence;
 use crate::BridgeError;
 use crate::alert;
 use crate::card::Card;
@@ -35,11 +41,8 @@ use crate::connector::{
 };
 use crate::entrance::Entrance;
 use crate::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
-use crate::placement::{self, Placement, Points};
+use crate::placement::{self, Placement};
 use crate::sweep::{self, Deviation};
-
-/// How many absences are marked as watched in one transaction: a mass leaver must not hold others up.
-const WATCHED_AT_ONCE: usize = 100;
 
 /// How often events are read when the door system does not hint.
 const POLL: Duration = Duration::from_secs(2);
@@ -86,8 +89,8 @@ struct Shown {
 pub struct Pass {
     /// New events that were recorded.
     pub recorded: usize,
-    /// Access points whose events could not be read.
-    pub unread: BTreeSet<AccessPointAddress>,
+    /// Access points whose events could not be read, and why.
+    pub unread: BTreeMap<AccessPointAddress, String>,
 }
 
 impl Feed {
@@ -115,16 +118,24 @@ impl Feed {
     /// Reads until `stop` turns true: at each hint and ring, and every two seconds.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let everything: BTreeSet<AccessPointAddress> = self.connector.access_points().into_iter().collect();
+        let mut silence = Silence::new(self.db.clone(), self.name.clone(), &everything);
         let mut unread = everything.clone();
         let mut failing = false;
         while !*stop.borrow() {
-            let pass = self.read().await;
-            if let (Err(error), false) = (&pass, failing) {
-                tracing::warn!(door_system = %self.name, %error, "events cannot be read");
+            let began = self.db.ctx().now();
+            let missing = match self.read().await {
+                Ok(pass) => pass.unread,
+                Err(error) => {
+                    let because = error.to_string();
+                    everything.iter().map(|point| (point.clone(), because.clone())).collect()
+                }
+            };
+            let told = silence.note(began, &missing).await;
+            if let (Err(error), false) = (&told, failing) {
+                tracing::warn!(door_system = %self.name, %error, "whose events are unread cannot be told");
             }
-            failing = pass.is_err();
-            let before =
-                std::mem::replace(&mut unread, pass.map_or_else(|_| everything.clone(), |pass| pass.unread));
+            failing = told.is_err();
+            let before = std::mem::replace(&mut unread, missing.into_keys().collect());
             if before.difference(&unread).next().is_some() {
                 self.back.notify_one();
             }
@@ -141,7 +152,8 @@ impl Feed {
     pub async fn read(&self) -> Result<Pass, FeedError> {
         // INVARIANT: asked before the first event is. What these absences did not keep from happening has
         // happened by now, and is read in this pass at the latest.
-        let (proven, restart) = (self.unwatched().await?, self.restart().await?);
+        let proven = watched::unwatched(&self.db, &self.name).await?;
+        let restart = self.restart().await?;
         let mut pass = Pass::default();
         loop {
             let cursor = self.cursor().await?;
@@ -153,48 +165,17 @@ impl Feed {
                 page => page?,
             };
             let more = page.more;
-            pass.unread.extend(page.unread.iter().cloned());
+            pass.unread.extend(page.unread.clone());
             pass.recorded += self.record(cursor, page).await?;
             if !more {
                 break;
             }
         }
-        self.watch(&proven, &pass.unread).await?;
+        watched::watch(&self.db, &self.name, &proven, &pass.unread).await?;
         if pass.unread.is_empty() {
             self.settle_restart(restart).await?;
         }
         Ok(pass)
-    }
-
-    /// Absences that were proven somewhere and are not watched there yet.
-    async fn unwatched(&self) -> Result<Vec<Unwatched>, StoreError> {
-        let absent: Vec<Unwatched> = self
-            .db
-            .all(
-                sql!(
-                    "SELECT credential_id, version, points, ack FROM placement \
-                     WHERE door_system = $1 AND wanted = 'absent' AND watched_at IS NULL ORDER BY credential_id"
-                ),
-                (&self.name,),
-            )
-            .await?;
-        Ok(absent.into_iter().filter(Unwatched::has_news).collect())
-    }
-
-    /// Marks as watched what was proven before this pass, at every access point whose events it has read.
-    async fn watch(
-        &self,
-        proven: &[Unwatched],
-        unread: &BTreeSet<AccessPointAddress>,
-    ) -> Result<(), StoreError> {
-        let at = self.db.ctx().now();
-        let watched: Vec<_> = proven.iter().filter_map(|row| Some((row, row.watched(at, unread)?))).collect();
-        for some in watched.chunks(WATCHED_AT_ONCE) {
-            let mut tx = self.db.write(Origin::system()).await?;
-            let noted = watch_in(&mut tx, &self.name, some).await;
-            tx.end(noted).await?;
-        }
-        Ok(())
     }
 
     async fn cursor(&self) -> Result<Option<EventCursor>, StoreError> {
@@ -475,67 +456,6 @@ impl Feed {
         let card = event.card.map(|card| card.to_string()).unwrap_or_default();
         sweep::found(tx, &self.name, Deviation::Opened, &card, Some(known), None).await
     }
-}
-
-/// An absence that was proven at some door and is not watched at all of them.
-#[derive(Clone, Debug, sqlx::FromRow)]
-struct Unwatched {
-    credential_id: CredentialId,
-    version: i64,
-    points: String,
-    ack: i64,
-}
-
-impl Unwatched {
-    fn parsed(&self) -> Points {
-        serde_json::from_str(&self.points).unwrap_or_default()
-    }
-
-    fn has_news(&self) -> bool {
-        self.is_proven()
-            || self.parsed().values().any(|proof| proof.read_back_at.is_some() && proof.watched_at.is_none())
-    }
-
-    fn is_proven(&self) -> bool {
-        self.ack >= AckLevel::ReadBack as i64
-    }
-
-    /// The points as they are after a pass, and whether all of them are watched then. `None` when it told nothing.
-    fn watched(
-        &self,
-        at: Timestamp,
-        unread: &BTreeSet<AccessPointAddress>,
-    ) -> Option<(String, Option<Timestamp>)> {
-        let mut points = self.parsed();
-        let mut news = false;
-        for (point, proof) in &mut points {
-            if proof.read_back_at.is_some() && proof.watched_at.is_none() && !unread.contains(point) {
-                proof.watched_at = Some(at);
-                news = true;
-            }
-        }
-        let whole = self.is_proven() && points.values().all(|proof| proof.watched_at.is_some());
-        (news || whole).then(|| (placement::json(&points), whole.then_some(at)))
-    }
-}
-
-async fn watch_in(
-    tx: &mut Tx,
-    door_system: &str,
-    rows: &[(&Unwatched, (String, Option<Timestamp>))],
-) -> Result<(), StoreError> {
-    for (row, (points, watched_at)) in rows {
-        // Only over the very row that was seen before the pass: a denial or another wish has changed it.
-        tx.run(
-            sql!(
-                "UPDATE placement SET points = $5, watched_at = $6 WHERE door_system = $1 AND credential_id = $2 \
-                 AND version = $3 AND points = $4 AND wanted = 'absent' AND watched_at IS NULL"
-            ),
-            (door_system, row.credential_id, row.version, &row.points, points, *watched_at),
-        )
-        .await?;
-    }
-    Ok(())
 }
 
 /// What an event tells of the card that was shown.

@@ -1,5 +1,6 @@
 //! What happened at the doors, in ONVIF's words (Access Control and Door Control services).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use kernel::Timestamp;
@@ -150,6 +151,6 @@ pub struct EventPage {
     pub more: bool,
     /// What was lost before it could be read. Each gap is named once.
     pub gaps: Vec<EventGap>,
-    /// The access points whose part could not be read.
-    pub unread: Vec<AccessPointAddress>,
+    /// The access points whose part could not be read, and why.
+    pub unread: BTreeMap<AccessPointAddress, String>,
 }

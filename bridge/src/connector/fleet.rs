@@ -203,7 +203,10 @@ impl<P: Part> Fleet<P> {
         };
         let read = join_all(self.parts.iter().map(|part| part.events(positions.get(&part.name())))).await;
         let (told, failed) = gathered(&self.parts, read)?;
-        let unread = failed.into_iter().flat_map(|(part, _)| part.points()).collect();
+        let mut unread = BTreeMap::new();
+        for (part, error) in failed {
+            unread.extend(part.points().into_iter().map(|point| (point, error.to_string())));
+        }
         let (mut events, mut gaps, mut more) = (Vec::new(), Vec::new(), false);
         for (part, told) in told {
             events.extend(told.events);

@@ -1,12 +1,19 @@
 //! What happened at the doors, and which denials prove that a revocation reached one.
 
-use bridge::connector::{AckLevel, DeniedReason, DoorEvent, EventKind};
-use bridge::facts::{DeviationFound, DoorEventSeen, DoorEventsLost, PlacementProven};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bridge::alert;
+use bridge::connector::{AckLevel, Connector as _, DeniedReason, DoorEvent, EventKind};
+use bridge::facts::{
+    AlertClosed, AlertOpened, DeviationFound, DoorEventSeen, DoorEventsLost, PlacementProven,
+};
 use bridge::feed::Feed;
 use directory::credential::Credential;
 use kernel::id::UserId;
-use sim::uhppote::{Card as Held, Controller, ControllerOptions, reason};
+use sim::uhppote::{Card as Held, Controller, ControllerOptions, Misbehaviour, reason};
 use store::sql;
+use tokio::sync::{Notify, watch};
 
 use crate::findings::{ANNEX, Both, DEVICE, strangers_value};
 use crate::hand::Hand;
@@ -28,6 +35,7 @@ on_every_engine! {
     events_are_facts_with_their_card_and_person_and_each_is_recorded_once,
     a_pushed_denial_leads_to_an_edition_of_the_receipt,
     a_cursor_that_the_connector_cannot_read_is_dropped_and_what_was_missed_is_told,
+    a_door_whose_events_stay_unread_is_an_alert_until_they_are_read_however_well_its_panel_is,
 }
 
 /// A leaver whose absence was proven. Nobody has read events yet.
@@ -333,4 +341,65 @@ async fn a_cursor_that_the_connector_cannot_read_is_dropped_and_what_was_missed_
     denied(&world, &card, MAIN, reason::UNKNOWN);
     read(&world).await;
     assert_eq!(levels(&world, &card).await, [AckLevel::ObservedDenial, AckLevel::ReadBack]);
+}
+
+/// The doors whose events are unread, as somebody was told.
+async fn unread(world: &World) -> Vec<String> {
+    let open = alert::open_of_kind(world.db(), alert::EVENTS_UNREAD).await.unwrap();
+    open.into_iter().map(|open| open.subject).collect()
+}
+
+/// Lets some passes go by. What one has to say is said when another one has recorded something.
+async fn passes(world: &World, look: &Notify) {
+    for _ in 0..2 {
+        let before = world.facts::<DoorEventSeen>().await.len();
+        assert!(!world.panels[0].swipe(12_399, 1).granted, "a stranger");
+        until("it is recorded", || async {
+            look.notify_one();
+            (world.facts::<DoorEventSeen>().await.len() > before).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn told(world: &World, look: &Notify, expect: &[&str]) {
+    until("they and no others are told", || async {
+        look.notify_one();
+        (unread(world).await == expect).then_some(())
+    })
+    .await;
+}
+
+async fn a_door_whose_events_stay_unread_is_an_alert_until_they_are_read_however_well_its_panel_is(
+    world: World,
+) {
+    let hand = Hand::deaf(world.node.connector());
+    assert!(hand.health().await.is_well());
+    let look = Arc::new(Notify::new());
+    let feed = Feed::new(world.db().clone(), HQ, hand.clone()).between(look.clone(), Arc::default());
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(feed.run(stopped));
+    passes(&world, &look).await;
+    world.pass(Duration::from_secs(200));
+    passes(&world, &look).await;
+    assert_eq!(unread(&world).await, [""; 0], "not yet");
+    world.pass(Duration::from_secs(101));
+    told(&world, &look, &["access_point:yard"]).await;
+    let opened: Vec<AlertOpened> = world.facts().await;
+    assert!(opened.len() == 1 && opened[0].detail.contains("a row of its log is no event"), "{opened:?}");
+    passes(&world, &look).await;
+    assert_eq!(world.facts::<AlertOpened>().await.len(), 1, "once");
+    hand.hear();
+    told(&world, &look, &[]).await;
+    assert_eq!(world.facts::<AlertClosed>().await.len(), 1);
+    // When nothing can be read at all, it is so of every door.
+    world.panels.iter().for_each(|panel| panel.misbehave(Misbehaviour::Silent));
+    until("they are all told", || async {
+        world.pass(Duration::from_secs(60));
+        look.notify_one();
+        (unread(&world).await.len() == 3).then_some(())
+    })
+    .await;
+    stop.send_replace(true);
+    running.await.unwrap();
 }

@@ -1,8 +1,9 @@
 //! A connector with a hand on it: it stops where the test wants, so that a process can die there, or be late; or it tells
-//! of what did not happen, or cannot read some cards.
+//! of what did not happen, or cannot read some cards, or what happened at a door.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bridge::card::Card;
@@ -20,6 +21,7 @@ pub(crate) enum Stop {
     AfterApply,
     BeforeRevoke,
     AfterRevoke,
+    AfterEvents,
 }
 
 #[derive(Debug)]
@@ -28,14 +30,15 @@ pub(crate) struct Hand {
     stop: Option<Stop>,
     tells: Option<DoorEvent>,
     cannot_read: Vec<Card>,
+    deaf: AtomicBool,
     reached: Notify,
     go_on: Notify,
 }
 
 impl Hand {
     fn over(inner: Arc<dyn Connector>) -> Self {
-        let (reached, go_on) = (Notify::new(), Notify::new());
-        Self { inner, stop: None, tells: None, cannot_read: Vec::new(), reached, go_on }
+        let (reached, go_on, deaf) = (Notify::new(), Notify::new(), AtomicBool::new(false));
+        Self { inner, stop: None, tells: None, cannot_read: Vec::new(), deaf, reached, go_on }
     }
 
     pub(crate) fn on(inner: Arc<dyn Connector>, stop: Stop) -> Arc<Self> {
@@ -50,6 +53,15 @@ impl Hand {
     /// Gets no good answer when it asks for one of these cards.
     pub(crate) fn that_cannot_read(inner: Arc<dyn Connector>, cards: Vec<Card>) -> Arc<Self> {
         Arc::new(Self { cannot_read: cards, ..Self::over(inner) })
+    }
+
+    /// Cannot read what happened at `yard`, until it hears.
+    pub(crate) fn deaf(inner: Arc<dyn Connector>) -> Arc<Self> {
+        Arc::new(Self { deaf: AtomicBool::new(true), ..Self::over(inner) })
+    }
+
+    pub(crate) fn hear(&self) {
+        self.deaf.store(false, Ordering::SeqCst);
     }
 
     /// Waits until it has stopped.
@@ -107,11 +119,15 @@ impl Connector for Hand {
         self.inner.list(cursor).await
     }
     async fn events(&self, cursor: Option<&EventCursor>) -> Result<EventPage, ConnectorError> {
-        let page = self.inner.events(cursor).await?;
-        Ok(match &self.tells {
-            Some(event) => EventPage { events: vec![event.clone()], ..page },
-            None => page,
-        })
+        let mut page = self.inner.events(cursor).await?;
+        self.pass(Stop::AfterEvents).await;
+        if let Some(event) = &self.tells {
+            page.events = vec![event.clone()];
+        }
+        if self.deaf.load(Ordering::SeqCst) {
+            page.unread.insert("yard".into(), "a row of its log is no event".into());
+        }
+        Ok(page)
     }
     async fn health(&self) -> Health {
         self.inner.health().await
