@@ -12,7 +12,8 @@
 //! Whom a door lets in is where it leads to, until another door tells something later ([`directory::presence`]): noted in
 //! the transaction of the event, by the time that the door gives it, so what is read late writes over nothing newer.
 //!
-//! Whose events cannot be read is said, and is an alert when it stays so (`silence`).
+//! Of several processes that read the same events, the one that is first to move the cursor records them; the others read
+//! on from there. Whose events cannot be read is said, and is an alert when it stays so (`silence`).
 //!
 //! What it is not: it believes no pushed event. A push is a hint to read now.
 
@@ -157,16 +158,18 @@ impl Feed {
         let mut pass = Pass::default();
         loop {
             let cursor = self.cursor().await?;
-            let page = match self.connector.events(cursor.as_ref()).await {
-                Err(ConnectorError::Refused(Refusal::Cursor)) if cursor.is_some() => {
-                    self.begin_anew().await?;
+            let page = match (self.connector.events(cursor.as_ref()).await, &cursor) {
+                (Err(ConnectorError::Refused(Refusal::Cursor)), Some(foreign)) => {
+                    self.begin_anew(foreign).await?;
                     continue;
                 }
-                page => page?,
+                (page, _) => page?,
             };
             let more = page.more;
             pass.unread.extend(page.unread.clone());
-            pass.recorded += self.record(cursor, page).await?;
+            // Another process was faster: this goes on where that one stands.
+            let Some(recorded) = self.record(cursor.as_ref(), page).await? else { continue };
+            pass.recorded += recorded;
             if !more {
                 break;
             }
@@ -186,23 +189,32 @@ impl Feed {
         Ok(row.map(|(cursor,)| EventCursor(cursor)))
     }
 
-    /// Forgets a cursor that the connector cannot read (it was made by another one, or another version of it). What
-    /// is still kept at the doors is read again, and what is not is lost.
-    async fn begin_anew(&self) -> Result<(), StoreError> {
+    /// Forgets a cursor that the connector cannot read (it was made by another one, or another version of it), unless
+    /// somebody else did. What is still kept at the doors is read again, and what is not is lost.
+    async fn begin_anew(&self, foreign: &EventCursor) -> Result<(), StoreError> {
         tracing::warn!(door_system = %self.name, "the events' cursor is not one of this connector's: reading begins anew");
         let mut tx = self.db.write(Origin::system()).await?;
-        let forgotten = self.forget_cursor(&mut tx).await;
+        let forgotten = self.forget_cursor(&mut tx, foreign).await;
         tx.end(forgotten).await
     }
 
-    async fn forget_cursor(&self, tx: &mut Tx) -> Result<(), StoreError> {
-        tx.run(sql!("DELETE FROM event_cursor WHERE door_system = $1"), (&self.name,)).await?;
-        self.record_gap(tx, EventGap { unit: self.name.clone(), from: 0, to: None }).await
+    async fn forget_cursor(&self, tx: &mut Tx, foreign: &EventCursor) -> Result<(), StoreError> {
+        let text = sql!("DELETE FROM event_cursor WHERE door_system = $1 AND cursor = $2");
+        match tx.run(text, (&self.name, &foreign.0)).await? {
+            0 => Ok(()),
+            _ => self.record_gap(tx, EventGap { unit: self.name.clone(), from: 0, to: None }).await,
+        }
     }
 
-    async fn record(&self, before: Option<EventCursor>, page: EventPage) -> Result<usize, BridgeError> {
-        if page.events.is_empty() && page.gaps.is_empty() && before.as_ref() == Some(&page.next) {
-            return Ok(0);
+    /// How many events of a page were new; `None` when another process has read on from the same cursor meanwhile, and
+    /// nothing of this page was recorded.
+    async fn record(
+        &self,
+        before: Option<&EventCursor>,
+        page: EventPage,
+    ) -> Result<Option<usize>, BridgeError> {
+        if page.events.is_empty() && page.gaps.is_empty() && before == Some(&page.next) {
+            return Ok(Some(0));
         }
         let asks_since = self.asks_since().await?;
         let mut shown = Vec::new();
@@ -222,8 +234,36 @@ impl Feed {
             false => Vec::new(),
         };
         let mut tx = self.db.write(Origin::of(Actor::DoorSystem(self.name.clone()))).await?;
-        let recorded = self.record_in(&mut tx, shown, &points, page.gaps, &page.next).await;
+        let recorded = match self.advance(&mut tx, before, &page.next).await {
+            Ok(true) => self.record_in(&mut tx, shown, &points, page.gaps).await.map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error),
+        };
         Ok(tx.end(recorded).await?)
+    }
+
+    /// Moves the cursor on from where a page was read; `false` when it does not stand there any more. From here on every
+    /// other process waits for this transaction.
+    async fn advance(
+        &self,
+        tx: &mut Tx,
+        before: Option<&EventCursor>,
+        next: &EventCursor,
+    ) -> Result<bool, StoreError> {
+        let moved = match before {
+            Some(before) => {
+                let text = sql!("UPDATE event_cursor SET cursor = $2 WHERE door_system = $1 AND cursor = $3");
+                tx.run(text, (&self.name, &next.0, &before.0)).await?
+            }
+            None => {
+                let text = sql!(
+                    "INSERT INTO event_cursor (door_system, cursor) VALUES ($1, $2) \
+                     ON CONFLICT (door_system) DO NOTHING"
+                );
+                tx.run(text, (&self.name, &next.0)).await?
+            }
+        };
+        Ok(moved == 1)
     }
 
     async fn record_in(
@@ -232,7 +272,6 @@ impl Feed {
         shown: Vec<Shown>,
         points: &[AccessPoint],
         gaps: Vec<EventGap>,
-        next: &EventCursor,
     ) -> Result<usize, StoreError> {
         for gap in gaps {
             self.record_gap(tx, gap).await?;
@@ -258,14 +297,6 @@ impl Feed {
         for passage in passages.values() {
             presence::pass(tx, passage).await?;
         }
-        tx.run(
-            sql!(
-                "INSERT INTO event_cursor (door_system, cursor) VALUES ($1, $2) \
-                 ON CONFLICT (door_system) DO UPDATE SET cursor = excluded.cursor"
-            ),
-            (&self.name, &next.0),
-        )
-        .await?;
         Ok(recorded)
     }
 

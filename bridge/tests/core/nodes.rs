@@ -4,21 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bridge::connector::AckLevel;
-use bridge::facts::PlacementProven;
-use bridge::feed::{FeedError, Pass};
+use bridge::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
+use bridge::feed::{Feed, FeedError, Pass};
 use bridge::placement::{Door, PointProof, sink_name};
+use bridge::receipt;
 use directory::credential::Credential;
-use sim::uhppote::Misbehaviour;
+use sim::uhppote::{Controller, ControllerOptions, Misbehaviour};
 use store::{Lane, Origin, StoreError, sql};
 use tokio::task::JoinHandle;
 
 use crate::hand::{Hand, Stop};
-use crate::world::{HQ, Node, World, number, until};
+use crate::world::{HQ, Node, SERIALS, World, number, options, until};
 
 on_every_engine! {
     a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven_anew,
     a_revocation_that_comes_late_does_not_write_over_a_newer_grant,
     both_nodes_read_the_same_events_and_each_is_recorded_once,
+    a_page_that_another_node_has_recorded_is_dropped_with_its_gaps_and_moves_no_cursor_back,
+    a_cursor_that_two_nodes_cannot_read_is_dropped_once,
     a_look_that_comes_late_does_not_write_over_a_denial_that_was_seen_meanwhile,
 }
 
@@ -72,7 +75,63 @@ async fn both_nodes_read_the_same_events_and_each_is_recorded_once(world: World)
     let (ours, theirs) = (world.node.feed(), other.feed());
     let (ours, theirs) = tokio::join!(ours.read(), theirs.read());
     assert_eq!(ours.unwrap().recorded + theirs.unwrap().recorded, 5);
-    assert_eq!(world.facts::<bridge::facts::DoorEventSeen>().await.len(), 5);
+    assert_eq!(world.facts::<DoorEventSeen>().await.len(), 5);
+}
+
+/// How far the events were read.
+async fn cursor(world: &World) -> String {
+    let (cursor,): (String,) = world.one(sql!("SELECT cursor FROM event_cursor")).await;
+    cursor
+}
+
+async fn a_page_that_another_node_has_recorded_is_dropped_with_its_gaps_and_moves_no_cursor_back(
+    mut world: World,
+) {
+    let address = world.panels[0].address();
+    world.panels[0].stop().await;
+    let options = ControllerOptions { bind: address, events: 8, ..options(&world.clock, 0) };
+    world.panels[0] = Controller::start(SERIALS[0], options).await.expect("the same port");
+    let show = |panel: usize, times: usize| {
+        for _ in 0..times {
+            assert!(!world.panels[panel].swipe(12_399, 1).granted, "a stranger");
+        }
+    };
+    show(0, 3);
+    assert_eq!(world.node.feed().read().await.unwrap().recorded, 3);
+    show(0, 12);
+    let other = world.another_node().await;
+    let hand = Hand::on(other.connector(), Stop::AfterEvents);
+    let feed = Feed::new(other.db.clone(), HQ, hand.clone());
+    let mut late = tokio::spawn(async move { feed.read().await });
+    hand.reached().await;
+    show(1, 1);
+    assert_eq!(world.node.feed().read().await.unwrap().recorded, 9);
+    let before = cursor(&world).await;
+    hand.go_on();
+    // It reads again from there.
+    let late = loop {
+        tokio::select! {
+            read = &mut late => break read.unwrap().unwrap(),
+            () = hand.reached() => hand.go_on(),
+        }
+    };
+    assert_eq!(late.recorded, 0);
+    assert_eq!(cursor(&world).await, before);
+    let lost: Vec<DoorEventsLost> = world.facts().await;
+    let lost: Vec<_> = lost.iter().map(|lost| (lost.from, lost.to)).collect();
+    assert_eq!(lost, [(4, Some(7))], "once");
+    assert_eq!(world.facts::<DoorEventSeen>().await.len(), 12);
+}
+
+async fn a_cursor_that_two_nodes_cannot_read_is_dropped_once(world: World) {
+    let other = world.another_node().await;
+    world.node.feed().read().await.unwrap();
+    let foreign = sql!("UPDATE event_cursor SET cursor = 'of another connector'");
+    world.db().change(Origin::system(), foreign, (), vec![]).await.unwrap();
+    let (ours, theirs) = (world.node.feed(), other.feed());
+    let (ours, theirs) = tokio::join!(ours.read(), theirs.read());
+    assert_eq!(ours.unwrap().recorded + theirs.unwrap().recorded, 0);
+    assert_eq!(world.facts::<DoorEventsLost>().await.len(), 1);
 }
 
 /// Gone from `main`, as was read there and watched since; the yard's panel answers again, and its next look is due.
@@ -140,8 +199,10 @@ async fn a_look_waits_for_a_denial_that_is_being_noted() {
     let other = world.another_node().await;
     let card = half_gone(&world).await;
     assert!(!world.panels[0].swipe(number(&card), 1).granted);
+    // What it records is for the receipt, and that is the last thing that it writes.
     let mut held = world.db().write(Origin::system()).await.unwrap();
-    held.run(sql!("UPDATE event_cursor SET cursor = cursor"), ()).await.unwrap();
+    let hold = sql!("UPDATE delivery SET due_at = due_at WHERE sink = $1");
+    assert_ne!(held.run(hold, (receipt::SINK,)).await.unwrap(), 0);
     let noting = read(&world.node);
     waiting(&world, 1).await;
     let looking = work(&other, other.door());
