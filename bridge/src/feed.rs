@@ -17,6 +17,7 @@
 //!
 //! What it is not: it believes no pushed event. A push is a hint to read now.
 
+mod asking;
 mod silence;
 mod watched;
 
@@ -32,6 +33,7 @@ use kernel::{Actor, Subject, Timestamp};
 use store::{Db, Fact, Origin, StoreError, Tx, sql};
 use tokio::sync::{Notify, watch};
 
+use self::asking::Asking;
 use self::silence::Silence;
 use crate::BridgeError;
 use crate::alert;
@@ -154,7 +156,7 @@ impl Feed {
         // INVARIANT: asked before the first event is. What these absences did not keep from happening has
         // happened by now, and is read in this pass at the latest.
         let proven = watched::unwatched(&self.db, &self.name).await?;
-        let restart = self.restart().await?;
+        let (restart, asking) = (self.restart().await?, self.asking().await?);
         let mut pass = Pass::default();
         loop {
             let cursor = self.cursor().await?;
@@ -175,6 +177,11 @@ impl Feed {
             }
         }
         watched::watch(&self.db, &self.name, &proven, &pass.unread).await?;
+        if let Some(asking) = asking {
+            let points = self.connector.access_points().into_iter();
+            let read = points.filter(|point| !pass.unread.contains_key(point)).collect();
+            asking.note_read(&self.db, &self.name, read).await?;
+        }
         if pass.unread.is_empty() {
             self.settle_restart(restart).await?;
         }
@@ -216,15 +223,19 @@ impl Feed {
         if page.events.is_empty() && page.gaps.is_empty() && before == Some(&page.next) {
             return Ok(Some(0));
         }
-        let asks_since = self.asks_since().await?;
+        let began_anew = page.gaps.iter().any(|gap| gap.to.is_none());
+        let asking = match self.asking().await? {
+            Some(asking) if began_anew => Some(asking.anew()),
+            asking => asking,
+        };
         let mut shown = Vec::new();
         for event in page.events {
             let known = match &event.card {
                 Some(card) => credential_of(&self.db, card).await?,
                 None => None,
             };
-            let is_alone = match asks_since {
-                Some(since) => self.has_decided_alone(&event, known.as_ref(), since).await?,
+            let is_alone = match &asking {
+                Some(asking) => self.has_decided_alone(&event, known.as_ref(), asking).await?,
                 None => false,
             };
             shown.push(Shown { event, known, is_alone });
@@ -308,7 +319,9 @@ impl Feed {
             return Ok(());
         }
         // The numbering began anew: what is read next may be older than anything. Until another pass has read all
-        // of it, no denial proves anything.
+        // of it, no denial proves anything, and what doors let in may be from before they were to ask.
+        let unread = sql!("UPDATE event_cursor SET read_to_end = NULL WHERE door_system = $1");
+        tx.run(unread, (&self.name,)).await?;
         tx.run(
             sql!(
                 "INSERT INTO event_restart (door_system, fact) VALUES ($1, $2) \
@@ -390,35 +403,34 @@ impl Feed {
         alert::open_in(tx, DECIDES_ALONE, &Subject::new("access_point", point), &detail).await.map(drop)
     }
 
-    /// Since when doors here ask us, by their configuration; `None` when they do not.
-    async fn asks_since(&self) -> Result<Option<Timestamp>, StoreError> {
-        if !self.asks_us() {
-            return Ok(None);
+    /// What is known of doors that ask us; `None` when they do not.
+    async fn asking(&self) -> Result<Option<Asking>, StoreError> {
+        match self.asks_us() {
+            true => Asking::load(&self.db, &self.name).await,
+            false => Ok(None),
         }
-        let text = sql!("SELECT updated_at FROM door_system WHERE name = $1");
-        let row: Option<(Timestamp,)> = self.db.opt(text, (&self.name,)).await?;
-        Ok(row.map(|(since,)| since))
     }
 
     /// Whether a door that asks us has let a card in, and we did not: nobody wants it there, and no decision of ours says
-    /// so. (A right may have ended between the swipe and now.) What happened before doors were to ask was right then.
+    /// so. (A right may have ended between the swipe and now.) What happened before doors were to ask was right then
+    /// ([`Asking`]).
     async fn has_decided_alone(
         &self,
         event: &DoorEvent,
         known: Option<&Credential>,
-        since: Timestamp,
+        asking: &Asking,
     ) -> Result<bool, StoreError> {
         let Some(point) = event.access_point.as_ref().filter(|_| event.card.is_some()) else {
             return Ok(false);
         };
-        // Devices count whole seconds.
-        if !lets_pass(event.kind) || event.at.is_some_and(|at| at.as_secs() < since.as_secs()) {
+        if !lets_pass(event.kind) || !asking.concerns(point, event.at) {
             return Ok(false);
         }
+        let when = asking.when(event.at, self.db.ctx().now());
         let Some(known) = known else { return Ok(true) };
         match (placement::wanted(&self.db, &self.name, known).await?.want, &self.entrance) {
             (Want::Present(rights), _) if rights.access.contains_key(point) => Ok(false),
-            (_, Some(entrance)) => Ok(!entrance.has_let_in(known.id, point, event.at).await?),
+            (_, Some(entrance)) => Ok(!entrance.has_let_in(known.id, point, when).await?),
             (_, None) => Ok(true),
         }
     }

@@ -46,6 +46,8 @@ on_every_engine! {
     whom_we_let_in_before_the_right_ended_was_let_in_by_us,
     whom_we_let_in_was_let_in_by_us_before_the_journal_knows_it,
     a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_told,
+    a_device_whose_clock_was_set_back_hides_nobody_whom_it_lets_in_without_asking,
+    whom_we_let_in_where_a_clock_was_lost_was_let_in_by_us,
     our_refusal_proves_nothing_of_a_list,
     of_a_device_out_of_reach_task_exposure_and_receipt_say_the_same_and_promise_no_refusal,
     a_receipt_names_devices_that_do_not_decide_as_they_should,
@@ -553,6 +555,35 @@ async fn a_card_that_a_device_lets_in_without_asking_is_found_and_the_device_is_
     assert!(open.gate.device.swipe(1, card_value(9, 9)).await.opened);
     open.read(&world).await;
     assert_eq!(alone(&world).await, ["access_point:vault"]);
+}
+
+async fn a_device_whose_clock_was_set_back_hides_nobody_whom_it_lets_in_without_asking(world: World) {
+    let open = Open::new(&world).await;
+    open.gate.hand("set_configuration", json!({ "general": { "online": "0" } })).await;
+    open.gate.device.misbehave(Misbehaviour::LoseClock);
+    let stranger = card_value(9, 9);
+    assert!(open.gate.device.plant_at(1, stranger));
+    // Nobody has read its log since it was to ask: this may be from before.
+    assert!(open.gate.device.swipe(1, stranger).await.opened);
+    assert_eq!(open.read(&world).await, 1);
+    assert_eq!(alone(&world).await, [""; 0]);
+    // What is read after that happened after it.
+    assert!(open.gate.device.swipe(1, stranger).await.opened);
+    assert_eq!(open.read(&world).await, 1);
+    assert_eq!(alone(&world).await, ["access_point:vault"]);
+}
+
+async fn whom_we_let_in_where_a_clock_was_lost_was_let_in_by_us(world: World) {
+    let open = Open::new(&world).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    open.settle(&world).await;
+    open.read(&world).await;
+    open.gate.device.misbehave(Misbehaviour::LoseClock);
+    assert!(open.gate.is_let_in(&world, &card).await);
+    assert_eq!(decisions(&world).await.len(), 1);
+    by_hand(&world, &card, State::Suspended).await;
+    assert_eq!(open.read(&world).await, 1);
+    assert_eq!(alone(&world).await, [""; 0]);
 }
 
 async fn our_refusal_proves_nothing_of_a_list(world: World) {
