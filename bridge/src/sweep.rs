@@ -25,7 +25,7 @@ use crate::card::Card;
 use crate::connector::{Connector, ConnectorError, Inventory, ReadBack, Want, take_inventory};
 use crate::facts::DeviationFound;
 use crate::placement::{self, Terms, card_of, contradicts, merge, sink_name};
-use crate::quarantine::Strangers;
+use crate::quarantine::{self, Strangers};
 
 /// What a sweep saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -128,7 +128,8 @@ pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Resul
     let mut findings =
         Findings { listed: inventory.cards.len(), unread: inventory.unread.len(), ..Findings::default() };
     let terms = placement::terms_of(db, name).await?;
-    let strangers = inventory.cards.keys().copied().collect();
+    let noted = quarantine::noted(db, name).await?;
+    let strangers = inventory.cards.keys().chain(&noted).copied().collect();
     let mut sweep = Sweep { db, name, connector, terms, strangers, unanswered: 0 };
     let mut after = None;
     loop {
@@ -138,7 +139,7 @@ pub async fn sweep(db: &Db, name: &str, connector: &Arc<dyn Connector>) -> Resul
         after = Some(last);
     }
     let strangers = Strangers { db, name, connector, inventory: &inventory, began };
-    let settled = strangers.settle(&sweep.strangers).await?;
+    let settled = strangers.settle(&sweep.strangers, &noted).await?;
     (findings.orphans, findings.tolerated) = (settled.orphans, settled.tolerated);
     findings.quarantined = settled.quarantined;
     Ok(findings)
@@ -149,7 +150,7 @@ struct Sweep<'a> {
     name: &'a str,
     connector: &'a Arc<dyn Connector>,
     terms: Terms,
-    /// Cards that stand there, and of which nobody is found to be the holder.
+    /// Cards that stand there, or did and are noted, and of which nobody is found to be the holder.
     strangers: BTreeSet<Card>,
     /// How many in a row could not be read again.
     unanswered: usize,

@@ -5,9 +5,10 @@
 //! ([`list`]). One that belongs there all the same is *released* ([`release`]): it is tolerated by name from then on,
 //! and stands among what is exposed. One that becomes somebody's leaves by itself.
 //!
-//! *The brake.* So many strangers at once are hardly strangers: it is another system's list, a restored backup, or the
-//! wrong device. Then none is taken off until somebody has looked and says so ([`confirm`]), which counts once, and only
-//! for cards that were reported by then.
+//! *The brake.* So many strangers at once, or within a day, are hardly strangers: it is another system's list, a restored
+//! backup, or the wrong device. Then none is taken off until somebody has looked and says so ([`confirm`]), which counts
+//! once, and only for cards that were reported by then; or until none is left, because all have owners, are released, or
+//! are gone.
 //!
 //! What it is not: it puts no card back on a list. It knows what a card opened in words, and that was nobody's wish.
 
@@ -20,7 +21,7 @@ use kernel::{Subject, Timestamp};
 use serde::Serialize;
 use store::{Db, Fact, Origin, StoreError, Tx, sql};
 
-pub(crate) use strangers::Strangers;
+pub(crate) use strangers::{Strangers, noted};
 
 use crate::alert;
 use crate::card::Card;
@@ -131,6 +132,21 @@ pub enum QuarantineError {
     /// Nothing waits for anybody.
     #[error("nothing at {0} waits for a confirmation; see: cardea quarantine list")]
     NothingWaits(String),
+    /// Not so many wait: whoever says so has not looked at what was found since.
+    #[error(
+        "{found} of {listed} cards at {door_system} are nobody's by the last sweep, not {said}. Look at them (cardea \
+         exposure); if they may go: cardea quarantine confirm {door_system} --found {found} --who NAME"
+    )]
+    FoundOtherwise {
+        /// Where.
+        door_system: String,
+        /// How many somebody says there are.
+        said: i64,
+        /// How many there are.
+        found: i64,
+        /// Of how many that are listed.
+        listed: i64,
+    },
     /// What was said cannot be taken: the message says what to write.
     #[error("{0}")]
     Invalid(String),
@@ -273,36 +289,49 @@ async fn take_back_in(tx: &mut Tx, door_system: &str, card: &Card, who: &str) ->
     Ok(())
 }
 
-/// The cards of nobody that were reported by now may be taken off, although there are so many: once. Answers how many
-/// there were, of how many that were listed.
+/// The cards of nobody that were reported by now may be taken off, although there are so many: once. `found` is how many
+/// somebody was shown ([`brakes`]). Answers that, and of how many that were listed.
 ///
 /// # Errors
-/// [`QuarantineError::NothingWaits`]; [`QuarantineError::Invalid`] when somebody is not named.
+/// [`QuarantineError::NothingWaits`]; [`QuarantineError::FoundOtherwise`] when there are more by now, or fewer;
+/// [`QuarantineError::Invalid`] when somebody is not named.
 pub async fn confirm(
     db: &Db,
     origin: Origin,
     door_system: &str,
+    found: i64,
     who: &str,
 ) -> Result<(i64, i64), QuarantineError> {
     let who = one_line("who confirms it", who, LONGEST_NAME).map_err(QuarantineError::Invalid)?;
     let mut tx = db.write(origin).await?;
-    let confirmed = confirm_in(&mut tx, door_system, who).await;
+    let confirmed = confirm_in(&mut tx, door_system, found, who).await;
     tx.end(confirmed).await
 }
 
-async fn confirm_in(tx: &mut Tx, door_system: &str, who: &str) -> Result<(i64, i64), QuarantineError> {
+async fn confirm_in(
+    tx: &mut Tx,
+    door_system: &str,
+    said: i64,
+    who: &str,
+) -> Result<(i64, i64), QuarantineError> {
     let now = tx.now();
-    let counts: Option<(i64, i64)> = tx
+    let confirmed: Option<(i64, i64)> = tx
         .opt(
             sql!(
-                "UPDATE quarantine_brake SET confirmed_by = $2, confirmed_at = $3 WHERE door_system = $1 \
-                 RETURNING found, listed"
+                "UPDATE quarantine_brake SET confirmed_by = $3, confirmed_at = $4 \
+                 WHERE door_system = $1 AND found = $2 RETURNING found, listed"
             ),
-            (door_system, who, now),
+            (door_system, said, who, now),
         )
         .await?;
-    let Some((found, listed)) = counts else {
-        return Err(QuarantineError::NothingWaits(door_system.to_owned()));
+    let Some((found, listed)) = confirmed else {
+        let text = sql!("SELECT found, listed FROM quarantine_brake WHERE door_system = $1");
+        let waits: Option<(i64, i64)> = tx.opt(text, (door_system,)).await?;
+        let door_system = door_system.to_owned();
+        return Err(match waits {
+            Some((found, listed)) => QuarantineError::FoundOtherwise { door_system, said, found, listed },
+            None => QuarantineError::NothingWaits(door_system),
+        });
     };
     let body =
         QuarantineConfirmed { door_system: door_system.to_owned(), who: who.to_owned(), found, listed };
@@ -317,8 +346,8 @@ pub async fn list(db: &Db, all: bool, limit: i64) -> Result<Vec<Quarantined>, St
         .all(
             sql!(
                 "SELECT door_system, card, opened, first_seen_at, found_at, taken_off_at, released_by, \
-                 released_because, released_at, listed_at FROM quarantine WHERE released_at IS NULL OR $1 \
-                 ORDER BY found_at DESC, door_system, card LIMIT $2"
+                 released_because, released_at, listed_at, confirmed_at FROM quarantine \
+                 WHERE released_at IS NULL OR $1 ORDER BY found_at DESC, door_system, card LIMIT $2"
             ),
             (all, limit),
         )
@@ -332,7 +361,7 @@ pub async fn tolerated(db: &Db) -> Result<Vec<Quarantined>, StoreError> {
         .all(
             sql!(
                 "SELECT q.door_system, q.card, q.opened, q.first_seen_at, q.found_at, q.taken_off_at, \
-                 q.released_by, q.released_because, q.released_at, q.listed_at FROM quarantine q \
+                 q.released_by, q.released_because, q.released_at, q.listed_at, q.confirmed_at FROM quarantine q \
                  JOIN door_system s ON s.name = q.door_system WHERE q.released_at IS NOT NULL \
                  ORDER BY q.door_system, q.card"
             ),
@@ -375,6 +404,8 @@ struct Row {
     released_because: Option<String>,
     released_at: Option<Timestamp>,
     listed_at: Option<Timestamp>,
+    /// When somebody said that it may go; `None` when it goes unasked.
+    confirmed_at: Option<Timestamp>,
 }
 
 impl Row {
@@ -441,7 +472,10 @@ impl fmt::Display for Brake {
         write!(f, "{door_system}: {found} of {listed} cards are nobody's since {since}; ")?;
         match confirmed_by {
             Some(who) => write!(f, "{who} has confirmed that they may go: the next sweep takes them off"),
-            None => write!(f, "none is taken off before: cardea quarantine confirm {door_system} --who NAME"),
+            None => write!(
+                f,
+                "none is taken off before: cardea quarantine confirm {door_system} --found {found} --who NAME"
+            ),
         }
     }
 }

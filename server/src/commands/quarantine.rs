@@ -15,8 +15,9 @@ pub(super) enum Quarantine {
     /// unknown_cards = "quarantine".
     ///
     /// WAITS: to be taken off, and not proven to be. OFF: read to be on no list. KNOWN, with --all: tolerated by name.
-    /// BRAKE: a door system with so many cards of nobody that none is taken off before somebody has looked. Exit code 0,
-    /// whatever there is: see exposure.
+    /// BRAKE: a door system with so many cards of nobody that none is taken off before somebody has looked. It is over
+    /// when they are confirmed, or none is left that has no owner and is not released. Exit code 0, whatever there is:
+    /// see exposure.
     List(List),
     /// Tolerate a card of nobody at a door system from now on. It is not put back on a list: whoever wants it there enters
     /// it at the device, and no sweep takes it off again.
@@ -24,7 +25,8 @@ pub(super) enum Quarantine {
     /// Undo a release: where the card stands on a list, the next sweep finds it.
     TakeBack(TakeBack),
     /// Say that the cards of nobody that were reported by now may be taken off, although there are so many. It counts
-    /// once: at the next sweep, which begins within five minutes.
+    /// once: at the next sweep, which begins within five minutes. Nothing is confirmed when another number was found
+    /// since.
     Confirm(Confirm),
 }
 
@@ -70,6 +72,9 @@ pub(super) struct TakeBack {
 pub(super) struct Confirm {
     /// As it is declared.
     door_system: String,
+    /// How many there are, as the list shows (BRAKE).
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    found: i64,
     /// Who has looked; the journal keeps the name.
     #[arg(long, value_name = "NAME")]
     who: String,
@@ -139,9 +144,10 @@ impl TakeBack {
 
 impl Confirm {
     async fn run(self, db: &Db) -> Outcome {
-        let Self { door_system, who } = self;
+        let Self { door_system, found, who } = self;
         let origin = Origin::of(Actor::Operator);
-        let (found, listed) = quarantine::confirm(db, origin, &door_system, &who).await.map_err(refused)?;
+        let confirmed = quarantine::confirm(db, origin, &door_system, found, &who).await;
+        let (found, listed) = confirmed.map_err(refused)?;
         say(format_args!(
             "confirmed. {found} of {listed} cards at {door_system} may go: the next sweep takes them off, once."
         ));

@@ -75,8 +75,11 @@ async fn a_card_of_nobody_is_taken_off_where_that_is_declared_and_tolerated_by_n
     house.must(&back).await;
     let twice = house.cardea(&back).await;
     assert!(twice.code == Some(1) && twice.err.contains("nothing to take back"), "{twice:?}");
-    let idle = house.cardea(&["quarantine", "confirm", "headquarters", "--who", "Jo Field"]).await;
+    let confirm = ["quarantine", "confirm", "headquarters", "--who", "Jo Field"];
+    let idle = house.cardea(&[&confirm[..], &["--found", "11"]].concat()).await;
     assert!(idle.code == Some(1) && idle.err.contains("nothing at headquarters waits"), "{idle:?}");
+    let unseen = house.cardea(&confirm).await;
+    assert!(unseen.code == Some(64) && unseen.err.contains("--found"), "{unseen:?}");
     let told = house.must(&["audit", "search", "--kind", "door.", "--json"]).await;
     for kind in ["door.card-quarantined", "door.quarantine-released", "door.quarantine-taken-back"] {
         assert_eq!(told.matches(&format!("\"{kind}\"")).count(), 1, "{kind}: {told}");
