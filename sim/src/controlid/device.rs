@@ -63,7 +63,8 @@ impl Device {
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let listener = TcpListener::bind(free).await?;
         let address = listener.local_addr()?;
-        let url = Url::parse(&format!("http://{address}/")).map_err(io::Error::other)?;
+        let scheme = if options.tls.is_some() { "https" } else { "http" };
+        let url = Url::parse(&format!("{scheme}://{address}/")).map_err(io::Error::other)?;
         let (notes, waiting) = mpsc::channel(outbox::WAITING);
         let shared = Arc::new(Shared::new(State::new(options, address.port()), notes));
         let answering = Arc::clone(&shared);

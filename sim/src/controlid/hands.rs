@@ -1,6 +1,9 @@
 //! The hands of a tester: what is done at the device, and what is seen in it, without its network.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
+use rustls::ServerConfig;
 use serde_json::Value;
 
 use super::decision::{self, event};
@@ -37,6 +40,11 @@ impl Device {
     /// Ends every misbehaviour that lasts. What was lost stays lost, and the clock wrong.
     pub fn behave(&self) {
         self.shared.lock().faults = Faults::default();
+    }
+
+    /// From the next connection on it speaks HTTPS, and presents this.
+    pub fn present(&self, tls: Arc<ServerConfig>) {
+        self.shared.lock().options.tls = Some(tls);
     }
 
     /// Whether the card belongs to somebody here.

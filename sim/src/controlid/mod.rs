@@ -14,7 +14,9 @@
 //! ([`Dependents`]), who opens a door in contingency ([`Contingency`]), how long a session lives, the words of most
 //! refusals, the status when the device is full, and that a lost notification does not come again.
 //!
-//! Deliberately not here: TLS, faces, fingers, codes and tags other than cards, holidays, rules of areas,
+//! Over HTTPS it presents what it is given; which versions and suites real firmware speaks is not published.
+//!
+//! Deliberately not here: faces, fingers, codes and tags other than cards, holidays, rules of areas,
 //! anti-passback, interlock, emergency and lockdown, joins and groups of a query, notifications other than changes of
 //! objects and signs of life, images for the server, the push mode in which the device fetches its commands, the
 //! clearing of expired users, backups, and changes of its network.

@@ -1,7 +1,10 @@
 //! What a device is made of.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use jiff::tz::Offset;
+use rustls::ServerConfig;
 
 use super::decision::Contingency;
 use super::store::Dependents;
@@ -39,11 +42,13 @@ pub struct DeviceOptions {
     /// Settings that its firmware does not know, by section and key. Firmware 5.13.2 was seen to know of
     /// `online_client` neither `contingency_enabled` nor `alive_interval`.
     pub unknown_settings: Vec<(&'static str, &'static str)>,
+    /// What it presents and speaks over HTTPS; without it, HTTP. See [`Device::present`](super::Device::present).
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl DeviceOptions {
     /// One portal, `admin` with the password `admin`, the time of São Paulo, room for 10,000 cards and as many access
-    /// logs, sessions of an hour, and firmware that knows every setting.
+    /// logs, sessions of an hour, firmware that knows every setting, and HTTP.
     #[must_use]
     pub fn new(device_id: i64, now: Now) -> Self {
         Self {
@@ -61,6 +66,7 @@ impl DeviceOptions {
             contingency: Contingency::default(),
             dependents: Dependents::default(),
             unknown_settings: Vec::new(),
+            tls: None,
         }
     }
 }

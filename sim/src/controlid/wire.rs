@@ -1,13 +1,16 @@
-//! The device's port: a wire in front of its web server, which may be silent, cut, or lose answers on their way.
+//! The device's port: a wire in front of its web server, in clear or over TLS, which may be silent, cut, or lose answers on
+//! their way.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::shared::Shared;
 
@@ -35,22 +38,50 @@ pub(super) async fn accept(listener: TcpListener, inside: SocketAddr, shared: Ar
     }
 }
 
+/// A connection to the device, with or without TLS.
+trait Outside: AsyncRead + AsyncWrite + Unpin {
+    /// What carries it.
+    fn tcp(&self) -> &TcpStream;
+}
+
+impl Outside for TcpStream {
+    fn tcp(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Outside for TlsStream<TcpStream> {
+    fn tcp(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 async fn connect(mut outside: TcpStream, inside: SocketAddr, shared: &Shared) -> io::Result<()> {
-    let faults = shared.lock().faults;
+    let (faults, tls) = {
+        let state = shared.lock();
+        (state.faults, state.options.tls.clone())
+    };
     if faults.cut {
         return outside.set_zero_linger();
     }
     if faults.silent {
         return hear_out(&mut outside).await;
     }
+    match tls {
+        Some(tls) => converse(TlsAcceptor::from(tls).accept(outside).await?, inside, shared).await,
+        None => converse(outside, inside, shared).await,
+    }
+}
+
+async fn converse(mut outside: impl Outside, inside: SocketAddr, shared: &Shared) -> io::Result<()> {
     let mut answer = pass(&mut outside, inside).await?;
     if shared.lock().faults.loses_an_answer() {
-        return outside.set_zero_linger();
+        return outside.tcp().set_zero_linger();
     }
     if shared.lock().faults.holds_an_answer() {
         return hear_out(&mut outside).await;
     }
-    if faults.truncate {
+    if shared.lock().faults.truncate {
         cut_in_the_middle(&mut answer);
     }
     outside.write_all(&answer).await?;
@@ -60,12 +91,12 @@ async fn connect(mut outside: TcpStream, inside: SocketAddr, shared: &Shared) ->
 }
 
 /// Reads until the other side has nothing more to say.
-async fn hear_out(outside: &mut TcpStream) -> io::Result<()> {
+async fn hear_out(outside: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
     tokio::io::copy(outside, &mut tokio::io::sink()).await.map(drop)
 }
 
 /// Passes on what comes from outside, and gives the answer.
-async fn pass(outside: &mut TcpStream, inside: SocketAddr) -> io::Result<Vec<u8>> {
+async fn pass(outside: &mut impl Outside, inside: SocketAddr) -> io::Result<Vec<u8>> {
     let mut inside = TcpStream::connect(inside).await?;
     let (mut from_inside, mut to_inside) = inside.split();
     let asking = async {
