@@ -9,6 +9,7 @@ use kernel::Secret;
 use serde::Deserialize;
 use url::{Host, Url};
 
+use super::tls::Fingerprint;
 use crate::connector::lanes::Patience;
 use crate::connector::{AccessPointAddress, ConfigError};
 
@@ -27,6 +28,10 @@ use crate::connector::{AccessPointAddress, ConfigError};
 /// a swipe while they cannot: `"deny"` (unless something else is said) or `"lists"`. It is then we who say what opens, so
 /// each portal names the relay of its door: `"portals": { "2": { "name": "hq/main", "door": 1 } }`. A device whose door
 /// hangs on an external module (iDFlex, iDFace) says `"opener": "sec_box"` instead, and has one portal here.
+///
+/// A device whose address is `https://…` says as well which certificate it presents, since it made that itself:
+/// `"certificate_sha256": "9f86d0…"`, the SHA-256 of the DER in hexadecimal digits, with or without colons, or base64.
+/// A handshake takes of the time for its first answer (`timeout_ms`).
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -51,6 +56,8 @@ struct Written {
 struct WrittenDevice {
     device_id: i64,
     url: String,
+    #[serde(default)]
+    certificate_sha256: Option<String>,
     portals: BTreeMap<String, WrittenPortal>,
     #[serde(default)]
     opener: Option<Opener>,
@@ -151,6 +158,8 @@ pub(super) struct DeviceConfig {
     pub(super) id: i64,
     /// Where it is asked: scheme, host and port, nothing more.
     pub(super) url: Url,
+    /// What it presents there. With https, and only with it.
+    pub(super) certificate: Option<Fingerprint>,
     /// Its portals by their ids. At least one.
     pub(super) portals: BTreeMap<i64, AccessPointAddress>,
     /// In online mode: what opens for whoever may enter through each of them.
@@ -165,6 +174,8 @@ pub(super) struct Outline {
     pub(super) push: bool,
     /// Whether they ask us at each swipe.
     pub(super) online: bool,
+    /// Whether one of them is asked without TLS.
+    pub(super) in_clear: bool,
 }
 
 impl Outline {
@@ -172,7 +183,9 @@ impl Outline {
     pub(super) fn read(config: &serde_json::Value) -> Option<Self> {
         let written = Written::deserialize(config).ok()?;
         let online = written.online().ok()?.is_some();
-        Some(Self { patience: written.patience().ok()?, push: written.listen.is_some(), online })
+        let is_https = |url: &str| Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+        let in_clear = !written.devices.iter().all(|device| is_https(&device.url));
+        Some(Self { patience: written.patience().ok()?, push: written.listen.is_some(), online, in_clear })
     }
 }
 
@@ -184,6 +197,16 @@ const LONGEST_REQUEST_MS: u64 = 3_000;
 const DEVICES: usize = 256;
 
 impl Config {
+    /// The same as [`Outline::read`] says of what was written.
+    pub(super) fn outline(&self) -> Outline {
+        Outline {
+            patience: self.patience,
+            push: self.listen.is_some(),
+            online: self.online.is_some(),
+            in_clear: self.devices.iter().any(|device| device.certificate.is_none()),
+        }
+    }
+
     pub(super) fn read(
         config: &serde_json::Value,
         secret: Option<Secret<String>>,
@@ -275,12 +298,13 @@ fn devices(written: Vec<WrittenDevice>, online: bool) -> Result<Vec<DeviceConfig
     let mut ids = BTreeSet::new();
     let mut names = BTreeSet::new();
     let mut devices = Vec::with_capacity(written.len());
-    for WrittenDevice { device_id: id, url, portals, opener } in written {
+    for WrittenDevice { device_id: id, url, certificate_sha256, portals, opener } in written {
         let key = format!("devices.{id}");
         if id <= 0 || !ids.insert(id) {
             return Err(ConfigError::new(key, "device ids are above 0 and not given twice"));
         }
         let url = address(&key, &url)?;
+        let certificate = certificate(&key, &url, certificate_sha256.as_deref())?;
         if online && !matches!(url.host(), Some(Host::Ipv4(_))) {
             let problem = "in online mode write the device's IPv4 address: who asks is known by it";
             return Err(ConfigError::new(format!("{key}.url"), problem));
@@ -291,7 +315,8 @@ fn devices(written: Vec<WrittenDevice>, online: bool) -> Result<Vec<DeviceConfig
             return Err(ConfigError::new(format!("{key}.opener"), problem));
         }
         let written = named(&key, portals, &mut names)?;
-        let mut device = DeviceConfig { id, url, portals: BTreeMap::new(), opens: BTreeMap::new() };
+        let mut device =
+            DeviceConfig { id, url, certificate, portals: BTreeMap::new(), opens: BTreeMap::new() };
         for (portal, (name, door)) in written {
             let key = format!("{key}.portals.{portal}");
             if let Some(opens) = opens(&key, online.then(|| opener.unwrap_or_default()), door)? {
@@ -313,9 +338,7 @@ fn devices(written: Vec<WrittenDevice>, online: bool) -> Result<Vec<DeviceConfig
 fn address(key: &str, text: &str) -> Result<Url, ConfigError> {
     let wrong = |problem: &str| Err(ConfigError::new(format!("{key}.url"), problem));
     match Url::parse(text) {
-        Ok(url) if url.scheme() != "http" => wrong(
-            "expected http://…: HTTPS of these devices is not supported yet, keep them on a network of their own",
-        ),
+        Ok(url) if !matches!(url.scheme(), "http" | "https") => wrong("expected http://… or https://…"),
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
             wrong("the user is named by login, the password by secret_file")
         }
@@ -324,6 +347,25 @@ fn address(key: &str, text: &str) -> Result<Url, ConfigError> {
         }
         Ok(url) => Ok(url),
         Err(_) => wrong("expected an address such as http://10.0.0.7"),
+    }
+}
+
+/// What a device presents: said of each that is asked over HTTPS, since nobody else vouches for it.
+fn certificate(key: &str, url: &Url, written: Option<&str>) -> Result<Option<Fingerprint>, ConfigError> {
+    let wrong = |problem: &str| Err(ConfigError::new(format!("{key}.certificate_sha256"), problem));
+    match (url.scheme(), written) {
+        ("https", Some(text)) => match Fingerprint::read(text) {
+            Some(certificate) => Ok(Some(certificate)),
+            None => wrong(
+                "expected the SHA-256 of the device's certificate: 64 hexadecimal digits, with or without colons, or base64",
+            ),
+        },
+        ("https", None) => wrong(
+            "a device vouches for itself: write the SHA-256 of its certificate, as `openssl x509 -noout -fingerprint \
+             -sha256` shows it of what was exported there",
+        ),
+        (_, Some(_)) => wrong("over http no certificate is presented: write https://…, or leave this out"),
+        (_, None) => Ok(None),
     }
 }
 
@@ -410,6 +452,23 @@ mod tests {
     }
 
     #[test]
+    fn a_door_system_is_in_clear_as_soon_as_one_of_its_devices_is() {
+        let pin = "ab".repeat(32);
+        let config = |scheme: &str, certificate: Option<&str>| {
+            json!({"login": "cardea", "devices": [
+                {"device_id": 7, "url": "https://10.0.0.7", "certificate_sha256": pin, "portals": {"1": "main"}},
+                {"device_id": 8, "url": format!("{scheme}://10.0.0.8"), "certificate_sha256": certificate, "portals": {"1": "side"}},
+            ]})
+        };
+        for (config, in_clear) in [(config("HTTPS", Some(&pin)), false), (config("http", None), true)] {
+            assert_eq!(Outline::read(&config).map(|outline| outline.in_clear), Some(in_clear));
+            let config = read(&config, Some("a long password")).unwrap();
+            assert_eq!(config.outline().in_clear, in_clear);
+            assert_eq!(config.devices[0].certificate.unwrap().to_string(), pin);
+        }
+    }
+
+    #[test]
     fn online_mode_denies_out_of_reach_unless_the_lists_are_meant_to_count() {
         let config = |more: serde_json::Value| {
             let mut config = json!({"login": "cardea", "mode": "online", "listen": "10.0.0.2:8470", "devices": [
@@ -462,6 +521,11 @@ mod tests {
             config["devices"][0]["opener"] = json!("sec_box");
             config
         };
+        let pinned = |url: &str, certificate: &str| {
+            let mut config = device(7, url, json!({"1": "a"}));
+            config["devices"][0]["certificate_sha256"] = json!(certificate);
+            config
+        };
         let mut with_opener = good();
         with_opener["devices"][0]["opener"] = json!("door");
         let twice = json!({"login": "cardea", "devices": [good()["devices"][0], good()["devices"][0]]});
@@ -497,7 +561,10 @@ mod tests {
             (with("attempts", json!(4)), Some("x"), "attempts", "at most 3000 ms"),
             (device(0, "http://a", json!({"1": "a"})), Some("x"), "devices.0", "above 0"),
             (device(7, "10.0.0.7", json!({"1": "a"})), Some("x"), "devices.7.url", "http://10.0.0.7"),
-            (device(7, "https://a", json!({"1": "a"})), Some("x"), "devices.7.url", "not supported yet"),
+            (device(7, "ftp://a", json!({"1": "a"})), Some("x"), "devices.7.url", "https://…"),
+            (device(7, "https://a", json!({"1": "a"})), Some("x"), "devices.7.certificate_sha256", "SHA-256"),
+            (pinned("https://a", "abc"), Some("x"), "devices.7.certificate_sha256", "64 hexadecimal"),
+            (pinned("http://a", &"ab".repeat(32)), Some("x"), "devices.7.certificate_sha256", "over http"),
             (device(7, "http://u:p@a", json!({"1": "a"})), Some("x"), "devices.7.url", "login"),
             (device(7, "http://a/b", json!({"1": "a"})), Some("x"), "devices.7.url", "alone"),
             (device(7, "http://a", json!({})), Some("x"), "devices.7.portals", "at least one"),

@@ -124,7 +124,7 @@ impl Device {
         patience: Patience,
         time_zone: TimeZone,
     ) -> Self {
-        let wire = Wire::new(device.id, device.url, login, password, patience);
+        let wire = Wire::new(device.id, device.url, device.certificate, login, password, patience);
         let in_flight = Mutex::default();
         Self { wire, portals: device.portals, putting: Putting::default(), in_flight, time_zone }
     }

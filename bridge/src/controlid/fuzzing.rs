@@ -25,7 +25,7 @@ pub const CARD: i64 = 123 << 32 | 45_678;
 /// Asks nobody.
 static WIRE: LazyLock<Wire> = LazyLock::new(|| {
     let url = Url::parse("http://192.0.2.1").expect("a fixed address");
-    Wire::new(77, url, "cardea".into(), Secret::new("a secret".to_owned()), PATIENCE)
+    Wire::new(77, url, None, "cardea".into(), Secret::new("a secret".to_owned()), PATIENCE)
 });
 
 /// What it came to.

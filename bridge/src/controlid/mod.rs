@@ -1,5 +1,5 @@
-//! Control iD access controllers (iDAccess, iDFlex, iDFace and their like): HTTP and JSON, by the vendor's published
-//! access API.
+//! Control iD access controllers (iDAccess, iDFlex, iDFace and their like): HTTP or HTTPS and JSON, by the vendor's
+//! published access API.
 //!
 //! In standalone mode the device decides alone, from its own objects (revocation class R1): what we want must be among
 //! them, and what we no longer want must not. In online mode it asks us at each swipe (class R0), and its objects are
@@ -9,7 +9,8 @@
 //! opens no doors but in answer to a swipe. It reports what weakens our promise ([`Connector::health`]), and finds
 //! cards that open while a device cannot ask (contingency cards).
 //!
-//! - `transport`: asking one device. `object`: its rows, and how one asks for them. `number`: how it counts cards.
+//! - `transport`: asking one device. `tls`: the way to it. `object`: its rows, and how one asks for them. `number`: how
+//!   it counts cards.
 //! - `rights`: what rows mean. `device`: what one device is told and holds. `events`: its log.
 //! - `push`: the port at which devices reach us. `online`: what they ask there.
 //!
@@ -25,6 +26,7 @@ mod object;
 mod online;
 mod push;
 mod rights;
+mod tls;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -43,7 +45,6 @@ use self::push::Ear;
 use self::transport::{PATIENCE, Wire, verb_limit};
 use crate::card::{Card, CardFormat};
 use crate::connector::fleet::Fleet;
-use crate::connector::lanes::Patience;
 use crate::connector::reminder::Reminder;
 use crate::connector::{
     Accepted, Access, AccessPointAddress, AckLevel, Capacity, ConfigError, Connector, ConnectorError,
@@ -76,10 +77,10 @@ fn open(opening: Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError> {
     Ok(Arc::new(ControlId::new(ctx, Config::read(config, secret)?, decider)))
 }
 
-/// What a customer must know of any mode, and of one of them.
+/// What a customer must know of the way to devices, of any mode, and of one of them.
 macro_rules! limits {
-    ($($of_mode:literal),+ $(,)?) => { &[
-        "HTTP without TLS: keep devices on a network of their own.",
+    ($way:expr, $($of_mode:literal),+ $(,)?) => { &[
+        $way,
         "Only 26-bit cards (h10301): the number of another format could be taken for one of these.",
         "Faces, fingers, QR codes and UHF tags of a user that somebody else made are not read: a card of such a user is a finding, its other ways in are not.",
         "Rules on areas and scheduled unlocks are not read.",
@@ -88,30 +89,41 @@ macro_rules! limits {
     ] };
 }
 
-const STANDALONE: &[&str] = limits![
-    "Whether a time zone exists on a device is not checked beforehand: with one that it does not know a card is refused, or opens nothing.",
-    "A time zone that leaves nothing out reads as always: a schedule must not be one.",
-    "A device that is set to ask a server of its own (online mode) falls back to its lists: they are what is written here.",
-];
-
-const ONLINE: &[&str] = limits![
-    "While a device cannot ask us it decides by its lists, unless it takes the setting that forbids this: health reports a device that does not. What such a device does then, nobody says.",
-    "A device is known by its address alone: whoever has its network can ask in its name, and learn which card opens what.",
-    "A card is one factor: an area whose policy asks for two stays shut.",
-    "No schedules: which hours they are only devices know, and here it is we who decide.",
-];
-
-fn described(config: &serde_json::Value) -> Descriptor {
-    let unread = Outline { patience: PATIENCE, push: true, online: false };
-    let Outline { patience, push, online } = Outline::read(config).unwrap_or(unread);
-    describe(patience, push, online)
+macro_rules! standalone {
+    ($way:expr) => { limits![
+        $way,
+        "Whether a time zone exists on a device is not checked beforehand: with one that it does not know a card is refused, or opens nothing.",
+        "A time zone that leaves nothing out reads as always: a schedule must not be one.",
+        "A device that is set to ask a server of its own (online mode) falls back to its lists: they are what is written here.",
+    ] };
 }
 
-/// `push`: whether devices are told where to send notifications. `online`: whether they ask us at each swipe.
-///
+macro_rules! online {
+    ($way:expr) => { limits![
+        $way,
+        "While a device cannot ask us it decides by its lists, unless it takes the setting that forbids this: health reports a device that does not. What such a device does then, nobody says.",
+        "A device is known by its address alone: whoever has its network can ask in its name, and learn which card opens what.",
+        "A card is one factor: an area whose policy asks for two stays shut.",
+        "No schedules: which hours they are only devices know, and here it is we who decide.",
+    ] };
+}
+
+const IN_CLEAR: &str = "HTTP without TLS: keep devices on a network of their own.";
+const OVER_TLS: &str = "Devices call us over HTTP without TLS, with what happens at doors and in online mode with each question: keep them on a network of their own. We call them over TLS 1.2 or 1.3; whether a device's own firmware speaks it with us was not tested on any.";
+
+const STANDALONE: [&[&str]; 2] = [standalone!(IN_CLEAR), standalone!(OVER_TLS)];
+const ONLINE: [&[&str]; 2] = [online!(IN_CLEAR), online!(OVER_TLS)];
+
+fn described(config: &serde_json::Value) -> Descriptor {
+    let unread = Outline { patience: PATIENCE, push: true, online: false, in_clear: true };
+    describe(&Outline::read(config).unwrap_or(unread))
+}
+
 /// At worst it is the same in both modes. Of a device that cannot be reached nobody knows whether it still asks us: it may
 /// never have been told to, or be of a firmware that goes by its lists as soon as it cannot.
-fn describe(patience: Patience, push: bool, online: bool) -> Descriptor {
+fn describe(outline: &Outline) -> Descriptor {
+    let Outline { patience, push, online, in_clear } = *outline;
+    let [clear, over_tls] = if online { ONLINE } else { STANDALONE };
     Descriptor {
         kind: "controlid",
         credentials: &[CredentialKind::Card, CredentialKind::Fob],
@@ -131,7 +143,7 @@ fn describe(patience: Patience, push: bool, online: bool) -> Descriptor {
         provenance: Provenance::PublicSpec,
         versions: "the vendor's access API as published in 2026; field notes of firmware 5.13 and 5.19",
         tested_against: "contract-tested against our simulator of the published API; not device-tested",
-        limits: if online { ONLINE } else { STANDALONE },
+        limits: if in_clear { clear } else { over_tls },
         bypasses: match online {
             false => &["a face, finger or code that was enrolled by hand"],
             // While it asks, these are asked about as well, and refused.
@@ -143,6 +155,7 @@ fn describe(patience: Patience, push: bool, online: bool) -> Descriptor {
 
 impl ControlId {
     fn new(ctx: &Ctx, config: Config, decider: Arc<dyn Decider>) -> Self {
+        let descriptor = describe(&config.outline());
         let Config { devices, login, password, listen, online, time_zone, patience } = config;
         let desk = online.map(|out_of_reach| Desk::new(&devices, decider, time_zone.clone(), out_of_reach));
         let known = devices.iter().map(|device| device.id).collect();
@@ -150,7 +163,7 @@ impl ControlId {
             |device| Device::new(device, login.clone(), password.clone(), patience, time_zone.clone());
         Self {
             ctx: ctx.clone(),
-            descriptor: describe(patience, listen.is_some(), online.is_some()),
+            descriptor,
             fleet: Fleet::new(devices.into_iter().map(device).collect()),
             time_zone,
             ear: listen.map(|listen| Ear::new(listen, known, desk)),

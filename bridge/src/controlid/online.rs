@@ -445,6 +445,7 @@ mod tests {
         let device = |id: i64, address: &str| DeviceConfig {
             id,
             url: Url::parse(address).unwrap(),
+            certificate: None,
             portals: [(1, "main".into())].into(),
             opens: [(1, Opens::Relay(1))].into(),
         };

@@ -1,10 +1,15 @@
-//! One device over HTTP: who may send when, how long to wait, a session for each lane, and what counts as an answer.
+//! One device over HTTP or HTTPS: who may send when, how long to wait, a session for each lane, and what counts as an
+//! answer.
 //!
 //! A device is an administrator's password away from anybody on its network. So the session never stands in a log, and
 //! before it is used the device must say that it is the one that the configuration means.
 
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
 use kernel::Secret;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +18,7 @@ use tokio::sync::{Mutex, SemaphorePermit};
 use url::Url;
 
 use super::object::{self, Object, Which};
+use super::tls::{self, AnotherCertificate, Client, Failure, Fingerprint};
 use crate::connector::lanes::{Lane, Lanes, Patience, Stands, Unanswered};
 
 /// Unless the configuration says otherwise.
@@ -58,7 +64,7 @@ pub(super) struct Wire {
     login: String,
     password: Secret<String>,
     patience: Patience,
-    http: reqwest::Client,
+    http: Client,
     lanes: Lanes,
     /// A lane that waits for a session keeps no other waiting.
     sessions: [Mutex<Option<Secret<String>>>; 2],
@@ -119,21 +125,16 @@ impl SystemInformation {
 }
 
 impl Wire {
+    /// `certificate` is the one that the device presents, if it is asked over HTTPS.
     pub(super) fn new(
         device_id: i64,
         url: Url,
+        certificate: Option<Fingerprint>,
         login: String,
         password: Secret<String>,
         patience: Patience,
     ) -> Self {
-        // Nothing that could fail is asked for: no TLS, no proxy, no resolver of its own.
-        let http = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_idle_timeout(Duration::from_secs(30));
-        #[cfg(target_os = "linux")]
-        let http = http.tcp_user_timeout(patience.reply);
-        let http = http.build().unwrap_or_default();
+        let http = tls::client(certificate, patience.reply);
         let lanes = Lanes::new(patience.request(), REVOCATIONS_AT_ONCE);
         let sessions = [Mutex::new(None), Mutex::new(None)];
         Self { device_id, url, login, password, patience, http, lanes, sessions }
@@ -290,38 +291,55 @@ impl Wire {
         body: &Value,
         session: Option<&Secret<String>>,
     ) -> Result<Attempt, Unanswered> {
-        let asked = async {
-            let mut url = self.url.clone();
-            url.set_path(&format!("/{command}.fcgi"));
-            if let Some(session) = session {
-                url.query_pairs_mut().append_pair("session", session.expose());
-            }
-            let mut answer = self.http.post(url).json(body).send().await?;
-            let status = answer.status().as_u16();
-            let mut bytes = Vec::new();
-            while let Some(chunk) = answer.chunk().await? {
-                if bytes.len() + chunk.len() > LONGEST_ANSWER {
-                    return Ok((status, None));
-                }
-                bytes.extend_from_slice(&chunk);
-            }
-            Ok((status, Some(bytes)))
-        };
-        let answered: Result<Result<_, reqwest::Error>, _> =
-            tokio::time::timeout(self.patience.reply, asked).await;
-        match answered {
+        match tokio::time::timeout(self.patience.reply, self.exchange(command, body, session)).await {
             Ok(Ok((200, Some(bytes)))) => Ok(Attempt::Answer(bytes)),
             Ok(Ok((401, _))) => Ok(Attempt::NoSession),
             Ok(Ok((400, Some(bytes)))) => Ok(Attempt::Refused(refusal(&bytes))),
             Ok(Ok((status, Some(_)))) => Err(self.garbled(command, format!("status {status}"))),
             Ok(Ok((_, None))) => Err(self.garbled(command, "more than is ever asked for")),
-            // Its address holds the session.
-            Ok(Err(error)) => Err(self.silent(command, &words(&error.without_url()))),
+            Ok(Err(error)) => match AnotherCertificate::behind(&*error) {
+                // Nothing was asked, and asking again now shows the same.
+                Some(another) => {
+                    Err(Unanswered::Garbled(format!("{} at {}: {another}", self.device_id, self.address())))
+                }
+                // None of these errors names the request's address, which holds the session.
+                None => Err(self.silent(command, &words(&*error))),
+            },
             Err(_) => {
                 let reply = self.patience.reply.as_millis();
                 Err(self.silent(command, &format!("no answer within {reply} ms")))
             }
         }
+    }
+
+    /// The status and the body of what a device answers; no body if it is too long.
+    async fn exchange(
+        &self,
+        command: &str,
+        body: &Value,
+        session: Option<&Secret<String>>,
+    ) -> Result<(u16, Option<Vec<u8>>), Failure> {
+        let mut url = self.url.clone();
+        url.set_path(&format!("/{command}.fcgi"));
+        if let Some(session) = session {
+            url.query_pairs_mut().append_pair("session", session.expose());
+        }
+        let request = Request::post(url.as_str())
+            .header(ACCEPT, "*/*")
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))?;
+        let answer = self.http.request(request).await?;
+        let status = answer.status().as_u16();
+        let mut incoming = answer.into_body();
+        let mut bytes = Vec::new();
+        while let Some(frame) = incoming.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            if bytes.len() + data.len() > LONGEST_ANSWER {
+                return Ok((status, None));
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok((status, Some(bytes)))
     }
 
     fn silent(&self, command: &str, what: &str) -> Unanswered {

@@ -12,6 +12,7 @@ use bridge::connector::{
 };
 use kernel::id::CredentialId;
 use kernel::{Ctx, Secret};
+use rustls::ServerConfig;
 use serde_json::json;
 use sim::controlid::{Device, DeviceOptions, Misbehaviour, card_value};
 
@@ -26,6 +27,8 @@ const PASSWORD: &str = "a long password";
 pub(crate) struct Building {
     pub(crate) ctx: Ctx,
     pub(crate) devices: Vec<Arc<Device>>,
+    /// What the configuration says that both present.
+    pub(crate) certificate: Option<String>,
 }
 
 impl Building {
@@ -49,7 +52,13 @@ impl Building {
             change(&mut options);
             devices.push(Arc::new(Device::start(options).await.expect("a free port")));
         }
-        Self { ctx, devices }
+        Self { ctx, devices, certificate: None }
+    }
+
+    /// Over HTTPS. `certificate` is what the configuration says of what they present.
+    pub(crate) async fn over_tls(tls: &Arc<ServerConfig>, certificate: String) -> Self {
+        let building = Self::with(|options| options.tls = Some(Arc::clone(tls))).await;
+        Self { certificate: Some(certificate), ..building }
     }
 
     pub(crate) fn connector(&self) -> Arc<dyn Connector> {
@@ -73,7 +82,7 @@ impl Building {
 
     /// The door system's configuration. `more` is merged into it.
     pub(crate) fn config(&self, more: &serde_json::Value) -> serde_json::Value {
-        let [first, second] = [0, 1].map(|n| format!("http://{}", self.devices[n].address()));
+        let [first, second] = [0, 1].map(|n| self.devices[n].base_url().as_str());
         let portal = |door: u8, name: &str| match more["mode"] == "online" {
             true => json!({ "name": name, "door": door }),
             false => json!(name),
@@ -88,6 +97,11 @@ impl Building {
             "attempts": ATTEMPTS,
             "listen": "127.0.0.1:0",
         });
+        if let Some(certificate) = &self.certificate {
+            for device in config["devices"].as_array_mut().expect("devices") {
+                device["certificate_sha256"] = json!(certificate);
+            }
+        }
         for (key, value) in more.as_object().expect("an object") {
             config[key] = value.clone();
         }

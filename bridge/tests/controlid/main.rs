@@ -2,5 +2,6 @@
 
 mod behaviour;
 mod building;
+mod https;
 mod online;
 mod questions;
