@@ -62,7 +62,8 @@ pub struct Export {
     pub settle: Duration,
     /// How many facts may be on their way without being settled: what is sent anew at most.
     pub overlap: i64,
-    /// The longest message, in bytes, its header included. The body of a fact that is longer stays behind, and its digest says so.
+    /// The longest message, in bytes, its header included. The body of a fact that is longer stays behind, and its
+    /// digest says so.
     pub largest: usize,
     /// The IANA enterprise number under which syslog messages have structured data (RFC 5424, section 6.3.2); none without.
     pub enterprise: Option<u32>,

@@ -42,6 +42,9 @@ pub(super) struct OnTheWay {
     settle: Duration,
     /// Of all that was sent.
     bytes: u64,
+    /// Of all that was taken, and when that was last seen to have grown, or nothing waited.
+    taken: u64,
+    moved: Instant,
     facts: VecDeque<Sent>,
 }
 
@@ -56,8 +59,8 @@ struct Sent {
 
 impl OnTheWay {
     /// Nothing yet; what is taken settles after this time.
-    pub(super) fn new(settle: Duration) -> Self {
-        Self { settle, bytes: 0, facts: VecDeque::new() }
+    pub(super) fn new(settle: Duration, now: Instant) -> Self {
+        Self { settle, bytes: 0, taken: 0, moved: now, facts: VecDeque::new() }
     }
 
     pub(super) fn sent(&mut self, part: &Part) {
@@ -73,9 +76,20 @@ impl OnTheWay {
     /// Of all bytes that were sent at most so many are not taken; that may be more than all.
     pub(super) fn taken_but(&mut self, bytes: u64, now: Instant) {
         let taken = self.bytes.saturating_sub(bytes);
+        if taken > self.taken || bytes == 0 {
+            (self.taken, self.moved) = (taken, now);
+        }
         for fact in self.facts.iter_mut().take_while(|fact| fact.end <= taken) {
             fact.taken = fact.taken.or(Some(now));
         }
+    }
+
+    /// For how long the receiver's machine has taken nothing of what waits for it.
+    pub(super) fn stands_still(&mut self, now: Instant) -> Duration {
+        if !self.waits() {
+            self.moved = now;
+        }
+        now.duration_since(self.moved)
     }
 
     /// The place up to which all is settled, if it is not the one of the time before.
@@ -120,7 +134,7 @@ mod tests {
     fn what_waits_on_our_side_does_not_settle_however_long_it_waits() {
         let begun = Instant::now();
         let after = |seconds| begun + Duration::from_secs(seconds);
-        let mut on_the_way = OnTheWay::new(SETTLE);
+        let mut on_the_way = OnTheWay::new(SETTLE, Instant::now());
         assert!(!on_the_way.waits());
         for sent in [part(100, Some(1)), part(100, None), part(50, Some(3)), part(10, Some(4))] {
             on_the_way.sent(&sent);
@@ -142,5 +156,21 @@ mod tests {
         assert_eq!(on_the_way.settled(after(9_069)), None);
         assert_eq!(on_the_way.settled(after(9_070)), Some(4));
         assert_eq!((on_the_way.settled(after(9_999)), on_the_way.waits()), (None, false));
+    }
+
+    #[test]
+    fn a_machine_that_takes_nothing_of_what_waits_is_noticed_and_one_that_rests_is_not() {
+        let begun = Instant::now();
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        let mut on_the_way = OnTheWay::new(SETTLE, begun);
+        assert_eq!(on_the_way.stands_still(after(100)), Duration::ZERO, "nothing waits");
+        on_the_way.sent(&part(100, Some(1)));
+        on_the_way.taken_but(100, after(101));
+        assert_eq!(on_the_way.stands_still(after(115)), Duration::from_secs(15));
+        on_the_way.taken_but(99, after(116));
+        on_the_way.taken_but(99, after(130));
+        assert_eq!(on_the_way.stands_still(after(130)), Duration::from_secs(14), "one byte was taken");
+        on_the_way.taken_but(0, after(131));
+        assert_eq!(on_the_way.stands_still(after(999)), Duration::ZERO);
     }
 }

@@ -22,6 +22,8 @@ const NOTE: Duration = Duration::from_secs(1);
 /// sent; so the slowest receiver must have taken a part before the other half is.
 const LEASE: Duration = Duration::from_secs(30);
 const _: () = assert!(PATIENCE.as_secs() < LEASE.as_secs() / 2);
+/// A receiver whose machine takes nothing of what waits for it for so long is gone without a word.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
 /// Facts that are read at once.
 const BATCH: i64 = 100;
 /// After a failure it waits a second, then twice as long each time, and no longer than this.
@@ -126,7 +128,7 @@ impl Exporter {
         let (opened, begun) = (Instant::now(), noted);
         let mut is_reached = false;
         let settle = if receiver.is_safe_at_once() { Duration::ZERO } else { self.export.settle };
-        let mut on_the_way = OnTheWay::new(settle);
+        let mut on_the_way = OnTheWay::new(settle, opened);
         let mut sent = noted;
         let mut parts = VecDeque::new();
         let mut reckoned = Instant::now();
@@ -148,6 +150,13 @@ impl Exporter {
                     && let Some(waiting) = receiver.waiting().await.map_err(Stopped::Cut)?
                 {
                     on_the_way.taken_but(waiting, Instant::now());
+                }
+                if on_the_way.stands_still(Instant::now()) >= UNACKNOWLEDGED {
+                    let why = format!(
+                        "its machine takes nothing of what was sent {} s ago",
+                        UNACKNOWLEDGED.as_secs()
+                    );
+                    return Err(Stopped::Cut(io::Error::new(io::ErrorKind::TimedOut, why)));
                 }
                 let settled = on_the_way.settled(Instant::now());
                 // A connection that was only just made may be one that is refused in the next moment, and a file that

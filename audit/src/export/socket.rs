@@ -20,21 +20,17 @@ use tokio::net::TcpStream;
 /// thousand facts a second, about what the overlap lets through.
 #[cfg(target_os = "linux")]
 const SEND_BUFFER: usize = 64 * 1024;
-/// What was sent and is not acknowledged by the receiver's machine for so long, while it takes nothing at all, cuts the
-/// connection.
-#[cfg(target_os = "linux")]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
-
 /// Before anything is sent.
 #[cfg(target_os = "linux")]
 pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
     sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
-    let unacknowledged = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(stream, unacknowledged)?;
+    // While something waits, whether it is taken is asked of the table. TCP_USER_TIMEOUT would not do: where a receiver's
+    // window is smaller than a segment of the loopback, Linux cuts a connection that gets on all the while.
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, Duration::from_secs(10))?;
-    Ok(sockopt::set_tcp_keepintvl(stream, Duration::from_secs(5))?)
+    sockopt::set_tcp_keepintvl(stream, Duration::from_secs(5))?;
+    Ok(sockopt::set_tcp_keepcnt(stream, 2)?)
 }
 
 #[cfg(not(target_os = "linux"))]

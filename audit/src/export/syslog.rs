@@ -17,7 +17,8 @@ const FACILITY: u8 = 13;
 const HOST: usize = 255;
 const MSGID: usize = 32;
 
-/// A fact's message in its frame; header and message together are at most as long as the receiver takes. No byte order mark stands before it: most receivers would keep it as part of the message.
+/// A fact's message in its frame; header and message together are at most as long as the receiver takes. No byte order
+/// mark stands before it: most receivers would keep it as part of the message.
 pub(super) fn frame(fact: &StoredFact, export: &Export) -> Vec<u8> {
     let priority = FACILITY * 8 + severity_of(&fact.kind) as u8;
     let (host, kind) = (name(&export.host, HOST), name(&fact.kind, MSGID));

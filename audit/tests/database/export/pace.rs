@@ -17,9 +17,6 @@ on_both_engines! {
     no_more_than_the_overlap_is_on_its_way
 }
 
-/// What is read at once, however slowly.
-const LITTLE: u32 = 16 * 1024;
-
 fn to(receiver: &Receiver, settle: u64) -> Export {
     let settle = Duration::from_secs(settle);
     Export { settle, ..export(syslog(&receiver.address, "localhost"), Format::Json) }
@@ -33,7 +30,7 @@ async fn what_a_slow_receiver_had_not_read_when_it_was_killed_comes_again(house:
     let ring = ring(&house.one).await;
     // Two megabytes, of which a quarter is read in time.
     note(&house.one, 0, 3_000).await;
-    let receiver = Receiver::start(Some(20_000), LITTLE);
+    let receiver = Receiver::start(Some(20_000));
     let running = Running::start(&house.one, &ring, to(&receiver, 8));
     let mut delivered = 0;
     for _ in 0..50 {
@@ -61,8 +58,7 @@ async fn note_long(db: &Db, count: usize) {
 async fn a_receiver_that_needs_minutes_for_a_batch_stays_with_its_node_and_gets_on(house: House) {
     let ring = ring(&house.one).await;
     note_long(&house.one, 200).await;
-    // As much as systems give: where less fits than one segment of the loopback holds, the line itself stands still.
-    let receiver = Receiver::start(Some(10_000), 64 * 1024);
+    let receiver = Receiver::start(Some(10_000));
     let first = Running::start(&house.one, &ring, to(&receiver, 10));
     let second = Running::start(&house.two, &ring, to(&receiver, 10));
     // Longer than a lease, of which the clock of both nodes must know.
@@ -86,7 +82,7 @@ async fn a_receiver_that_needs_minutes_for_a_batch_stays_with_its_node_and_gets_
 async fn no_more_than_the_overlap_is_on_its_way(house: House) {
     let ring = ring(&house.one).await;
     note(&house.one, 0, 1_000).await;
-    let receiver = Receiver::start(None, LITTLE);
+    let receiver = Receiver::start(None);
     let overlap: usize = 200;
     let running = Running::start(
         &house.one,

@@ -33,10 +33,11 @@ struct State {
 }
 
 impl Receiver {
-    /// One that reads so many bytes a second of each connection, of which its machine takes so many beforehand.
-    pub(super) fn start(pace: Option<usize>, beforehand: u32) -> Self {
+    /// One that reads so many bytes a second of each connection.
+    pub(super) fn start(pace: Option<usize>) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(beforehand).unwrap();
+        // What its machine takes beforehand is soon read.
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
         socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let listener = socket.listen(8).unwrap();
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());
