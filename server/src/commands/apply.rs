@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use kernel::Ctx;
-use keys::SealingKeys;
 use store::Db;
 
-use super::{Failure, Outcome, open_existing, read, say};
+use super::{Failure, Outcome, open_existing, read, say, sealing};
 use crate::apply::{Abandon, Declaration, Plan, carry_out, open_doors, plan, tested};
 use crate::config::Config;
 use crate::house;
@@ -38,7 +37,7 @@ impl Apply {
         let named =
             |error: crate::apply::FileError| Failure::new(format!("{}: {error}", self.file.display()));
         let wanted = Declaration::parse(&text).and_then(|declared| declared.items(&folder)).map_err(named)?;
-        let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
+        let sealing = sealing(&config)?;
         let db = match self.dry_run {
             true => open_existing(&config, ctx).await?,
             false => Db::open(&config.database()?, ctx, house::sinks(&config)).await?,

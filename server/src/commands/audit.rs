@@ -6,11 +6,11 @@ use clap::{Args, Subcommand};
 use directory::user;
 use kernel::id::UserId;
 use kernel::{Ctx, Subject};
-use keys::{KeyRing, RotationPolicy, SealingKeys};
+use keys::{KeyRing, RotationPolicy};
 use store::{Db, StoredFact};
 
 use super::time::{Way, time_of};
-use super::{Failure, Outcome, UNREADABLE, USAGE, exports, open_existing, read, say, say_progress};
+use super::{Failure, Outcome, USAGE, exports, open_existing, read, say, say_progress, sealing};
 use crate::catalogue;
 use crate::config::Config;
 
@@ -162,8 +162,7 @@ async fn verify(config: Config, ctx: Ctx, keys: Option<PathBuf>) -> Outcome {
     let jwks = match keys {
         Some(file) => read(&file)?,
         None => {
-            let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))
-                .map_err(|error| Failure::from(error).code(UNREADABLE))?;
+            let sealing = sealing(&config)?;
             let ring = KeyRing::read(db.clone(), sealing, RotationPolicy::default())
                 .await
                 .map_err(Failure::unread)?;

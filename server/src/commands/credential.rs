@@ -9,10 +9,9 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use kernel::id::CredentialId;
 use kernel::{Actor, Ctx, Day, Timestamp};
-use keys::SealingKeys;
 use store::{Db, Origin, Tx};
 
-use super::{Failure, Outcome, USAGE, open_existing, say};
+use super::{Failure, Outcome, USAGE, open_existing, say, sealing};
 use crate::apply::open_doors;
 use crate::config::Config;
 
@@ -83,7 +82,7 @@ impl Credentials {
 
     pub(super) async fn run(self, config: Config, ctx: Ctx) -> Outcome {
         let (Which { which, who }, deed) = self.deed(&config)?;
-        let sealing = SealingKeys::load(&config.path(&config.sealing.key_file))?;
+        let sealing = sealing(&config)?;
         let db = open_existing(&config, ctx).await?;
         // So that what is recorded here reaches the doors of this deployment.
         open_doors(&db, &sealing).await?;

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use kernel::Ctx;
 use store::Db;
 
-use super::{Failure, Outcome, open_existing, say};
+use super::{Failure, Outcome, open_existing, say, sealing_of};
 use crate::config::Config;
 
 /// Sealed columns beside the signing keys'. To seal another: a line here.
@@ -51,7 +51,7 @@ impl Keys {
 }
 
 fn status(path: &Path) -> Outcome {
-    let keys = SealingKeys::load(path)?;
+    let keys = sealing_of(path)?;
     let seals = keys.current();
     for id in keys.ids() {
         say(format_args!("{}  {id}", if id == seals { "seals" } else { "opens" }));
@@ -69,7 +69,7 @@ fn add(path: &Path, ctx: &Ctx) -> Outcome {
 }
 
 fn promote(path: &Path, id: &str) -> Outcome {
-    let before = SealingKeys::load(path)?.current();
+    let before = sealing_of(path)?.current();
     SealingKeys::promote_key(path, id)?;
     say(format_args!("{id} seals from now on. Nodes with a key file of their own need a copy."));
     if before != id {
@@ -79,7 +79,7 @@ fn promote(path: &Path, id: &str) -> Outcome {
 }
 
 async fn retire(db: &Db, path: &Path, id: &str) -> Outcome {
-    let keys = SealingKeys::load(path)?;
+    let keys = sealing_of(path)?;
     if keys.current() == id {
         return Err(Failure::new(format!("{id} is the key that seals; promote another first")));
     }

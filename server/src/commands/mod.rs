@@ -23,6 +23,7 @@ mod time;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::keys::SealingKeys;
 use clap::{Parser, Subcommand};
 use kernel::Ctx;
 use store::Db;
@@ -213,6 +214,15 @@ async fn open_existing(config: &Config, ctx: Ctx) -> Result<Db, Failure> {
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let said = |error| Failure::new(format!("cannot read {}: {error}", file.display())).code(UNREADABLE);
     files::read(file).map_err(said)
+}
+
+/// The keys that seal secrets.
+fn sealing(config: &Config) -> Result<SealingKeys, Failure> {
+    sealing_of(&config.path(&config.sealing.key_file))
+}
+
+fn sealing_of(file: &Path) -> Result<SealingKeys, Failure> {
+    SealingKeys::load(file).map_err(|error| Failure::from(error).code(UNREADABLE))
 }
 
 /// Commands that end at once log only what goes wrong.

@@ -183,6 +183,14 @@ async fn receipts_and_the_journal_are_verified_by_their_exit_codes() {
         let said = house.cardea(arguments).await;
         assert_eq!(said.code, Some(code), "{arguments:?} is neither good nor bad: {said:?}");
     }
+    // A file that is not there is nothing that was looked at, whichever command needs it.
+    let (key, aside) = (house.path("sealing.key"), house.path("aside.key"));
+    std::fs::rename(&key, &aside).unwrap();
+    for arguments in [&["audit", "verify"][..], &["keys", "status"], &["credential", "suspend", "ada"]] {
+        let said = house.cardea(arguments).await;
+        assert_eq!(said.code, Some(66), "{arguments:?}: {said:?}");
+    }
+    std::fs::rename(&aside, &key).unwrap();
     change_third_fact(&house).await;
     let bad = house.cardea(&["audit", "verify"]).await;
     assert_eq!(bad.code, Some(1), "{bad:?}");
