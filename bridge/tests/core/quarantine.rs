@@ -183,10 +183,15 @@ async fn what_was_taken_off_long_ago_is_listed_no_more(world: World) {
 }
 
 async fn a_sweep_asks_no_more_because_of_what_was_taken_off_or_reported_before(world: World) {
+    // The least of some: others ask the database meanwhile.
     let asked = async || {
-        let before = world.db().statements();
-        world.sweep().await;
-        world.db().statements() - before
+        let mut least = u64::MAX;
+        for _ in 0..4 {
+            let before = world.db().statements();
+            world.sweep().await;
+            least = least.min(world.db().statements() - before);
+        }
+        least
     };
     in_quarantine(&world).await;
     let quiet = asked().await;
