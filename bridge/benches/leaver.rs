@@ -1,6 +1,6 @@
 //! From a leaver's commit to the read-back at the controller, less the time that the controller itself took.
 //!
-//! `cargo bench -p cardea-bridge`; with `CARDEA_TEST_POSTGRES` (an admin URL) also on PostgreSQL. Everything runs
+//! `cargo bench -p cardea-bridge --bench leaver`; with `CARDEA_TEST_POSTGRES` (an admin URL) also on PostgreSQL. Everything runs
 //! that runs in a server, but for its pages: the door system with lane, feed and sweep, entitlement, receipts.
 //! The controller is simulated on a thread of its own and spoken to over real UDP. Three times: with nothing
 //! else to do; with 500 grants and more waiting in the same lane and as many deliveries elsewhere; and the same

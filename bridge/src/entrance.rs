@@ -9,11 +9,12 @@
 //!
 //! *Decisions are facts, recorded afterwards.* A decision changes nothing, so it needs no transaction of its own, and
 //! nobody waits at a door for the journal: what was decided stands in a queue in memory, and a task of its own records
-//! it, many in one transaction. The queue is bounded. Should the journal be stuck for so long that it is full, doors go
-//! on opening and shutting as they should, and what does not fit is lost and counted: the next decision there that is
-//! kept says how many before it were not (`lost_before`), and at a stop a fact of its own does. Refusing everybody instead would make a full disk lock people out
-//! for the sake of a sentence, and what happened at the door is in the device's own log, which is read as `door.event`.
-//! The same holds for what a process that is killed had not recorded yet.
+//! it, many in one transaction. The queue is bounded. Should the journal be stuck for so long that it is full, doors
+//! go on opening and shutting as they should, and what does not fit is lost and counted: the next decision there that
+//! is kept says how many before it were not (`lost_before`), and at a stop a fact of its own does. Refusing everybody
+//! instead would make a full disk lock people out for the sake of a sentence, and what happened at the door is in the
+//! device's own log, which is read as `door.event`. The same holds for what a process that is killed had not recorded
+//! yet.
 //!
 //! *A door system is answered as it is configured now.* While the work of one that was changed comes to its end, its doors
 //! still ask by what they were called before, which may be the name of another door by now: whoever asks as another

@@ -11,7 +11,7 @@
 //!
 //! What it is not: an order. Whoever knows the house decides, and notes what was done.
 //!
-//! To add a measure: a variant, its words, and the rows of the table below in which it is due.
+//! To add a measure: a variant, its words, and the rows of the table above, and of the test's, in which it is due.
 
 use std::fmt;
 
