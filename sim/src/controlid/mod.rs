@@ -2,7 +2,8 @@
 //!
 //! It is made from the vendor's published documents and from what people with hardware wrote down, and from no client
 //! of this house. It is strict: objects and fields that it does not know, other types than the documented ones,
-//! references that lead nowhere and cards that are taken are refused, and a door opens only as its objects say.
+//! references that lead nowhere and cards that are taken are refused, and a door opens only as its objects say. PyPI
+//! `controlid-sdk`, a client that nobody here wrote, drives it in `tests/controlid_client.py`.
 //!
 //! - [`Device`] is the device on a port, with the hands of a tester.
 //! - `schema`, `row`, `store`, `query` are its database; `settings` its configuration; `session` who is logged in.
@@ -21,7 +22,8 @@
 //! objects and signs of life, images for the server, the push mode in which the device fetches its commands, the
 //! clearing of expired users, backups, and changes of its network.
 //!
-//! To add an object: a row in `schema.rs`. To add a command: see `command.rs`.
+//! To add an object: a row in `schema.rs`. To add a command: see `command.rs`. If that client knows it, a line in
+//! `tests/controlid_client.py`.
 
 mod command;
 mod decision;
