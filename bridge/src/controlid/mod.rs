@@ -142,7 +142,8 @@ fn describe(outline: &Outline) -> Descriptor {
         capacity: Capacity { cards: None, time_profiles: Some(255), blocklist: 0, offline_cache: 0 },
         provenance: Provenance::PublicSpec,
         versions: "the vendor's access API as published in 2026; field notes of firmware 5.13 and 5.19",
-        tested_against: "contract-tested against our simulator of the published API; not device-tested",
+        tested_against: "contract-tested against our simulator of the published API, which PyPI controlid-sdk 0.4.7 \
+                         drives; not device-tested",
         limits: if in_clear { clear } else { over_tls },
         bypasses: match online {
             false => &["a face, finger or code that was enrolled by hand"],
