@@ -2,8 +2,8 @@
 //! entitlement, every credential at every door system for what it opens there.
 //!
 //! A reconciler with one subject, so that ten changes cost one look. Users are handed to [`entitlement`], page
-//! by page. Credentials are compared here, a page with three readings, and only those whose doors, hours or days changed
-//! are handed on: those that lose something before all others, whatever kind of change it was.
+//! by page. Credentials are compared here, a page with four readings, and only those whose doors, hours or days changed
+//! are handed on, and those at which a door system looks just now: those that lose something before all others, whatever kind of change it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -145,10 +145,12 @@ impl Configuration {
         for (credential, point) in door::wanted_points_between(&self.db, system, after, up_to).await? {
             points.entry(credential).or_default().push(point);
         }
+        // INVARIANT: asked before the rows are. A look that has ended since is seen in its row.
+        let at_work = placement::at_work_between(&self.db, system, after, up_to).await?;
         let placed = placement::between(&self.db, system, after, up_to).await?;
         let placed = placed.into_iter().map(|placement| (placement.credential_id, placement)).collect();
         let turns = placement::due_between(&self.db, system, after, up_to).await?;
-        Ok(Seen { system, points, placed, turns, now: self.db.ctx().now() })
+        Ok(Seen { system, points, at_work, placed, turns, now: self.db.ctx().now() })
     }
 
     async fn hint(&self, addresses: Vec<Address>, cause: &Delivery) -> Result<(), StoreError> {
@@ -167,6 +169,8 @@ impl Configuration {
 struct Seen<'a> {
     system: &'a str,
     points: BTreeMap<CredentialId, Vec<WantedPoint>>,
+    /// The subjects of those at which somebody is to look anyway, or looks just now by what was wanted before.
+    at_work: BTreeSet<String>,
     placed: BTreeMap<CredentialId, Placement>,
     turns: BTreeMap<CredentialId, Turn>,
     now: Timestamp,
@@ -185,9 +189,10 @@ impl Seen<'_> {
             Some(Some(was)) => (was != wanted.want, was.loses_by(&wanted.want)),
             None => (wanted.want != Want::Absent, false),
         };
+        let is_at_work = self.at_work.contains(&card.id.subject().to_string());
         let turns = self.turns.get(&card.id) != wanted.turn.as_ref();
         let told = unheld.contains(&placement::subject(self.system, card.id).to_string());
-        let is_concerned = differs || turns || told == wanted.unheld.is_empty();
+        let is_concerned = differs || is_at_work || turns || told == wanted.unheld.is_empty();
         is_concerned.then(|| Address::reconcile(sink_name(self.system), card.id.subject()).revoking(loses))
     }
 }

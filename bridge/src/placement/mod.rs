@@ -16,7 +16,7 @@ mod due;
 mod hours;
 mod wish;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use directory::credential::Credential;
 use directory::door::WantedPoint;
@@ -344,6 +344,26 @@ pub(crate) async fn between(
         (door_system, after, up_to),
     )
     .await
+}
+
+/// Credentials whose ids lie after the first and up to the second at which a door system is to look, or looks just now:
+/// what is noted of them may be behind what stands there already.
+pub(crate) async fn at_work_between(
+    db: &Db,
+    door_system: &str,
+    after: &str,
+    up_to: CredentialId,
+) -> Result<BTreeSet<String>, StoreError> {
+    let rows: Vec<(String,)> = db
+        .all(
+            sql!(
+                "SELECT subject FROM delivery WHERE sink = $1 AND reconcile AND due_at IS NOT NULL \
+                 AND subject > $2 AND subject <= $3"
+            ),
+            (sink_name(door_system), format!("credential:{after}"), up_to.subject()),
+        )
+        .await?;
+    Ok(rows.into_iter().map(|(subject,)| subject).collect())
 }
 
 /// How many credentials stand on the list for an access point, or are not proven to be off it.

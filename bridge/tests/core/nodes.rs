@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bridge::configuration::{self, Configuration};
 use bridge::connector::AckLevel;
 use bridge::facts::{DoorEventSeen, DoorEventsLost, PlacementProven};
 use bridge::feed::{Feed, FeedError, Pass};
@@ -14,11 +15,12 @@ use store::{Lane, Origin, StoreError, sql};
 use tokio::task::JoinHandle;
 
 use crate::hand::{Hand, Stop};
-use crate::world::{HQ, Node, SERIALS, World, number, options, until};
+use crate::world::{HQ, Node, SERIALS, World, access_profile, number, options, until};
 
 on_every_engine! {
     a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven_anew,
     a_revocation_that_comes_late_does_not_write_over_a_newer_grant,
+    a_change_that_comes_while_another_is_being_made_is_not_missed,
     both_nodes_read_the_same_events_and_each_is_recorded_once,
     a_page_that_another_node_has_recorded_is_dropped_with_its_gaps_and_moves_no_cursor_back,
     a_cursor_that_two_nodes_cannot_read_is_dropped_once,
@@ -46,6 +48,26 @@ async fn a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven
     assert!(second.is_proven_absent() && second.read_back_at > first.read_back_at, "{second:?}");
     let proven: Vec<PlacementProven> = world.facts().await;
     assert!(proven.iter().all(|fact| fact.wanted == "absent"), "the late grant proves nothing: {proven:?}");
+}
+
+/// By what is noted nothing has changed when the second comes.
+async fn a_change_that_comes_while_another_is_being_made_is_not_missed(world: World) {
+    let slow = world.another_node().await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    let change = async |points: &[&str]| {
+        world.declare(access_profile("staff", points)).await;
+        let configuration = Arc::new(Configuration::new(world.db().clone()));
+        assert_ne!(world.node.drain(configuration::SINK, configuration).await, 0);
+    };
+    change(&["main", "yard"]).await;
+    let hand = Hand::on(slow.connector(), Stop::AfterApply);
+    let late = work(&slow, slow.door_over(hand.clone()));
+    hand.reached().await;
+    change(&["main"]).await;
+    hand.go_on();
+    late.await.unwrap().unwrap();
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["main"]));
 }
 
 async fn a_revocation_that_comes_late_does_not_write_over_a_newer_grant(world: World) {
