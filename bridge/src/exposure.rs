@@ -210,14 +210,17 @@ impl Row {
             return None;
         }
         let on_schedule = |point: &String| {
-            let Access::TimeProfile(number) = wanted.get(&AccessPointAddress(point.clone()))? else {
+            let point = AccessPointAddress(point.clone());
+            // Before that was read it may open at all hours still.
+            points.get(&point).filter(|proof| proof.level() >= AckLevel::ReadBack)?;
+            let Access::TimeProfile(number) = wanted.get(&point)? else {
                 return None;
             };
             let is_it = |(system, _, profile): &&(String, String, i64)| {
                 *system == self.door_system && *profile == i64::from(*number)
             };
             let named = schedules.iter().find(is_it).map(|(_, schedule, _)| schedule.clone());
-            Some((point.clone(), named.unwrap_or_else(|| format!("time profile {number}"))))
+            Some((point.0, named.unwrap_or_else(|| format!("time profile {number}"))))
         };
         let on_schedules = unproven.iter().filter_map(on_schedule).collect();
         let because = match proves_absence || !must_be_off {

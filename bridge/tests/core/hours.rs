@@ -341,6 +341,8 @@ async fn fewer_hours_and_an_end_that_a_silent_panel_did_not_take_are_tasks(world
     world.panels[0].misbehave(Misbehaviour::Silent);
     world.declare(profile("staff", &[("main", Some("office"))], &json!({}))).await;
     assert_eq!(tasks(&world).await, [["main"]], "it opens at all hours still");
+    let exposed = exposure::report(world.db()).await.unwrap().cards;
+    assert!(matches!(&exposed[..], [card] if card.schedules.is_empty()), "{exposed:?}");
     world.panels[0].behave();
     assert_eq!(tasks(&world).await, Vec::<Vec<String>>::new());
     assert_eq!(doors(&world, &card), [2, 0, 1]);
