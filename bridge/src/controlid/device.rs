@@ -523,7 +523,7 @@ impl Granting<'_> {
             };
             rules.insert(self.rule(portal, name, zone).await?);
         }
-        let user = self.user(rights).await?;
+        let user = self.user(rights, &rules).await?;
         self.link(user, &rules).await?;
         self.leave_contingency().await?;
         self.card(user).await
@@ -602,7 +602,7 @@ impl Granting<'_> {
     }
 
     /// The user that holds this card and nothing else, with its validity, made or mended.
-    async fn user(&mut self, rights: &Rights) -> Result<i64, Failed> {
+    async fn user(&mut self, rights: &Rights, rules: &BTreeSet<i64>) -> Result<i64, Failed> {
         let begin_time = rights.valid_from.map_or(0, rights::first_second);
         let end_time = rights.valid_to.map_or(0, rights::last_second);
         let holder = holder(self.number);
@@ -622,6 +622,12 @@ impl Granting<'_> {
         forget_users(&self.turn, &doubles, self.stands).await?;
         let is = |is: Option<i64>, wanted: i64| is.unwrap_or(0) == wanted;
         if !is(user.begin_time, begin_time) || !is(user.end_time, end_time) {
+            // Whoever is stopped in between shall not leave the hours of before with the days of now.
+            let of_user = Which::Numbers("user_id", &[user.id]);
+            let linked: Vec<UserRule> = self.load(&of_user).await?;
+            if linked.iter().map(|row| row.access_rule_id).collect::<BTreeSet<_>>() != *rules {
+                self.destroy::<UserRule>(&of_user).await?;
+            }
             let values = json!({ "begin_time": begin_time, "end_time": end_time });
             self.turn.modify::<User>(&values, &Which::Numbers("id", &[user.id]), self.stands).await?;
             self.wrote = true;

@@ -1,12 +1,12 @@
 //! The suite that every connector passes, and what only this one must do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bridge::conformance::run;
 use bridge::connector::{
-    AckLevel, ConnectorError, Deviation, EventKind, Finding, Reading, Refusal, STAYS_UNLOCKED, Version, Want,
-    take_inventory,
+    Access, AckLevel, ConnectorError, Deviation, EventKind, Finding, Reading, Refusal, Rights,
+    STAYS_UNLOCKED, Version, Want, take_inventory,
 };
 use serde_json::{Value, json};
 use sim::controlid::{Dependents, Misbehaviour, Seen};
@@ -158,6 +158,47 @@ async fn a_user_of_ours_that_was_put_into_a_group_is_taken_out_again() {
     assert!(!connector.read_back(&wish.1).await.expect("read").meets(&want));
     connector.apply(&desired(wish, 1, want.clone())).await.expect("mended");
     assert!(connector.read_back(&wish.1).await.expect("read").meets(&want));
+}
+
+/// Days and hours are rows of their own; whoever is stopped between them leaves what stands there then.
+#[tokio::test]
+async fn at_no_moment_do_the_hours_of_before_hold_for_the_days_of_now() {
+    let building = Building::open().await;
+    let (connector, device) = (building.connector(), &building.devices[0]);
+    let office = json!({"object": "time_zones", "values": [{"name": "office"}]});
+    building.hand(0, "create_objects", office).await;
+    let zones = device.rows("time_zones");
+    let zone = zones.iter().find(|zone| zone["name"] == "office").and_then(|zone| zone["id"].as_u64());
+    let zone = zone.and_then(|zone| u8::try_from(zone).ok()).expect("it was made");
+    let wish = building.wish(1);
+    let rights = |access, valid_to| {
+        Want::Present(Rights {
+            access: BTreeMap::from([("a".into(), access)]),
+            valid_to,
+            ..Rights::default()
+        })
+    };
+    let until = rights(Access::Always, Some(jiff::civil::date(2090, 11, 30)));
+    connector.apply(&desired(wish, 1, until)).await.expect("granted");
+    let always = device.rows("user_access_rules");
+    device.misbehave(Misbehaviour::Slow(Duration::from_millis(1)));
+    let office = desired(wish, 2, rights(Access::TimeProfile(zone), None));
+    let grant = connector.apply(&office);
+    tokio::pin!(grant);
+    let mut looks = 0;
+    loop {
+        tokio::select! {
+            biased;
+            granted = &mut grant => break drop(granted.expect("granted")),
+            () = tokio::time::sleep(Duration::from_micros(200)) => {
+                looks += 1;
+                let is_without_end = device.rows("users").iter().any(|user| user["end_time"] == 0);
+                let is_always = device.rows("user_access_rules").iter().any(|row| always.contains(row));
+                assert!(!(is_without_end && is_always), "it opens at all hours, without end");
+            }
+        }
+    }
+    assert!(looks > 10 && device.rows("user_access_rules") != always);
 }
 
 #[tokio::test]
