@@ -313,12 +313,14 @@ impl Sink for Door {
             self.note_turn(id, &look).await?;
         }
         let settled = match &look.wish {
-            Some(wish) => self.reach(delivery, wish).await?,
-            None => Settled::Done,
+            Some(wish) => self.reach(delivery, wish).await,
+            None => Ok(Settled::Done),
         };
+        // Also where it was not reached: nobody is to be told of an end that is over.
         if look.turn.is_none() {
             self.note_turn(id, &look).await?;
         }
+        let settled = settled?;
         self.tell_unheld(delivery, id, &look).await?;
         Ok(settled)
     }

@@ -110,8 +110,11 @@ async fn tell(tx: &mut Tx, due: &[Due]) -> Result<usize, StoreError> {
     for Due { door_system, credential_id, user_id, at, takes_away } in due {
         let taken = tx
             .run(
-                sql!("DELETE FROM placement_due WHERE door_system = $1 AND credential_id = $2 AND at = $3"),
-                (door_system, credential_id, at),
+                sql!(
+                    "DELETE FROM placement_due WHERE door_system = $1 AND credential_id = $2 AND at = $3 \
+                     AND takes_away = $4"
+                ),
+                (door_system, credential_id, at, takes_away),
             )
             .await?;
         if taken == 0 {

@@ -413,14 +413,21 @@ async fn of_many_nodes_one_tells(world: World) {
 }
 
 async fn who_leaves_before_the_end_is_not_told_of_it(world: World) {
-    let (user, card) = world.carded("ada", "Grounds").await;
-    valid(&world, &card, None, Some(now(&world).plus(Duration::from_secs(600)))).await;
-    world.settle().await;
-    world.set_active(user, false).await;
-    world.settle().await;
-    world.pass(Duration::from_secs(601));
-    assert_eq!(tell_due(world.db()).await.unwrap(), 0);
-    assert!(world.receipt(user).await.unwrap().complete);
+    for (name, is_silent) in [("ada", false), ("bo", true)] {
+        let (user, card) = world.carded(name, "Grounds").await;
+        valid(&world, &card, None, Some(now(&world).plus(Duration::from_secs(600)))).await;
+        world.settle().await;
+        if is_silent {
+            world.panels[0].misbehave(Misbehaviour::Silent);
+        }
+        world.set_active(user, false).await;
+        world.settle().await;
+        world.pass(Duration::from_secs(601));
+        assert_eq!(tell_due(world.db()).await.unwrap(), 0, "{name}");
+        world.panels[0].behave();
+        world.settle().await;
+        assert!(world.receipt(user).await.unwrap().complete, "{name}");
+    }
 }
 
 const ANNEX: &str = "annex";
