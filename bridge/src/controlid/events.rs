@@ -101,14 +101,15 @@ pub(super) fn normalised(
 
 /// What an event means (vendor's access API, "access_logs").
 fn meaning(event: i64) -> (EventKind, &'static str) {
-    use DeniedReason::{CredentialNotFound, Other, Unauthorized};
+    use DeniedReason::{CredentialNotFound, Other};
     use EventKind::{AccessGranted, Denied};
     match event {
         1 => (Denied(Other), "invalid device"),
         2 => (Denied(Other), "invalid rule"),
         3 => (Denied(CredentialNotFound), "not identified"),
         5 => (Denied(Other), "timed out"),
-        6 => (Denied(Unauthorized), "denied"),
+        // Somebody was identified: a card that stands on the list is refused so outside its hours, or by us.
+        6 => (Denied(Other), "denied"),
         7 => (AccessGranted, "granted"),
         9 => (Denied(Other), "not an administrator"),
         10 => (AccessGranted, "opened by API"),
@@ -160,10 +161,10 @@ mod tests {
 
     #[test]
     fn codes_have_onvifs_words() {
-        use DeniedReason::{CredentialNotFound, Other, Unauthorized};
+        use DeniedReason::{CredentialNotFound, Other};
         for (event, kind) in [
             (3, EventKind::Denied(CredentialNotFound)),
-            (6, EventKind::Denied(Unauthorized)),
+            (6, EventKind::Denied(Other)),
             (1, EventKind::Denied(Other)),
             (7, EventKind::AccessGranted),
             (10, EventKind::AccessGranted),
