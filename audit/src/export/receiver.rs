@@ -129,11 +129,14 @@ impl Receiver {
     /// Facts, each as one message, in parts that are sent one after the other. To a connection they are small, since it
     /// may be slow; to a file they are one, since each is synced.
     pub(super) fn parts(&self, export: &Export, facts: &[StoredFact]) -> VecDeque<Part> {
-        let (write, longest): (fn(&StoredFact, &Export) -> Vec<u8>, usize) = match self {
-            Self::Connection { .. } => (syslog::frame, PIECE),
-            Self::File { .. } => (line, usize::MAX),
-        };
-        let messages = facts.iter().filter_map(|fact| Some((fact.seq?, write(fact, export))));
+        let messages = facts.iter().filter_map(|fact| {
+            let message = match self {
+                Self::Connection { .. } => syslog::frame(fact, export),
+                Self::File { .. } => line(fact, export),
+            };
+            Some((fact.seq?, message))
+        });
+        let longest = if self.is_safe_at_once() { usize::MAX } else { PIECE };
         parts(messages, longest)
     }
 

@@ -150,7 +150,7 @@ async fn what_is_told_of_a_door_system_ends_with_it_and_is_told_again_of_another
         world.undeclare(Kind::DoorSystem, "annex").await;
         world.reload().await;
         world.node.systems.forget_gone(world.db()).await.unwrap();
-        assert_eq!(open(&world).await, [ours.clone()]);
+        assert_eq!(open(&world).await, std::slice::from_ref(&ours));
     }
     assert_eq!(world.facts::<AlertClosed>().await.len(), 12);
 }
