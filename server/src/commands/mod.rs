@@ -17,6 +17,7 @@ mod presence;
 mod quarantine;
 mod receipt;
 mod serve;
+mod stop;
 mod task;
 mod time;
 

@@ -5,25 +5,35 @@ use kernel::{Actor, Ctx};
 use store::{Db, Origin, StoreError};
 use web::Issuer;
 
-use super::{Outcome, say};
+use super::stop::Stop;
+use super::{Failure, Outcome, say};
 use crate::config::Config;
-use crate::house::{self, House};
+use crate::house::{self, House, Running};
 
 pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
+    let mut stop = Stop::listen()?;
+    let mut running = tokio::select! {
+        begun = begin(config, ctx) => begun?,
+        () = stop.asked() => return Ok(()),
+    };
+    tokio::select! {
+        () = stop.asked() => {}
+        ended = running.ended() => return Ok(ended?),
+    }
+    Ok(running.stop().await?)
+}
+
+async fn begin(config: Config, ctx: Ctx) -> Result<Running, Failure> {
     // Before the database is touched: an old server may still run here.
     let listeners = house::listeners(&config)?;
     let house = House::open(config, ctx).await?;
     let (db, issuer) = (house.db.clone(), house.issuer.clone());
-    let mut running = house.run(listeners).await?;
+    let running = house.run(listeners).await?;
     tracing::info!(issuer = issuer.as_str(), addresses = ?running.addresses, "serving");
     if let Err(error) = offer_set_up(&db, &issuer).await {
         tracing::warn!(%error, "no link for the first administrator; the next start tries again");
     }
-    tokio::select! {
-        () = asked_to_stop() => {}
-        ended = running.ended() => return Ok(ended?),
-    }
-    Ok(running.stop().await?)
+    Ok(running)
 }
 
 /// Shows the link for the first administrator, while there is none. To whoever looks at this process, not to the log:
@@ -38,14 +48,4 @@ async fn offer_set_up(db: &Db, issuer: &Issuer) -> Result<(), StoreError> {
         say(idp::set_up_link(issuer, &token));
     }
     Ok(())
-}
-
-/// Ctrl-C, or SIGTERM from whoever runs us.
-pub(super) async fn asked_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => if interrupted.is_err() { std::future::pending().await },
-    }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use sim::uhppote::Misbehaviour;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use world::{Served, parts, skip, until};
+use world::{PATIENCE, Served, parts, skip, until};
 
 use crate::steps::{Employee, hire_at, holds};
 
@@ -61,6 +61,26 @@ async fn an_employment_that_ends_while_we_stop_closes_its_door_before_we_are_gon
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(code, Some(0));
     assert!(!holds(&house.controller, card), "the process is gone, and the card still opens");
+}
+
+/// It listens before it looks at anything, and may be told to stop from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_told_to_stop_while_it_begins_ends_well() {
+    let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
+    let mut house = Served::prepare(&binary).await;
+    let address = house.issuer.trim_start_matches("http://").to_owned();
+    for _ in 0..3 {
+        house.start();
+        let listens = async {
+            while TcpStream::connect(&address).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, listens).await.expect("it listens");
+        assert_eq!(house.stop().await, Some(0), "{}", house.log());
+    }
+    house.serve().await;
+    assert_eq!(house.stop().await, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

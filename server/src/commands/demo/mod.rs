@@ -15,7 +15,8 @@ use std::sync::Arc;
 use clap::Args;
 use kernel::Ctx;
 
-use super::Outcome;
+use super::stop::Stop;
+use super::{Failure, Outcome};
 use crate::config::{Log, LogFormat};
 use crate::logging;
 use crate::stage::{Stage, StageOptions};
@@ -46,10 +47,17 @@ impl Demo {
         let filter = if self.verbose { "info" } else { "error" };
         logging::start(&Log { format: LogFormat::Text, filter: filter.into() });
         let options = StageOptions { port: self.port, mail: true, ..StageOptions::default() };
-        let stage = Arc::new(Stage::set(&ctx, options).await?);
+        let mut stop = Stop::listen()?;
+        let stage = Arc::new(tokio::select! {
+            set = Stage::set(&ctx, options) => set?,
+            () = stop.asked() => return Ok(()),
+        });
         let outcome = match self.script {
-            true => script::play(&stage).await,
-            false => person::attend(&stage, self.live_port).await,
+            true => tokio::select! {
+                played = script::play(&stage) => played,
+                () = stop.asked() => Err(Failure::new("stopped before the end of the story")),
+            },
+            false => person::attend(&stage, self.live_port, &mut stop).await,
         };
         // Whoever played on it has let go of it.
         if let Some(stage) = Arc::into_inner(stage) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::timeline::until;
-use crate::commands::serve::asked_to_stop;
+use crate::commands::stop::Stop;
 use crate::commands::{Failure, Outcome, say};
 use crate::live::{Live, Play};
 use crate::stage::{Stage, at_device};
@@ -19,11 +19,11 @@ const WORDS: &str =
   audit      verify the journal
   quit       stop";
 
-pub(super) async fn attend(stage: &Arc<Stage>, live_port: u16) -> Outcome {
+pub(super) async fn attend(stage: &Arc<Stage>, live_port: u16, stop: &mut Stop) -> Outcome {
     let play = Arc::new(Play::new(stage));
     let live = Live::open(stage, &play, live_port).await?;
     welcome(stage, &live);
-    let outcome = listen(&Terminal { stage, play: &play }).await;
+    let outcome = listen(&Terminal { stage, play: &play }, stop).await;
     live.close().await;
     outcome
 }
@@ -49,12 +49,11 @@ fn welcome(stage: &Stage, live: &Live) {
 }
 
 /// Until told to stop.
-async fn listen(terminal: &Terminal<'_>) -> Outcome {
+async fn listen(terminal: &Terminal<'_>, stop: &mut Stop) -> Outcome {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut stop = std::pin::pin!(asked_to_stop());
     loop {
         let line = tokio::select! {
-            () = &mut stop => return Ok(()),
+            () = stop.asked() => return Ok(()),
             line = lines.next_line() => line?,
         };
         match line.as_deref().map(str::trim) {
@@ -67,7 +66,7 @@ async fn listen(terminal: &Terminal<'_>) -> Outcome {
             }
             // Nobody types: go on serving until told to stop.
             None => {
-                stop.await;
+                stop.asked().await;
                 return Ok(());
             }
         }
