@@ -346,8 +346,9 @@ pub(crate) async fn between(
     .await
 }
 
-/// Credentials whose ids lie after the first and up to the second at which a door system is to look, or looks just now:
-/// what is noted of them may be behind what stands there already.
+/// Credentials whose ids lie after the first and up to the second at which a door system looks just now, as far as can be
+/// seen: what is noted of them may be behind what stands there already. A look that is claimed comes back when its lease
+/// ends, one that was put off says why, and a revocation is taken without a claim.
 pub(crate) async fn at_work_between(
     db: &Db,
     door_system: &str,
@@ -357,10 +358,11 @@ pub(crate) async fn at_work_between(
     let rows: Vec<(String,)> = db
         .all(
             sql!(
-                "SELECT subject FROM delivery WHERE sink = $1 AND reconcile AND due_at IS NOT NULL \
+                "SELECT subject FROM delivery WHERE sink = $1 AND reconcile AND dead_at IS NULL \
+                 AND (due_at > $4 AND (claimed_by IS NOT NULL OR last_error IS NULL) OR due_at <= $4 AND priority = 1) \
                  AND subject > $2 AND subject <= $3"
             ),
-            (sink_name(door_system), format!("credential:{after}"), up_to.subject()),
+            (sink_name(door_system), format!("credential:{after}"), up_to.subject(), db.ctx().now()),
         )
         .await?;
     Ok(rows.into_iter().map(|(subject,)| subject).collect())

@@ -1,5 +1,6 @@
 //! Two processes on one database, each with connectors of its own: no memory guards one against the other.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,8 +65,14 @@ async fn a_change_that_comes_while_another_is_being_made_is_not_missed(world: Wo
     let late = work(&slow, slow.door_over(hand.clone()));
     hand.reached().await;
     change(&["main"]).await;
+    let text = sql!("SELECT COUNT(*) FROM delivery WHERE sink = 'door:hq' AND priority = 1");
+    assert_eq!(world.one::<(i64,)>(text).await, (1,), "what it may lose waits behind nothing");
     hand.go_on();
-    late.await.unwrap().unwrap();
+    // The look that follows is stopped as well.
+    tokio::select! {
+        done = late => assert_ne!(done.unwrap().unwrap(), 0),
+        () = async { hand.reached().await; hand.go_on(); pending().await } => {}
+    }
     world.settle().await;
     assert_eq!(world.opens(&card), Some(vec!["main"]));
 }
