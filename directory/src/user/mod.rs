@@ -9,7 +9,7 @@ use kernel::{Ctx, Timestamp};
 use store::{Db, Fact, Sql, StoreError, Tx, Value, sql};
 
 use crate::facts::{UserActivated, UserChanged, UserCreated, UserDeactivated, UserDeleted};
-use crate::{DirectoryError, consent, fold, group, name};
+use crate::{DirectoryError, consent, fold, group, name, presence};
 
 pub use principal::principal;
 
@@ -312,7 +312,11 @@ pub async fn update(
             let ending = ending::end_everything(tx, user.id, ending::Finality::Suspend).await?;
             tx.record(ending.fact(user.id, |ended| UserDeactivated { ended }));
         }
-        (false, true) => drop(tx.record(Fact::new(user.id.subject(), &UserActivated {}))),
+        (false, true) => {
+            // Where somebody was let in while the account ended may have been noted just after its end.
+            presence::forget(tx, user.id).await?;
+            tx.record(Fact::new(user.id.subject(), &UserActivated {}));
+        }
         _ => {}
     }
     if !attributes.is_empty() || seen.active == user.active {
