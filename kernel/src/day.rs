@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::{Date, date};
-use jiff::tz::TimeZone;
+use jiff::tz::{self, TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,12 @@ impl Day {
     #[must_use]
     pub fn begins_in(self, place: &TimeZone) -> Option<Timestamp> {
         self.0.to_zoned(place.clone()).ok().map(|begin| begin.timestamp().into())
+    }
+
+    /// The instant at which it begins anywhere: in the most eastern time zone, UTC+14. `None` outside the calendar's range.
+    #[must_use]
+    pub fn begins_anywhere(self) -> Option<Timestamp> {
+        self.begins_in(&TimeZone::fixed(tz::offset(14)))
     }
 
     /// The instant at which it is over, at a place: the next day begins then.
@@ -126,6 +132,12 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap_or_else(|| panic!("{text} is no time"))
+    }
+
+    #[test]
+    fn a_day_begins_first_where_clocks_are_14_hours_ahead() {
+        assert_eq!(day("2026-12-25").begins_anywhere(), Some(at("2026-12-24T10:00:00Z")));
+        assert!(Day::FIRST.begins_anywhere().is_some() && Day::LAST.begins_anywhere().is_some());
     }
 
     #[test]

@@ -389,8 +389,8 @@ const BEYOND_DAYS: Timestamp = Timestamp::from_secs(4_070_908_800);
 /// `who` is the person whose hand it is, where that is known.
 ///
 /// # Errors
-/// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] when it was revoked, and for an end after the year
-/// 2098.
+/// [`DirectoryError::VersionMismatch`]; [`DirectoryError::Invalid`] when it was revoked, for an end after the year 2098,
+/// and for a first day that begins nowhere on Earth before that end.
 pub async fn set_validity(
     tx: &mut Tx,
     seen: &Credential,
@@ -403,6 +403,13 @@ pub async fn set_validity(
     }
     if valid_until.is_some_and(|until| until > BEYOND_DAYS) {
         let problem = "no door system counts days after the year 2098: leave the end out for no limit";
+        return Err(DirectoryError::Invalid(problem.into()));
+    }
+    // A door system counts days by its own clock.
+    if let (Some(begin), Some(until)) = (valid_from.and_then(Day::begins_anywhere), valid_until)
+        && begin >= until
+    {
+        let problem = "the first day lies behind the end: give an earlier first day, or a later end";
         return Err(DirectoryError::Invalid(problem.into()));
     }
     if (seen.valid_from, seen.valid_until) == (valid_from, valid_until) {

@@ -373,6 +373,12 @@ async fn how_long_a_card_is_valid_is_said_by_hand_and_shorter_overtakes(house: H
     let seen = current(db, issued.id).await;
     let beyond = set_validity(db, &seen, None, at("2099-01-02T00:00:00Z")).await;
     assert!(matches!(&beyond, Err(DirectoryError::Invalid(text)) if text.contains("2098")), "{beyond:?}");
+    // Where a day begins first it has begun by then.
+    set_validity(db, &seen, day("2026-12-25"), at("2026-12-24T10:00:01Z")).await.unwrap();
+    let seen = current(db, issued.id).await;
+    let never = set_validity(db, &seen, day("2026-12-25"), at("2026-12-24T10:00:00Z")).await;
+    assert!(matches!(&never, Err(DirectoryError::Invalid(text)) if text.contains("first day")), "{never:?}");
+    assert_eq!(current(db, issued.id).await, seen);
     end(db, &seen, State::Revoked).await.unwrap();
     let revoked = set_validity(db, &current(db, issued.id).await, None, at("2026-12-24T16:00:00Z")).await;
     assert!(matches!(revoked, Err(DirectoryError::Invalid(_))), "{revoked:?}");
