@@ -12,9 +12,9 @@ use store::{Db, StoreError, sql};
 
 use crate::alert;
 use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, STAYS_UNLOCKED, Want};
-use crate::placement::{ABSENT, Points, written};
+use crate::placement::ABSENT;
 use crate::quarantine::{self, Quarantined};
-use crate::systems;
+use crate::task::standing::{Doors, Standing};
 use crate::task::{self, Task};
 
 /// What is exposed now.
@@ -89,23 +89,11 @@ pub struct Bypass {
 
 #[derive(sqlx::FromRow)]
 struct Row {
-    door_system: String,
-    credential_id: CredentialId,
-    user_id: UserId,
-    user_name: String,
-    format: String,
-    facility: i64,
-    number: i64,
-    wanted: String,
-    rights: String,
-    points: String,
+    #[sqlx(flatten)]
+    standing: Standing,
     attempts: i64,
     requested_at: Timestamp,
     updated_at: Timestamp,
-    /// The wish is for the credential as it is now.
-    is_current: bool,
-    /// Somebody may carry it.
-    is_in_order: bool,
     /// Since when something that takes away waits for this door system, or a time is over of which nobody told it.
     waits_since: Option<Timestamp>,
 }
@@ -117,8 +105,8 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
         .all(
             sql!(
                 "SELECT p.door_system, p.credential_id, c.user_id, u.user_name, c.format, c.facility, \
-                 c.number, p.wanted, p.rights, p.points, p.attempts, p.requested_at, c.updated_at, \
-                 p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
+                 c.number, c.version AS credential_version, p.wanted, p.rights, p.points, p.attempts, \
+                 p.requested_at, c.updated_at, p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
                  COALESCE(d.created_at, w.at) AS waits_since \
                  FROM placement p JOIN credential c ON c.id = p.credential_id JOIN users u ON u.id = c.user_id \
                  LEFT JOIN door_system s ON s.name = p.door_system \
@@ -133,22 +121,23 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
             (db.ctx().now(),),
         )
         .await?;
-    let systems = systems::described(db).await?;
-    let points: Vec<(String,)> = db.all(sql!("SELECT name FROM access_point"), ()).await?;
+    let doors = Doors::read(db).await?;
     let schedules = directory::door::time_profiles(db).await?;
     // Alerts of what is not configured any more say nothing of what can be opened.
-    let is_a_point = |id: &str| points.iter().any(|(name,)| name == id);
+    let is_a_point = |id: &str| doors.has(id);
     let is_at_a_system = |id: &str| {
-        systems.keys().any(|name| id.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')))
+        let mut systems = doors.systems().keys();
+        systems.any(|name| id.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')))
     };
-    let bypasses = systems.iter().flat_map(|(name, descriptor)| {
+    let bypasses = doors.systems().iter().flat_map(|(name, descriptor)| {
         descriptor.bypasses.iter().map(|what| Bypass { door_system: name.clone(), what })
     });
-    let exposed_card = |row: Row| {
-        let until = at_worst(systems.get(&row.door_system));
-        row.exposed(&schedules, until)
-    };
-    let mut cards: Vec<ExposedCard> = rows.into_iter().filter_map(exposed_card).collect();
+    let mut cards = Vec::new();
+    for row in rows {
+        let unproven = row.unproven(db, &doors).await?;
+        let until = at_worst(doors.descriptor(&row.standing.door_system));
+        cards.extend(unproven.map(|unproven| row.exposed(unproven, &schedules, until)));
+    }
     name_tasks(db, &mut cards).await?;
     Ok(Exposures {
         cards,
@@ -184,19 +173,31 @@ pub(crate) fn at_worst(descriptor: Option<&Descriptor>) -> String {
 }
 
 impl Row {
-    /// `None` when it could open nothing that it must not. `schedules`: as [`directory::door::time_profiles`] tells;
-    /// `until`: until when, at worst.
-    fn exposed(self, schedules: &[(String, String, i64)], until: String) -> Option<ExposedCard> {
-        let points: Points = serde_json::from_str(&self.points).unwrap_or_default();
-        let wanted = match serde_json::from_str(&self.rights) {
-            Ok(Want::Present(rights)) if self.wanted != ABSENT => rights.access,
-            _ => BTreeMap::new(),
-        };
-        let must_be_off = !self.is_in_order || self.wanted == ABSENT || self.waits_since.is_some();
-        // What was proven for an older state of the credential, or before something else was asked for, is proven for
-        // what is asked now only where absence was.
-        let proves_absence = self.wanted == ABSENT && self.waits_since.is_none() && self.is_current;
-        let is_exposed = |point: &AccessPointAddress, level: AckLevel| match must_be_off {
+    fn is_wanted_absent(&self) -> bool {
+        self.standing.wanted.as_deref() == Some(ABSENT)
+    }
+
+    fn must_be_off(&self) -> bool {
+        !self.standing.is_in_order || self.is_wanted_absent()
+    }
+
+    /// What was proven for an older state of the credential, or before something else was asked for, is proven for what
+    /// is asked now only where absence was.
+    fn proves_absence(&self) -> bool {
+        self.is_wanted_absent() && self.waits_since.is_none() && self.standing.is_current == Some(true)
+    }
+
+    /// Where it could open what it must not; nowhere by name when nobody knows where. `None` when it could not.
+    async fn unproven(&self, db: &Db, doors: &Doors) -> Result<Option<Vec<String>>, StoreError> {
+        if self.waits_since.is_some() && !self.must_be_off() {
+            // Somebody may carry it, and it is to lose something: all else opens as it should.
+            let open = self.standing.still_opens(db, doors).await?;
+            let open: Vec<String> = open.into_iter().map(|door| door.access_point).collect();
+            return Ok((!open.is_empty()).then_some(open));
+        }
+        let (points, wanted, proves_absence) =
+            (self.standing.points(), self.wanted(), self.proves_absence());
+        let is_exposed = |point: &AccessPointAddress, level: AckLevel| match self.must_be_off() {
             true => !(proves_absence && level >= AckLevel::ReadBack),
             // A right that is wanted no more stands among the points until it is read back as gone.
             false => !wanted.contains_key(point) && level < AckLevel::ReadBack,
@@ -206,9 +207,27 @@ impl Row {
             .filter(|(point, proof)| is_exposed(point, proof.level()))
             .map(|(point, _)| point.0.clone())
             .collect();
-        if unproven.is_empty() && (!must_be_off || proves_absence && !points.is_empty()) {
-            return None;
+        let is_none = unproven.is_empty() && (!self.must_be_off() || proves_absence && !points.is_empty());
+        Ok((!is_none).then_some(unproven))
+    }
+
+    /// What the door system was told last to open.
+    fn wanted(&self) -> BTreeMap<AccessPointAddress, Access> {
+        let rights = self.standing.rights.as_deref().filter(|_| !self.is_wanted_absent());
+        match rights.map(serde_json::from_str) {
+            Some(Ok(Want::Present(rights))) => rights.access,
+            _ => BTreeMap::new(),
         }
+    }
+
+    /// `unproven`: where; `schedules`: as [`directory::door::time_profiles`] tells; `until`: until when, at worst.
+    fn exposed(
+        self,
+        unproven: Vec<String>,
+        schedules: &[(String, String, i64)],
+        until: String,
+    ) -> ExposedCard {
+        let (points, wanted) = (self.standing.points(), self.wanted());
         let on_schedule = |point: &String| {
             let point = AccessPointAddress(point.clone());
             // Before that was read it may open at all hours still.
@@ -217,34 +236,35 @@ impl Row {
                 return None;
             };
             let is_it = |(system, _, profile): &&(String, String, i64)| {
-                *system == self.door_system && *profile == i64::from(*number)
+                *system == self.standing.door_system && *profile == i64::from(*number)
             };
             let named = schedules.iter().find(is_it).map(|(_, schedule, _)| schedule.clone());
             Some((point.0, named.unwrap_or_else(|| format!("time profile {number}"))))
         };
         let on_schedules = unproven.iter().filter_map(on_schedule).collect();
-        let because = match proves_absence || !must_be_off {
+        let is_tried = self.proves_absence() || self.waits_since.is_none() && !self.must_be_off();
+        let because = match is_tried {
             true => format!("it is not proven to be off the list after {} attempt(s)", self.attempts),
             false => "the door system has not done yet what it was told, or was not told".into(),
         };
-        let since = match (self.waits_since, self.is_current) {
+        let since = match (self.waits_since, self.standing.is_current) {
             (Some(since), _) => since,
-            (None, true) => self.requested_at,
-            (None, false) => self.updated_at,
+            (None, Some(true)) => self.requested_at,
+            (None, _) => self.updated_at,
         };
-        Some(ExposedCard {
-            credential: self.credential_id,
-            card: written(&self.format, self.facility, self.number),
-            user: self.user_id,
-            user_name: self.user_name,
-            door_system: self.door_system,
+        ExposedCard {
+            credential: self.standing.credential_id,
+            card: self.standing.card(),
+            user: self.standing.user_id,
+            user_name: self.standing.user_name,
+            door_system: self.standing.door_system,
             access_points: unproven,
             schedules: on_schedules,
             since: since.to_string(),
             until,
             because,
             task: None,
-        })
+        }
     }
 }
 

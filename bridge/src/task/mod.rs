@@ -16,7 +16,7 @@
 //! evidence ([`crate::receipt`]), which names what stands here.
 
 mod proposal;
-mod standing;
+pub(crate) mod standing;
 #[cfg(test)]
 mod tests;
 mod watch;

@@ -15,7 +15,7 @@ use crate::systems;
 
 /// Every access point that is configured: its door system, and what is behind it. And what is to be said of each door
 /// system.
-pub(super) struct Doors {
+pub(crate) struct Doors {
     points: BTreeMap<String, Behind>,
     systems: BTreeMap<String, Descriptor>,
 }
@@ -27,7 +27,7 @@ struct Behind {
 }
 
 impl Doors {
-    pub(super) async fn read(db: &Db) -> Result<Self, StoreError> {
+    pub(crate) async fn read(db: &Db) -> Result<Self, StoreError> {
         let rows: Vec<(String, String, String, i64)> = db
             .all(
                 sql!(
@@ -43,8 +43,18 @@ impl Doors {
         Ok(Self { points: rows.into_iter().map(behind).collect(), systems: systems::described(db).await? })
     }
 
+    /// What is to be said of each door system.
+    pub(crate) fn systems(&self) -> &BTreeMap<String, Descriptor> {
+        &self.systems
+    }
+
+    /// Whether an access point of this name is configured.
+    pub(crate) fn has(&self, access_point: &str) -> bool {
+        self.points.contains_key(access_point)
+    }
+
     /// `None` of a door system that is not configured any more.
-    pub(super) fn descriptor(&self, door_system: &str) -> Option<&Descriptor> {
+    pub(crate) fn descriptor(&self, door_system: &str) -> Option<&Descriptor> {
         self.systems.get(door_system)
     }
 
@@ -64,29 +74,29 @@ impl Doors {
 
 /// A card at a door system, and how far it is proven there.
 #[derive(Clone, Debug, sqlx::FromRow)]
-pub(super) struct Standing {
-    pub(super) door_system: String,
-    pub(super) credential_id: CredentialId,
-    pub(super) user_id: UserId,
-    pub(super) user_name: String,
+pub(crate) struct Standing {
+    pub(crate) door_system: String,
+    pub(crate) credential_id: CredentialId,
+    pub(crate) user_id: UserId,
+    pub(crate) user_name: String,
     format: String,
     facility: i64,
     number: i64,
     /// Raised at each change of the credential.
-    pub(super) credential_version: i64,
+    pub(crate) credential_version: i64,
     /// Somebody may carry it.
-    is_in_order: bool,
+    pub(crate) is_in_order: bool,
     /// Of the placement, if there is one ([`placement::Placement`]).
-    wanted: Option<String>,
-    rights: Option<String>,
+    pub(crate) wanted: Option<String>,
+    pub(crate) rights: Option<String>,
     points: Option<String>,
     /// The placement is for the credential as it is now.
-    is_current: Option<bool>,
+    pub(crate) is_current: Option<bool>,
 }
 
 impl Standing {
     /// The card as people write it.
-    pub(super) fn card(&self) -> String {
+    pub(crate) fn card(&self) -> String {
         placement::written(&self.format, self.facility, self.number)
     }
 
@@ -112,7 +122,7 @@ impl Standing {
     }
 
     /// What it may open and must not, or at other times than it must.
-    pub(super) async fn still_opens(&self, db: &Db, doors: &Doors) -> Result<Vec<OpenDoor>, StoreError> {
+    pub(crate) async fn still_opens(&self, db: &Db, doors: &Doors) -> Result<Vec<OpenDoor>, StoreError> {
         Ok(self.opens_beyond(&self.wanted_now(db).await?, doors))
     }
 
@@ -161,7 +171,7 @@ impl Standing {
         self.points().get(point).is_some_and(|proof| proof.level() >= AckLevel::ReadBack)
     }
 
-    fn points(&self) -> Points {
+    pub(crate) fn points(&self) -> Points {
         let points = self.points.as_deref().map(serde_json::from_str::<Points>);
         points.and_then(Result::ok).unwrap_or_default()
     }
