@@ -209,6 +209,24 @@ impl ReadBack {
             && self.points.iter().all(|(point, reading)| rights.met_at(point, reading))
     }
 
+    /// Where more was read to be opened than is wanted, in words: at a door, at hours or on days that are not, or past
+    /// anything that we can want.
+    #[must_use]
+    pub fn beyond(&self, want: &Want) -> Vec<String> {
+        let nothing = Rights::default();
+        let rights = match want {
+            Want::Absent => &nothing,
+            Want::Present(rights) => rights,
+        };
+        let opens_more = self.points.iter().filter(|(point, reading)| {
+            let Reading::Held(Held { access: Some(access), valid_from, valid_to }) = reading else { return false };
+            let access = [((*point).clone(), *access)].into();
+            Rights { access, valid_from: *valid_from, valid_to: *valid_to }.loses_by(rights)
+        });
+        let points = opens_more.map(|(point, _)| point.to_string());
+        points.chain(self.deviations.iter().map(Deviation::to_string)).collect()
+    }
+
     /// Both readings. Where both name an access point, the other's counts.
     #[must_use]
     pub fn merged(mut self, other: Self) -> Self {
@@ -355,6 +373,33 @@ mod tests {
         }
         assert!(want(&[("a", Always), ("b", TimeProfile(2))], None).has_hours());
         assert!(!want(&[("a", Always)], None).has_hours() && !Want::Absent.has_hours());
+    }
+
+    #[test]
+    fn what_is_beyond_a_wish_is_named_and_what_falls_short_of_it_is_not() {
+        use Access::{Always, TimeProfile};
+        let day = |day: i8| Some(jiff::civil::date(2026, 11, day));
+        let here = |access: Access| want(&[("a", access)], day(9));
+        for (reading, wanted, beyond) in [
+            (Reading::Absent, Want::Absent, false),
+            (Reading::Unread("silent".into()), Want::Absent, false),
+            (held(None, None), Want::Absent, false),
+            (held(Some(Always), None), Want::Absent, true),
+            (held(Some(Always), day(9)), here(Always), false),
+            (held(Some(Always), day(8)), here(Always), false),
+            (held(Some(Always), day(10)), here(Always), true),
+            (held(Some(Always), day(9)), here(TimeProfile(2)), true),
+            (held(Some(TimeProfile(2)), day(9)), here(TimeProfile(2)), false),
+            (held(Some(TimeProfile(3)), day(9)), here(TimeProfile(2)), true),
+            (held(Some(TimeProfile(2)), day(9)), here(Always), false),
+            (held(Some(Always), day(9)), want(&[("b", Always)], None), true),
+        ] {
+            let found = seen(&[("a", reading.clone())]).beyond(&wanted);
+            assert_eq!(found, if beyond { vec!["a"] } else { vec![] }, "{reading:?} for {wanted:?}");
+        }
+        let mut with_pin = seen(&[("a", held(Some(Always), day(9)))]);
+        with_pin.deviations.insert(Deviation::Pin);
+        assert_eq!(with_pin.beyond(&here(Always)), ["a PIN is set"]);
     }
 
     #[test]

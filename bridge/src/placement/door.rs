@@ -10,6 +10,7 @@
 //! A look also notes when it must be repeated although nobody does anything ([`super::due`]), before its delivery is
 //! done: what is to come is not forgotten.
 
+use std::mem;
 use std::sync::Arc;
 
 use directory::credential;
@@ -108,7 +109,12 @@ impl Door {
         if !look.unheld.is_empty() {
             let detail = format!("{}: {}", self.name, look.unheld.join("; "));
             alert::open(&self.db, alert::CANNOT_HOLD, &subject, &detail).await?;
-        } else if delivery.last_error.is_some() || look.wish.as_ref().is_some_and(Wish::has_hours) {
+            return Ok(());
+        }
+        // Also where it was proven before: whoever proved it may have died before saying so. What has neither hours nor
+        // a past is spared the question.
+        let may_be_told = |wish: &Wish| wish.has_hours() || wish.is_proven();
+        if delivery.last_error.is_some() || look.wish.as_ref().is_none_or(may_be_told) {
             alert::close(&self.db, alert::CANNOT_HOLD, &subject).await?;
         }
         Ok(())
@@ -201,10 +207,10 @@ impl Door {
         &self,
         delivery: &Delivery,
         wish: &Wish,
-        attempt: Attempt,
+        mut attempt: Attempt,
         outcome: Result<(), ConnectorError>,
     ) -> Result<Settled, SinkError> {
-        let done = outcome.is_ok();
+        let (done, beyond) = (outcome.is_ok(), mem::take(&mut attempt.beyond));
         if done || attempt.is_news() {
             self.note(delivery, wish, attempt, done).await?;
         }
@@ -216,7 +222,13 @@ impl Door {
                 Ok(Settled::Already)
             }
             Err(ConnectorError::Refused(refusal)) => Err(self.refused(wish, refusal).await),
-            Err(error) => Err(retry(error)),
+            Err(error) => {
+                if !beyond.is_empty() && *wish.want() != Want::Absent {
+                    let why = format!("it opens more than is wanted ({})", beyond.join(", "));
+                    self.cannot_hold(wish, &why, true).await?;
+                }
+                Err(retry(error))
+            }
         }
     }
 
@@ -267,22 +279,25 @@ impl Door {
         Ok(())
     }
 
-    /// What cannot be put there. Should the old state open doors that must not be opened any more, better
-    /// nothing there than that.
+    /// What cannot be put there.
     async fn refused(&self, wish: &Wish, refusal: Refusal) -> SinkError {
-        let detail = format!("{}: {refusal}", self.name);
-        if let Err(error) =
-            alert::open(&self.db, alert::CANNOT_HOLD, &subject(&self.name, wish.credential.id), &detail).await
-        {
-            return error.into();
+        let why = refusal.to_string();
+        match self.cannot_hold(wish, &why, wish.takes_away()).await {
+            Ok(()) => SinkError::Dead(why),
+            Err(error) => error,
         }
-        if wish.takes_away()
+    }
+
+    /// Tells that what is wanted is not held there, and why. Should what stands there open doors that must not be opened,
+    /// better nothing there than that.
+    async fn cannot_hold(&self, wish: &Wish, why: &str, opens_more: bool) -> Result<(), SinkError> {
+        let subject = subject(&self.name, wish.credential.id);
+        alert::open(&self.db, alert::CANNOT_HOLD, &subject, &format!("{}: {why}", self.name)).await?;
+        if opens_more {
             // Without a version: the next attempt is for the same one, and must not find itself superseded.
-            && let Err(error) = self.connector.revoke(wish.card(), None).await
-        {
-            return retry(error);
+            self.connector.revoke(wish.card(), None).await.map_err(retry)?;
         }
-        SinkError::Dead(refusal.to_string())
+        Ok(())
     }
 }
 

@@ -119,7 +119,7 @@ impl Wish {
             Want::Absent => None,
             Want::Present(rights) => Some(rights.access.keys().cloned().collect()),
         };
-        Attempt { row, points, opens, newly: Vec::new(), goes_on: unfinished.is_some() }
+        Attempt { row, points, opens, newly: Vec::new(), beyond: Vec::new(), goes_on: unfinished.is_some() }
     }
 }
 
@@ -131,6 +131,8 @@ pub(super) struct Attempt {
     opens: Option<BTreeSet<AccessPointAddress>>,
     /// Access points that this attempt has proven.
     newly: Vec<AccessPointAddress>,
+    /// Where more was read to be opened than is wanted, in words.
+    pub(super) beyond: Vec<String>,
     /// Whether one before it was noted.
     goes_on: bool,
 }
@@ -151,6 +153,7 @@ impl Attempt {
     /// What the door system holds, access point by access point. `true` when it is what was wanted everywhere.
     pub(super) fn read(&mut self, at: Timestamp, seen: &ReadBack, want: &Want) -> bool {
         let whole = seen.meets(want);
+        self.beyond = seen.beyond(want);
         for (point, proof) in &mut self.points {
             // A point that the door system does not have any more was not read.
             if proof.read_back_at.is_none() && meets_at(seen, want, point) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bridge::alert::{CANNOT_HOLD, open_alerts};
+use bridge::alert::{self, CANNOT_HOLD, open_alerts};
 use bridge::exposure;
 use bridge::facts::{AlertOpened, PlacementProven, TaskClosed, ValidityBegun, ValidityEnded};
 use bridge::placement::{self, Door, tell_due};
@@ -11,11 +11,12 @@ use bridge::task::{self, Watch};
 use directory::credential::{self, Credential};
 use directory::declared::{self, Item, Kind};
 use jiff::tz::TimeZone;
-use kernel::{Clock as _, Day, Secret, Timestamp};
+use kernel::id::FactId;
+use kernel::{Clock as _, Day, Secret, Subject, Timestamp};
 use serde_json::{Value, json};
 use sim::controlid::{Device, DeviceOptions, card_value};
 use sim::uhppote::{Misbehaviour, reason};
-use store::{Lane, Origin, sql};
+use store::{Address, Lane, Origin, delivery, sql};
 
 use crate::world::{HQ, SERIALS, World, door_system, number};
 
@@ -33,6 +34,9 @@ on_every_engine! {
     of_many_nodes_one_tells,
     who_leaves_before_the_end_is_not_told_of_it,
     a_control_id_device_keeps_schedules_and_days,
+    what_reads_back_as_more_hours_than_are_wanted_is_taken_off_and_told,
+    of_a_mover_at_a_silent_panel_only_the_lost_door_is_exposed,
+    an_alert_whose_end_nobody_told_is_closed_at_the_next_look,
 }
 
 /// The calendar of the simulated panels.
@@ -447,7 +451,8 @@ async fn device(world: &World) -> Device {
 }
 
 /// Makes a time zone at the device, as an installer would: today's day of the week, all day. Its number.
-async fn make_time_zone(world: &World, device: &Device) -> i64 {
+/// A time zone of the device: today's day of the week, or all hours of all days.
+async fn make_time_zone(world: &World, device: &Device, all_hours: bool) -> i64 {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = |command: &str| format!("{}{command}.fcgi", device.base_url());
     let login = json!({ "login": LOGIN, "password": PASSWORD });
@@ -462,10 +467,10 @@ async fn make_time_zone(world: &World, device: &Device) -> i64 {
     let mut span = json!({ "time_zone_id": zone, "start": 0, "end": 86_399 });
     let weekday = today(world).date().weekday().to_sunday_zero_offset();
     for (n, day) in ["sun", "mon", "tue", "wed", "thu", "fri", "sat"].into_iter().enumerate() {
-        span[day] = json!(i64::from(i8::try_from(n).unwrap() == weekday));
+        span[day] = json!(i64::from(all_hours || i8::try_from(n).unwrap() == weekday));
     }
     for holiday in ["hol1", "hol2", "hol3"] {
-        span[holiday] = json!(0);
+        span[holiday] = json!(i64::from(all_hours));
     }
     assert!(create("time_spans", span).await["ids"][0].is_i64());
     zone
@@ -495,7 +500,7 @@ async fn settle(world: &World) {
 
 async fn a_control_id_device_keeps_schedules_and_days(world: World) {
     let device = device(&world).await;
-    let zone = make_time_zone(&world, &device).await;
+    let zone = make_time_zone(&world, &device, false).await;
     declare_annex(&world, &device, json!({ "office": zone })).await;
     world.declare(profile("staff", &[("gate", Some("office"))], &json!({}))).await;
     let user = world.hire("ada", "Staff").await;
@@ -522,4 +527,58 @@ async fn a_control_id_device_keeps_schedules_and_days(world: World) {
     assert!(!device.holds(at_device));
     let placed = placement::get(world.db(), ANNEX, card.id).await.unwrap().unwrap();
     assert!(placed.is_proven_absent(), "{placed:?}");
+}
+
+/// How the device calls its hours nobody can see from outside.
+async fn what_reads_back_as_more_hours_than_are_wanted_is_taken_off_and_told(world: World) {
+    let device = device(&world).await;
+    let zone = make_time_zone(&world, &device, true).await;
+    declare_annex(&world, &device, json!({ "office": zone })).await;
+    world.declare(profile("staff", &[("gate", Some("office"))], &json!({}))).await;
+    let user = world.hire("ada", "Staff").await;
+    settle(&world).await;
+    let card = world.card(user).await;
+    let at_device = card_value(u16::try_from(card.facility).unwrap(), u32::try_from(card.number).unwrap());
+    assert!(!device.holds(at_device), "better nothing than more");
+    let (details, open) = told(&world).await;
+    assert_eq!((details, open), (vec!["annex: it opens more than is wanted (gate)".to_owned()], 1));
+    let placed = placement::get(world.db(), ANNEX, card.id).await.unwrap().unwrap();
+    assert!(!placed.is_proven(), "{placed:?}");
+
+    let zone = make_time_zone(&world, &device, false).await;
+    declare_annex(&world, &device, json!({ "office": zone })).await;
+    settle(&world).await;
+    assert!(device.swipe(1, at_device).await.opened);
+    assert_eq!(told(&world).await.1, 0);
+}
+
+async fn of_a_mover_at_a_silent_panel_only_the_lost_door_is_exposed(world: World) {
+    world.declare(profile("staff", &[("main", None), ("lab", None)], &json!({}))).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    assert_eq!(world.opens(&card), Some(vec!["main", "lab"]));
+    world.panels[0].misbehave(Misbehaviour::Silent);
+    world.declare(profile("staff", &[("main", None)], &json!({}))).await;
+    world.settle().await;
+    let exposed = exposure::report(world.db()).await.unwrap().cards;
+    assert_eq!(exposed.len(), 1, "{exposed:?}");
+    assert_eq!(exposed[0].access_points, ["lab"], "the other is rightly open");
+    world.panels[0].behave();
+    world.pass(Duration::from_secs(61));
+    world.settle().await;
+    assert_eq!(world.opens(&card), Some(vec!["main"]));
+    assert!(exposure::report(world.db()).await.unwrap().is_none_known());
+}
+
+async fn an_alert_whose_end_nobody_told_is_closed_at_the_next_look(world: World) {
+    let (_, card) = world.carded("ada", "Staff").await;
+    let subject = Subject::new("placement", format!("{HQ}/{}", card.id));
+    assert!(alert::open(world.db(), CANNOT_HOLD, &subject, "hq: by one who died meanwhile").await.unwrap());
+    let mut tx = world.db().write(Origin::system()).await.unwrap();
+    let (fact,): (FactId,) = world.one(sql!("SELECT id FROM fact WHERE kind = 'credential.issued'")).await;
+    let look = Address::reconcile(placement::sink_name(HQ), card.id.subject());
+    delivery::hint(&mut tx, look, fact);
+    tx.commit().await.unwrap();
+    assert_eq!(told(&world).await.1, 1);
+    world.settle().await;
+    assert_eq!(told(&world).await.1, 0);
 }
