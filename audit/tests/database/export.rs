@@ -15,7 +15,7 @@ use audit::export::{
 use kernel::id::NodeId;
 use kernel::{Subject, Timestamp};
 use keys::KeyRing;
-use parts::{Collector, NO_RSYSLOG, NO_SYSLOG_NG, Received, skip};
+use parts::{Collector, NO_RSYSLOG, NO_SYSLOG_NG, Received, or_skip};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject as _;
@@ -23,6 +23,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use store::{Db, Fact, FactBody, Origin, StoredFact, follower, sql};
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -54,6 +55,26 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 fn certificates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/certificates")
+}
+
+/// An rsyslog that asks nobody for a certificate, not started yet, and the folder that it will run in. `None`, with a
+/// word about it, where there is none.
+fn rsyslog() -> Option<(TempDir, Collector)> {
+    in_a_folder(Collector::rsyslog, NO_RSYSLOG)
+}
+
+/// The same of syslog-ng.
+fn syslog_ng() -> Option<(TempDir, Collector)> {
+    in_a_folder(Collector::syslog_ng, NO_SYSLOG_NG)
+}
+
+fn in_a_folder(
+    collector: fn(&Path, &Path, Option<&str>) -> Option<Collector>,
+    missing: &str,
+) -> Option<(TempDir, Collector)> {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = or_skip(collector(folder.path(), &certificates(), None), missing)?;
+    Some((folder, collector))
 }
 
 fn trusting(versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
@@ -173,10 +194,7 @@ async fn outages(db: &Db) -> (i64, i64) {
 
 async fn a_receiver_that_is_killed_under_load_misses_nothing(house: House) {
     let ring = ring(&house.one).await;
-    let folder = tempfile::tempdir().unwrap();
-    let Some(mut rsyslog) = Collector::rsyslog(folder.path(), &certificates(), None) else {
-        skip!("{NO_RSYSLOG}")
-    };
+    let Some((_folder, mut rsyslog)) = rsyslog() else { return };
     rsyslog.start();
     let running =
         Running::start(&house.one, &ring, export(syslog(&rsyslog.address(), "localhost"), Format::Json));
@@ -217,10 +235,7 @@ async fn a_receiver_that_is_killed_under_load_misses_nothing(house: House) {
 
 async fn what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_does_not(house: House) {
     let ring = ring(&house.one).await;
-    let folder = tempfile::tempdir().unwrap();
-    let Some(mut rsyslog) = Collector::rsyslog(folder.path(), &certificates(), None) else {
-        skip!("{NO_RSYSLOG}")
-    };
+    let Some((_folder, mut rsyslog)) = rsyslog() else { return };
     rsyslog.start();
     let to = || export(syslog(&rsyslog.address(), "localhost"), Format::Json);
     let running = Running::start(&house.one, &ring, to());
@@ -250,10 +265,7 @@ async fn what_was_on_the_way_when_we_were_killed_comes_again_and_what_settled_do
 
 async fn nothing_is_said_to_a_receiver_that_is_not_the_one(house: House) {
     let ring = ring(&house.one).await;
-    let folder = tempfile::tempdir().unwrap();
-    let Some(mut rsyslog) = Collector::rsyslog(folder.path(), &certificates(), None) else {
-        skip!("{NO_RSYSLOG}")
-    };
+    let Some((_folder, mut rsyslog)) = rsyslog() else { return };
     rsyslog.start();
     note(&house.one, 0, 10).await;
     let running = Running::start(
@@ -338,16 +350,12 @@ async fn an_outage_is_told_once_whichever_nodes_see_it(house: House) {
 }
 
 async fn rsyslog_reads_every_fact_as_it_is(house: House) {
-    let folder = tempfile::tempdir().unwrap();
-    let rsyslog = Collector::rsyslog(folder.path(), &certificates(), None);
-    let Some(rsyslog) = rsyslog else { skip!("{NO_RSYSLOG}") };
+    let Some((_folder, rsyslog)) = rsyslog() else { return };
     reads_every_fact_as_it_is(&house, rsyslog).await;
 }
 
 async fn syslog_ng_reads_every_fact_as_it_is(house: House) {
-    let folder = tempfile::tempdir().unwrap();
-    let syslog_ng = Collector::syslog_ng(folder.path(), &certificates(), None);
-    let Some(syslog_ng) = syslog_ng else { skip!("{NO_SYSLOG_NG}") };
+    let Some((_folder, syslog_ng)) = syslog_ng() else { return };
     reads_every_fact_as_it_is(&house, syslog_ng).await;
 }
 

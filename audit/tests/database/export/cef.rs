@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use audit::export::{Export, Format};
-use parts::{Collector, NO_RSYSLOG, NO_SYSLOG_NG, Received, skip};
+use parts::{Collector, Received};
 use store::{StoredFact, follower};
 
-use super::{Running, certificates, every_id, export, note_nasty, syslog, until};
+use super::{Running, every_id, export, note_nasty, rsyslog, syslog, syslog_ng, until};
 use crate::house::{House, on_both_engines};
 use crate::journal::ring;
 
@@ -16,16 +16,12 @@ on_both_engines! {
 }
 
 async fn rsyslog_reads_every_event_as_it_is(house: House) {
-    let folder = tempfile::tempdir().unwrap();
-    let rsyslog = Collector::rsyslog(folder.path(), &certificates(), None);
-    let Some(rsyslog) = rsyslog else { skip!("{NO_RSYSLOG}") };
+    let Some((_folder, rsyslog)) = rsyslog() else { return };
     reads_every_event_as_it_is(&house, rsyslog).await;
 }
 
 async fn syslog_ng_reads_every_event_as_it_is(house: House) {
-    let folder = tempfile::tempdir().unwrap();
-    let syslog_ng = Collector::syslog_ng(folder.path(), &certificates(), None);
-    let Some(syslog_ng) = syslog_ng else { skip!("{NO_SYSLOG_NG}") };
+    let Some((_folder, syslog_ng)) = syslog_ng() else { return };
     reads_every_event_as_it_is(&house, syslog_ng).await;
 }
 
