@@ -1,16 +1,14 @@
 //! PyPI `controlid-sdk`, a client that nobody here wrote, drives the simulated device.
 //!
-//! The environment variable `CARDEA_PYTHON` names a Python that has `controlid-sdk` 0.4.7. Where the two differ, and
-//! why, is the list `DEVIATIONS` in `controlid_client.py`; each is tried.
+//! It is `controlid-sdk` 0.4.7, in the Python that [`parts::python`] gives. Where the two differ, and why, is the list
+//! `DEVIATIONS` in `controlid_client.py`; each is tried.
 
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::civil::date;
 use serde_json::{Value, json};
 use sim::controlid::{Device, DeviceOptions, Misbehaviour};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 
 const DEVICE: i64 = 14_227_560_204_340_541;
 
@@ -22,22 +20,10 @@ async fn an_independent_client_sees_what_the_device_holds() {
     let options = DeviceOptions { portals: 2, ..DeviceOptions::new(DEVICE, Arc::new(move || noon)) };
     let device = Device::start(options).await.unwrap();
 
-    let mut client = Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/controlid_client.py"))
-        .arg(device.base_url().as_str())
-        .arg(DEVICE.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut answers = client.stdin.take().unwrap();
-    let mut wishes = BufReader::new(client.stdout.take().unwrap()).lines();
-    while let Some(wish) = wishes.next_line().await.unwrap() {
-        let answer = format!("{}\n", fulfil(&device, &wish).await);
-        answers.write_all(answer.as_bytes()).await.unwrap();
-    }
-    assert!(client.wait().await.unwrap().success(), "the client was not satisfied: see above");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/controlid_client.py");
+    let arguments = [device.base_url().to_string(), DEVICE.to_string()];
+    let fulfil = async |wish: &str| fulfil(&device, wish).await.to_string();
+    parts::run_python_client(&python, &script, &arguments, fulfil).await;
 
     assert!(device.sessions().is_empty(), "it logged out");
     assert!(device.cards().is_empty(), "it took every card away");

@@ -1,44 +1,31 @@
 //! PyPI `uhppoted`, a client that nobody here wrote, drives the simulated controller.
 //!
-//! The environment variable `CARDEA_PYTHON` names a Python that has `uhppoted` 0.9.1.1.
+//! It is `uhppoted` 0.9.1.1, in the Python that [`parts::python`] gives.
 
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::date;
 use sim::uhppote::{Controller, ControllerOptions, Rejection};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Command;
 
 const SERIAL: u32 = 405_419_896;
 
 #[tokio::test]
 async fn an_independent_client_agrees_with_every_operation() {
-    let Ok(python) = std::env::var("CARDEA_PYTHON") else {
-        return parts::report_skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
-    };
+    let Some(python) = parts::python() else { return parts::report_skip(parts::NO_PYTHON) };
     let now = date(2026, 3, 2).at(12, 0, 0, 0).in_tz("UTC").unwrap().timestamp();
     let controller = Controller::start(SERIAL, ControllerOptions::new(Arc::new(move || now))).await.unwrap();
 
-    let mut client = Command::new(python)
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/uhppoted_client.py"))
-        .args([SERIAL.to_string(), controller.address().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut answers = client.stdin.take().unwrap();
-    let mut wishes = BufReader::new(client.stdout.take().unwrap()).lines();
-    while let Some(wish) = wishes.next_line().await.unwrap() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/uhppoted_client.py");
+    let arguments = [SERIAL.to_string(), controller.address().to_string()];
+    let fulfil = async |wish: &str| {
         let words: Vec<_> = wish.split(' ').collect();
         let ["swipe", card, door] = words[..] else { panic!("not a wish: {wish}") };
         let swipe = controller.swipe(card.parse().unwrap(), door.parse().unwrap());
-        let answer = format!("{} {} {}\n", swipe.granted, swipe.reason, swipe.event);
-        answers.write_all(answer.as_bytes()).await.unwrap();
-    }
-    assert!(client.wait().await.unwrap().success(), "the client was not satisfied: see above");
+        format!("{} {} {}", swipe.granted, swipe.reason, swipe.event)
+    };
+    parts::run_python_client(&python, &script, &arguments, fulfil).await;
 
     assert!(controller.cards().is_empty());
     assert_eq!(controller.passcodes(1), [111_111, 222_222, 0, 0]);

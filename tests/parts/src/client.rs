@@ -1,10 +1,11 @@
-//! Driving a real client in Node.js against a running server.
+//! Driving a real client, in Node.js or Python, against a running server.
 
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
 /// How long a client may take for its whole journey.
@@ -70,6 +71,34 @@ async fn run(mut node: Command, clients: &Path, script: &str, config: &Value) ->
     } else {
         Err(ClientError { result, stderr })
     }
+}
+
+/// Runs `script` in the Python that [`python`](super::python) gives. Each line that it prints is a wish, which `fulfil`
+/// does, or looks at, where the script cannot; what that gives is the line that the script reads next.
+///
+/// # Panics
+/// If it cannot be run, or ends with another status than 0: what it was not satisfied with is in its standard error.
+pub async fn run_python_client(
+    python: &Path,
+    script: &Path,
+    arguments: &[String],
+    mut fulfil: impl AsyncFnMut(&str) -> String,
+) {
+    let mut client = Command::new(python)
+        .arg(script)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("python runs");
+    let mut answers = client.stdin.take().expect("it is piped");
+    let mut wishes = BufReader::new(client.stdout.take().expect("it is piped")).lines();
+    while let Some(wish) = wishes.next_line().await.expect("it can be read") {
+        let answer = format!("{}\n", fulfil(wish.as_str()).await);
+        answers.write_all(answer.as_bytes()).await.expect("it reads on");
+    }
+    assert!(client.wait().await.expect("it ends").success(), "the client was not satisfied: see above");
 }
 
 #[cfg(test)]

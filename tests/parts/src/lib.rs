@@ -24,7 +24,7 @@ mod syslog;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-pub use client::{ClientError, run_node_client, run_node_client_trusting};
+pub use client::{ClientError, run_node_client, run_node_client_trusting, run_python_client};
 pub use postgres::{Database, NO_POSTGRES, postgres, postgres_made, postgres_sorting_as_english};
 pub use redis::{Keyspace, NO_REDIS, redis, redis_server};
 pub use skip::{or_skip, report_skip};
