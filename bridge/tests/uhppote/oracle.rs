@@ -1,7 +1,7 @@
 //! Every byte we send and every field we read, against what PyPI `uhppoted` 0.9.1.1 says they are.
 //!
-//! `golden.txt` is what `oracle.py` printed. Where `CARDEA_PYTHON` names a Python that has
-//! `uhppoted`, the table is made anew and must be the same.
+//! `golden.txt` is what `oracle.py` printed. Where [`parts::python`] gives a Python, the table is made anew and must be
+//! the same.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -236,11 +236,9 @@ fn door(line: &Line<'_>) -> Door {
 
 #[test]
 fn the_table_is_what_uhppoted_says_today() {
-    let Some(python) = std::env::var_os("CARDEA_PYTHON") else {
-        return parts::report_skip("CARDEA_PYTHON names no Python with uhppoted 0.9.1.1");
-    };
+    let Some(python) = parts::python() else { return parts::report_skip(parts::NO_PYTHON) };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/uhppote/oracle.py");
-    let made = Command::new(python).arg(script).output().expect("CARDEA_PYTHON runs");
+    let made = Command::new(python).arg(script).output().expect("python runs");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     assert!(
         made.stdout == GOLDEN.as_bytes(),

@@ -1,7 +1,7 @@
 //! Programs that others wrote to judge SCIM servers: PyPI `scim2-cli` (with `scim2-tester`) and `scim-sanity`,
 //! from the Python environment that `tests/run` installs (`CARDEA_PYTHON`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use crate::house::House;
@@ -24,11 +24,7 @@ async fn judge(program: &str, arguments: impl FnOnce(&str, &str) -> Vec<String>)
 }
 
 fn installed(program: &str) -> Option<PathBuf> {
-    let Some(python) = std::env::var_os("CARDEA_PYTHON").filter(|python| !python.is_empty()) else {
-        parts::report_skip("no Python clients: CARDEA_PYTHON is not set (tests/run sets it)");
-        return None;
-    };
-    let found = Path::new(&python).with_file_name(program);
+    let found = parts::or_skip(parts::python(), parts::NO_PYTHON)?.with_file_name(program);
     if !found.exists() {
         parts::report_skip(&format!("{program} is not installed beside CARDEA_PYTHON"));
         return None;
