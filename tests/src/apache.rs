@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use parts::free_port;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use url::form_urlencoded;
 
-use crate::port::free_port;
 use crate::until::until;
 
 const MODULES: [&str; 8] =

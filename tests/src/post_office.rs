@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use parts::free_port;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::port::free_port;
 use crate::until::until;
 
 /// The certificate that it shows where TLS is asked for, for `localhost`; signed by `authority.pem` beside it.

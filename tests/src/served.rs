@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use kernel::{Clock as _, Ctx, SystemClock, Token};
+use parts::free_port;
 use server::config::Config;
 use server::stage::{DEVICE, at_device, device};
 use sim::browser::Browser;
@@ -19,7 +20,6 @@ use tokio::process::{Child, Command};
 use crate::app::App;
 use crate::engines::Engines;
 use crate::node::Node;
-use crate::port::free_port;
 
 /// What the house declares in the demo, with gaps.
 const DECLARATION: &str = include_str!("../../server/src/stage/grid.toml");

@@ -1,7 +1,8 @@
 //! Parts that a test needs beside the house itself: a database of its own on a real PostgreSQL or Redis,
-//! real clients (scripts in Node.js and Python, Chromium, Apache), real syslog receivers, the built binary.
+//! real clients (scripts in Node.js and Python, Chromium, Apache), real syslog receivers, the built binary, and a free
+//! port for whatever must be told where to listen.
 //!
-//! `tests/run` starts and installs them and says where they are, in the environment. Each function here
+//! `tests/run` starts and installs all but the port and says where they are, in the environment. Each function here
 //! gives `None` when its part is missing, and the test then says so with [`skip!`], or [`or_skip`] in a function
 //! that hands the `None` on:
 //!
@@ -16,6 +17,7 @@
 
 mod client;
 pub mod passkey;
+mod port;
 mod postgres;
 mod redis;
 mod skip;
@@ -25,6 +27,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 pub use client::{ClientError, run_node_client, run_node_client_trusting, run_python_client};
+pub use port::free_port;
 pub use postgres::{Database, NO_POSTGRES, postgres, postgres_made, postgres_sorting_as_english};
 pub use redis::{Keyspace, NO_REDIS, redis, redis_server};
 pub use skip::{or_skip, report_skip};

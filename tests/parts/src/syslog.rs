@@ -4,13 +4,14 @@
 //! To add one: a function that makes a [`Collector`] of its program, its arguments and its configuration.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use crate::port::free_port;
 
 /// Why a test without [`Collector::rsyslog`] is skipped.
 pub const NO_RSYSLOG: &str = "no rsyslog: CARDEA_RSYSLOGD is not set (tests/run sets it)";
@@ -184,14 +185,4 @@ impl Drop for Collector {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Below the range from which outgoing connections take theirs, so that nobody takes it between two starts; for each
-/// test of a process another one.
-fn free_port() -> u16 {
-    static GIVEN_OUT: AtomicU16 = AtomicU16::new(0);
-    let given_out = GIVEN_OUT.fetch_add(1, Ordering::SeqCst);
-    let begin = 20_000 + u16::try_from(std::process::id() % 10_000).unwrap_or(0) + 100 * (given_out % 10);
-    let free = (begin..32_000).find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-    free.expect("a free port")
 }

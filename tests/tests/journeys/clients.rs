@@ -1,7 +1,7 @@
 //! Clients that nobody here wrote.
 
 use serde_json::json;
-use world::{Scene, free_port, parts, skip};
+use world::{Scene, parts, skip};
 
 use crate::steps::{PASSWORD, declare, join};
 
@@ -40,7 +40,7 @@ async fn npm_openid_client_refreshes_and_is_told_of_the_end(scene: &Scene) {
     let Some(clients) = parts::node_clients() else { skip!("{}", parts::NO_NODE_CLIENTS) };
     let stage = &scene.stage;
     let (mira, _) = join(stage, "Mira").await;
-    let port = free_port();
+    let port = parts::free_port();
     // Nobody listens at the other addresses: the browser stops before it goes there.
     let [redirect_uri, portal, good_bye] =
         ["app-that-stays", "portal", "good-bye"].map(|path| format!("http://localhost:9/{path}"));
