@@ -223,6 +223,14 @@ impl Card {
         }
     }
 
+    /// How the directory keeps it: format, facility (0 where the format has none), number. `None` for a chip's serial
+    /// number, which is nobody's.
+    #[must_use]
+    pub fn row(&self) -> Option<(&'static str, i64, i64)> {
+        let number = i64::try_from(self.number()?).ok()?;
+        Some((self.format().as_str(), i64::from(self.facility().unwrap_or(0)), number))
+    }
+
     /// What a Wiegand reader sends for this card: the frame right-aligned, and its length in bits.
     /// `None` for formats that are not sent in parity bits.
     #[must_use]
@@ -386,6 +394,16 @@ mod tests {
             prop_assert_eq!(card.to_string().parse(), Ok(card));
             let json = serde_json::to_string(&card).unwrap();
             prop_assert_eq!(serde_json::from_str::<Card>(&json).unwrap(), card);
+        }
+
+        #[test]
+        fn a_card_comes_back_from_its_row(card in any_card()) {
+            match card.row() {
+                Some((format, facility, number)) => {
+                    prop_assert_eq!(crate::placement::card(format, facility, number), Ok(card));
+                }
+                None => prop_assert_eq!(card.format(), CardFormat::Uid),
+            }
         }
 
         #[test]

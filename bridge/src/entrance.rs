@@ -258,10 +258,7 @@ impl Entrance {
         asked: &Asked,
         card: &Card,
     ) -> Result<Option<Shown>, StoreError> {
-        let Some(number) = card.number().and_then(|number| i64::try_from(number).ok()) else {
-            return Ok(None);
-        };
-        let facility = i64::from(card.facility().unwrap_or(0));
+        let Some((format, facility, number)) = card.row() else { return Ok(None) };
         self.db
             .opt(
                 sql!(
@@ -275,7 +272,7 @@ impl Entrance {
                      LEFT JOIN area a ON a.name = p.area \
                      WHERE c.format = $1 AND c.facility = $2 AND c.number = $3"
                 ),
-                (card.format().as_str(), facility, number, &asked.access_point.0, door_system),
+                (format, facility, number, &asked.access_point.0, door_system),
             )
             .await
     }

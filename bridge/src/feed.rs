@@ -561,9 +561,8 @@ fn passage(
 
 /// Whose card this is.
 pub(crate) async fn credential_of(db: &Db, card: &Card) -> Result<Option<Credential>, StoreError> {
-    let Some(number) = card.number().and_then(|number| i64::try_from(number).ok()) else { return Ok(None) };
-    let facility = i64::from(card.facility().unwrap_or(0));
-    credential::by_card(db, card.format().as_str(), facility, number).await
+    let Some((format, facility, number)) = card.row() else { return Ok(None) };
+    credential::by_card(db, format, facility, number).await
 }
 
 #[cfg(test)]

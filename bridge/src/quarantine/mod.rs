@@ -504,9 +504,8 @@ fn right(point: &AccessPointAddress, access: Access, held: &Held) -> String {
 
 /// Whose card this is, inside a transaction.
 async fn credential_in(tx: &mut Tx, card: &Card) -> Result<Option<Credential>, StoreError> {
-    let Some(number) = card.number().and_then(|number| i64::try_from(number).ok()) else { return Ok(None) };
-    let facility = i64::from(card.facility().unwrap_or(0));
-    credential::by_card_in(tx, card.format().as_str(), facility, number).await
+    let Some((format, facility, number)) = card.row() else { return Ok(None) };
+    credential::by_card_in(tx, format, facility, number).await
 }
 
 #[cfg(test)]

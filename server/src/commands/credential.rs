@@ -135,10 +135,8 @@ async fn find(db: &Db, which: &str) -> Result<Vec<Credential>, Failure> {
         return Ok(credential::get(db, id).await?.into_iter().collect());
     }
     if let Ok(card) = which.parse::<bridge::card::Card>() {
-        let number = card.number().and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
-        let facility = i64::from(card.facility().unwrap_or(0));
-        let found = credential::by_card(db, card.format().as_str(), facility, number).await?;
-        return Ok(found.into_iter().collect());
+        let Some((format, facility, number)) = card.row() else { return Ok(Vec::new()) };
+        return Ok(credential::by_card(db, format, facility, number).await?.into_iter().collect());
     }
     match user::by_user_name(db, which).await? {
         Some(user) => Ok(credential::of_user(db, user.id).await?),
