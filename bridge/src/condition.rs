@@ -74,9 +74,7 @@ pub(crate) async fn forget_gone(db: &Db, known: &BTreeSet<AccessPointAddress>) -
     let is_a_point = |id: &str| {
         points.iter().any(|(name,)| name == id) || known.contains(&AccessPointAddress(id.to_owned()))
     };
-    let is_at_a_system = |id: &str| {
-        systems.iter().any(|name| id.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')))
-    };
+    let is_at_a_system = |id: &str| systems.iter().any(|name| is_at(id, name));
     for (kind, subject) in told {
         let Ok(subject) = subject.parse::<Subject>() else { continue };
         let is_gone = match subject.kind.as_str() {
@@ -90,6 +88,12 @@ pub(crate) async fn forget_gone(db: &Db, known: &BTreeSet<AccessPointAddress>) -
         }
     }
     Ok(())
+}
+
+/// Whether this is the id of something at that door system: of a device, a card or a placement, which begin with its
+/// name.
+pub(crate) fn is_at(id: &str, door_system: &str) -> bool {
+    id.strip_prefix(door_system).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The access points that are known to open for everybody.

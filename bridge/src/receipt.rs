@@ -405,9 +405,7 @@ impl Receipts {
                 until: "until it is set to obey its list".into(),
             });
         let systems: BTreeSet<&str> = points.values().copied().collect();
-        let is_of = |unit: &str| {
-            systems.iter().any(|system| unit.strip_prefix(system).is_some_and(|rest| rest.starts_with('/')))
-        };
+        let is_of = |unit: &str| systems.iter().any(|system| condition::is_at(unit, system));
         let named = |subject: &str| match subject.split_once(':')? {
             ("door_unit", unit) => is_of(unit).then(|| format!("device {unit}")),
             (_, point) => points.get(point).map(|system| format!("the device at {point} ({system})")),
