@@ -106,7 +106,10 @@ pub enum QuarantineError {
         card: Card,
     },
     /// It is somebody's.
-    #[error("{card} is somebody's (credential {credential}): policy says what it opens")]
+    #[error(
+        "{card} is somebody's (credential {credential}): policy says what it opens; to take it off every \
+         door: cardea credential suspend {card}"
+    )]
     Somebodys {
         /// Which card.
         card: Card,
@@ -122,7 +125,10 @@ pub enum QuarantineError {
         card: Card,
     },
     /// Nobody tolerates it.
-    #[error("nobody tolerates {card} at {door_system}: there is nothing to take back")]
+    #[error(
+        "nobody tolerates {card} at {door_system}: there is nothing to take back; see: cardea quarantine \
+         list --all"
+    )]
     NotReleased {
         /// Where.
         door_system: String,

@@ -146,6 +146,9 @@ async fn find(db: &Db, which: &str) -> Result<Vec<Credential>, Failure> {
     }
 }
 
+/// Where to look when there is no card that the change concerns.
+const BECAME: &str = "what became of cards: cardea audit search --kind credential --person USER";
+
 /// Those of the found that the change concerns.
 fn concerned(found: Vec<Credential>, deed: Deed, which: &str) -> Result<Vec<Credential>, Failure> {
     let concerns = |card: &Credential| match deed {
@@ -158,9 +161,9 @@ fn concerned(found: Vec<Credential>, deed: Deed, which: &str) -> Result<Vec<Cred
     match (cards.is_empty(), deed) {
         (false, _) => Ok(cards),
         (true, Deed::State(State::Active)) => {
-            Err(Failure::new(format!("{which} has no suspended card to bring back")))
+            Err(Failure::new(format!("{which} has no suspended card to bring back; {BECAME}")))
         }
-        (true, _) => Err(Failure::new(format!("{which} has no card that could open anything"))),
+        (true, _) => Err(Failure::new(format!("{which} has no card that could open anything; {BECAME}"))),
     }
 }
 

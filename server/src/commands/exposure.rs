@@ -30,7 +30,11 @@ impl Exposure {
         }
         match found.is_none_known() {
             true => Ok(()),
-            false => Err(Failure::new("something could be opened that must not be")),
+            false => Err(Failure::new(
+                "something could be opened that must not be. CARD: see cardea task list. OPEN: set the door to \
+                 obey its list. ORPHAN: give the card an owner, take it off, or release it (cardea quarantine \
+                 release)",
+            )),
         }
     }
 }

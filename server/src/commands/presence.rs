@@ -31,7 +31,10 @@ impl Presence {
             if areas.iter().all(|known| known.name != *area) {
                 let known: Vec<&str> = areas.iter().map(|area| area.name.as_str()).collect();
                 let known = known.join(", ");
-                return Err(Failure::new(format!("no area is called {area:?}; declared are: {known}")));
+                return Err(Failure::new(format!(
+                    "no area is called {area:?}; declared are: {known}. Name one of them, or declare it (cardea \
+                     apply)"
+                )));
             }
         }
         let present = presence::list(&db, self.area.as_deref()).await.map_err(Failure::unread)?;
