@@ -10,7 +10,8 @@
 //! checkpoint over it, is found only with a checkpoint that is kept elsewhere; each one is therefore also
 //! written to the log. Erasing a body together with its salt is allowed and leaves the chain whole.
 //!
-//! [`export`] hands every fact on to others; [`search`] finds some again; [`mod@erase`] erases bodies whose time is over.
+//! [`export`] hands every fact on to others; [`search`] finds some again; [`mod@erase`] erases bodies whose time is
+//! over.
 //!
 //! What it is not: it interprets no body, and records nothing but what became of handing on and of erasing.
 

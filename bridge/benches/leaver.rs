@@ -1,8 +1,8 @@
 //! From a leaver's commit to the read-back at the controller, less the time that the controller itself took.
 //!
-//! `cargo bench -p cardea-bridge --bench leaver`; with `CARDEA_TEST_POSTGRES` (an admin URL) also on PostgreSQL. Everything runs
-//! that runs in a server, but for its pages: the door system with lane, feed and sweep, entitlement, receipts.
-//! The controller is simulated on a thread of its own and spoken to over real UDP. Three times: with nothing
+//! `cargo bench -p cardea-bridge --bench leaver`; with `CARDEA_TEST_POSTGRES` (an admin URL) also on PostgreSQL.
+//! Everything runs that runs in a server, but for its pages: the door system with lane, feed and sweep, entitlement,
+//! receipts. The controller is simulated on a thread of its own and spoken to over real UDP. Three times: with nothing
 //! else to do; with 500 grants and more waiting in the same lane and as many deliveries elsewhere; and the same
 //! at a controller that is busy with each request for 2 ms. Then: from a denial at the door to the signed edition
 //! of the receipt that names it. It prints and judges nothing.

@@ -103,8 +103,8 @@ pub async fn unlocked(db: &Db) -> Result<BTreeSet<String>, StoreError> {
     Ok(points.map(str::to_owned).collect())
 }
 
-/// Where it is known that a device does not decide as it should: which of [`Finding::DECIDING`], and what it is about, a
-/// `door_unit` or an `access_point`.
+/// Where it is known that a device does not decide as it should: which of [`Finding::DECIDING`], and what it is about,
+/// a `door_unit` or an `access_point`.
 pub async fn deciding_otherwise(db: &Db) -> Result<Vec<(&'static str, String)>, StoreError> {
     let mut found = Vec::new();
     for code in Finding::DECIDING {

@@ -1,11 +1,12 @@
 //! Who may enter now, at doors whose system asks us at each swipe: the house's [`Decider`].
 //!
 //! Each question reads the database: the policies in force, whose card this is, whether card and account are in order,
-//! and whether an access profile that its holder is entitled to opens the door today (the wish that [`crate::placement`]
-//! brings to lists). To what somebody is entitled was settled by a look that may not have come to them yet, so policy is
-//! asked again whether they may hold it (`Action::"hold"`), and then whether they may enter (`Action::"enter"`). Nothing
-//! is kept from one question to the next, so whatever ends at a commit has ended at the next swipe, before any list was
-//! written. What cannot be read in time is a no; so is a set of policies that cannot be loaded.
+//! and whether an access profile that its holder is entitled to opens the door today (the wish that
+//! [`crate::placement`] brings to lists). To what somebody is entitled was settled by a look that may not have come to
+//! them yet, so policy is asked again whether they may hold it (`Action::"hold"`), and then whether they may enter
+//! (`Action::"enter"`). Nothing is kept from one question to the next, so whatever ends at a commit has ended at the
+//! next swipe, before any list was written. What cannot be read in time is a no; so is a set of policies that cannot be
+//! loaded.
 //!
 //! *Decisions are facts, recorded afterwards.* A decision changes nothing, so it needs no transaction of its own, and
 //! nobody waits at a door for the journal: what was decided stands in a queue in memory, and a task of its own records
@@ -16,9 +17,9 @@
 //! device's own log, which is read as `door.event`. The same holds for what a process that is killed had not recorded
 //! yet.
 //!
-//! *A door system is answered as it is configured now.* While the work of one that was changed comes to its end, its doors
-//! still ask by what they were called before, which may be the name of another door by now: whoever asks as another
-//! version is answered with a no, until its successor has taken over.
+//! *A door system is answered as it is configured now.* While the work of one that was changed comes to its end, its
+//! doors still ask by what they were called before, which may be the name of another door by now: whoever asks as
+//! another version is answered with a no, until its successor has taken over.
 //!
 //! What it is not: it says what we answered, not whether the door opened. It knows nothing of a device that decides
 //! alone because it cannot ask. And it knows no hours: what opens on a schedule only, whose hours are set at devices,
@@ -138,8 +139,8 @@ struct Shown {
     holder: User,
 }
 
-/// An access profile that somebody was entitled to when that was settled last, and that opens the door today; with one of
-/// the areas that it opens.
+/// An access profile that somebody was entitled to when that was settled last, and that opens the door today; with one
+/// of the areas that it opens.
 #[derive(sqlx::FromRow)]
 struct Opens {
     profile: String,
@@ -369,8 +370,8 @@ impl Entrance {
         self.waiting.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether we have let a card in at a door about then: by what is recorded, and by what waits for that here. What another
-    /// process has not recorded yet is not known.
+    /// Whether we have let a card in at a door about then: by what is recorded, and by what waits for that here. What
+    /// another process has not recorded yet is not known.
     pub(crate) async fn has_let_in(
         &self,
         card: CredentialId,

@@ -69,8 +69,8 @@ impl FactBody for PlacementProven {
     const ABOUT: &'static [&'static str] = &["credential", "user", "door_system"];
 }
 
-/// A day or an hour has come, and with it the end of something that opened doors: of an access profile, or of a card. What
-/// the card may still open is put right at the door system now.
+/// A day or an hour has come, and with it the end of something that opened doors: of an access profile, or of a card.
+/// What the card may still open is put right at the door system now.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ValidityEnded {
     /// Which credential.
@@ -199,8 +199,8 @@ pub struct DeviationFound {
     /// Which door system.
     pub door_system: String,
     /// `orphan` (nobody's card), `ghost` (ours, but not there), `drift` (there, but otherwise), `leaver`
-    /// (there, and must not be), `opened` (a door treated a card as valid that was proven absent), `tolerated` (nobody's
-    /// card that somebody tolerates there by name).
+    /// (there, and must not be), `opened` (a door treated a card as valid that was proven absent), `tolerated`
+    /// (nobody's card that somebody tolerates there by name).
     pub finding: String,
     /// The card as the system names it.
     pub card: String,
@@ -391,8 +391,8 @@ pub struct TaskClosed {
     pub user: UserId,
     /// Where.
     pub door_system: String,
-    /// `proven`: what must not open was read not to; `wanted-again`: it may open what it opens; `abandoned`: what it may
-    /// open was taken out of the door system's configuration, and nobody reads it any more.
+    /// `proven`: what must not open was read not to; `wanted-again`: it may open what it opens; `abandoned`: what it
+    /// may open was taken out of the door system's configuration, and nobody reads it any more.
     pub by: String,
     /// Since when the task was open.
     pub opened_at: Timestamp,

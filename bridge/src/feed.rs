@@ -9,11 +9,11 @@
 //! A door that asks us at each swipe lets nobody in but whom we let in. One that has decided alone is an alert
 //! ([`DECIDES_ALONE`]), and what it shows of a list counts as at any other door.
 //!
-//! Whom a door lets in is where it leads to, until another door tells something later ([`directory::presence`]): noted in
-//! the transaction of the event, by the time that the door gives it, so what is read late writes over nothing newer.
+//! Whom a door lets in is where it leads to, until another door tells something later ([`directory::presence`]): noted
+//! in the transaction of the event, by the time that the door gives it, so what is read late writes over nothing newer.
 //!
-//! Of several processes that read the same events, the one that is first to move the cursor records them; the others read
-//! on from there. Whose events cannot be read is said, and is an alert when it stays so (`silence`).
+//! Of several processes that read the same events, the one that is first to move the cursor records them; the others
+//! read on from there. Whose events cannot be read is said, and is an alert when it stays so (`silence`).
 //!
 //! What it is not: it believes no pushed event. A push is a hint to read now.
 
@@ -253,8 +253,8 @@ impl Feed {
         Ok(tx.end(recorded).await?)
     }
 
-    /// Moves the cursor on from where a page was read; `false` when it does not stand there any more. From here on every
-    /// other process waits for this transaction.
+    /// Moves the cursor on from where a page was read; `false` when it does not stand there any more. From here on
+    /// every other process waits for this transaction.
     async fn advance(
         &self,
         tx: &mut Tx,
@@ -411,9 +411,9 @@ impl Feed {
         }
     }
 
-    /// Whether a door that asks us has let a card in, and we did not: nobody wants it there, and no decision of ours says
-    /// so. (A right may have ended between the swipe and now.) What happened before doors were to ask was right then
-    /// ([`Asking`]).
+    /// Whether a door that asks us has let a card in, and we did not: nobody wants it there, and no decision of ours
+    /// says so. (A right may have ended between the swipe and now.) What happened before doors were to ask was right
+    /// then ([`Asking`]).
     async fn has_decided_alone(
         &self,
         event: &DoorEvent,

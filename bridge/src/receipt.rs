@@ -305,7 +305,8 @@ impl Receipts {
         serde_json::from_value::<Receipt>(signed).ok().map(|receipt| receipt.ended_at_commit)
     }
 
-    /// Beside each door that is not proven, what is done about it; who accepted a risk, beside the doors of which it was.
+    /// Beside each door that is not proven, what is done about it; who accepted a risk, beside the doors of which it
+    /// was.
     async fn name_tasks(&self, user: UserId, doors: &mut [DoorProof]) -> Result<(), StoreError> {
         let is_pending = |door: &DoorProof| door.level < AckLevel::ReadBack;
         if !doors.iter().any(is_pending) {

@@ -187,8 +187,8 @@ impl Sweep<'_> {
     }
 
     /// Looks again at a credential that deviates: the inventory took its time, and somebody may be at work on it.
-    /// Only what still deviates, and nobody will look at, is reported. One that cannot be read is left to the next sweep:
-    /// it must not hide the others.
+    /// Only what still deviates, and nobody will look at, is reported. One that cannot be read is left to the next
+    /// sweep: it must not hide the others.
     async fn look_at(
         &mut self,
         card: &Card,

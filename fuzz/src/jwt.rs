@@ -35,8 +35,8 @@ const KNOWN: [Known; 2] = [
 ];
 const RECEIPT: &str = include_str!("../corpus/jwt/receipt");
 
-/// Nothing is taken but what the two keys have signed, each as what it is. Bytes are a token, or one taken apart: header
-/// and claims in clear and the signature, a line each.
+/// Nothing is taken but what the two keys have signed, each as what it is. Bytes are a token, or one taken apart:
+/// header and claims in clear and the signature, a line each.
 pub fn jwt(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let token = if text.starts_with('{') { assembled(text) } else { text.to_owned() };

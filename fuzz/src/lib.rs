@@ -1,8 +1,9 @@
-//! What parsers must bear: one function for each, which any bytes may be given to, and which panics when a law is broken.
+//! What parsers must bear: one function for each, which any bytes may be given to, and which panics when a law is
+//! broken.
 //!
-//! Each is run by libFuzzer (`fuzz/run`), which looks for bytes that reach something new, and by an ordinary test over all
-//! that was kept: `corpus/NAME` is where a run begins, `regressions/NAME` is what runs have found, and both never break
-//! the law again. `dictionaries/NAME.dict` tells libFuzzer words that it would not find by itself.
+//! Each is run by libFuzzer (`fuzz/run`), which looks for bytes that reach something new, and by an ordinary test over
+//! all that was kept: `corpus/NAME` is where a run begins, `regressions/NAME` is what runs have found, and both never
+//! break the law again. `dictionaries/NAME.dict` tells libFuzzer words that it would not find by itself.
 //!
 //! What it is not: it holds no parser. Where one is private, its crate has a door of the name `fuzzing`.
 //!

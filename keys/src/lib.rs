@@ -18,8 +18,8 @@
 //!
 //! 1. [`SealingKeys::add_key`]: a new key, which opens and does not seal yet.
 //! 2. [`SealingKeys::promote_key`]: it seals from now on, the old one still opens.
-//! 3. [`reseal`]: every value is sealed anew. Where it is not run beside the key file it may be run on any node that has
-//!    read it. Again until it answers 0.
+//! 3. [`reseal`]: every value is sealed anew. Where it is not run beside the key file it may be run on any node that
+//!    has read it. Again until it answers 0.
 //! 4. [`retire_key`]: the old key leaves the file, unless a value still needs it, or the file was changed less than two
 //!    minutes ago, when some node may still seal with it.
 //!

@@ -121,8 +121,9 @@ impl KeyRing {
         Ok(ring.keys().all.len())
     }
 
-    /// One pass of upkeep: reads the sealing key file, if it changed, and what other nodes did, makes the next generation when its time comes, retires
-    /// what is spent. Run it each minute; at least once in [`Rotation::announced`](crate::Rotation).
+    /// One pass of upkeep: reads the sealing key file, if it changed, and what other nodes did, makes the next
+    /// generation when its time comes, retires what is spent. Run it each minute; at least once in
+    /// [`Rotation::announced`](crate::Rotation).
     pub async fn maintain(&self) -> Result<(), KeysError> {
         // What was read before still opens what it opened.
         if let Err(error) = self.0.sealing.refresh() {

@@ -1,9 +1,9 @@
 //! Tokens whose signature was found right, so that it is reckoned once: an ES256 signature takes some 55 µs to verify,
 //! and the digest by which a token is known again one.
 //!
-//! What it is not: it says nothing about whether a token is in force. A right signature stays right, and that is all that
-//! is remembered; type, key, times and parties are looked at each time, and what the token rests on is the directory's
-//! to say.
+//! What it is not: it says nothing about whether a token is in force. A right signature stays right, and that is all
+//! that is remembered; type, key, times and parties are looked at each time, and what the token rests on is the
+//! directory's to say.
 //!
 //! It is bounded: two generations, the older of which is forgotten when the younger is full.
 

@@ -23,7 +23,8 @@ struct Room {
 }
 
 impl Scim {
-    /// Serves the directory in this database; `ephemeral` remembers where clients are in a list. Addresses in answers begin with the issuer's.
+    /// Serves the directory in this database; `ephemeral` remembers where clients are in a list. Addresses in answers
+    /// begin with the issuer's.
     #[must_use]
     pub fn new(db: Db, ephemeral: Ephemeral, issuer: Issuer) -> Self {
         let registry = Registry::standard();

@@ -2,8 +2,8 @@
 //!
 //! - [`config`]: the configuration file. [`apply`]: what lives in the database, declared in a file.
 //! - [`house`]: everything opened, run, and stopped in order. [`http`]: the route table, served.
-//! - [`commands`]: one file a command. [`catalogue`]: every kind of fact. `stage`: the house among simulators, for the demo and for tests; `live`: a page
-//!   that shows it.
+//! - [`commands`]: one file a command. [`catalogue`]: every kind of fact. `stage`: the house among simulators, for the
+//!   demo and for tests; `live`: a page that shows it.
 //!
 //! What it is not: it decides nothing. Whatever it does beyond wiring belongs into a room.
 //!

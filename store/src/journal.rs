@@ -32,8 +32,8 @@ pub trait FactBody: Serialize + DeserializeOwned {
     /// Which kinds of things such a fact is about, as its subject or beside it; `*` is anything. For the catalogue.
     const ABOUT: &'static [&'static str] = &[];
 
-    /// A body of an earlier version as one of this: messages may be on their way with it, and people look back for long.
-    /// `None` when there was no such version.
+    /// A body of an earlier version as one of this: messages may be on their way with it, and people look back for
+    /// long. `None` when there was no such version.
     #[must_use]
     fn upgrade(_version: u32, _body: serde_json::Value) -> Option<serde_json::Value> {
         None

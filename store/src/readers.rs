@@ -5,8 +5,8 @@
 //! wake the connection's thread and wait for it. All that can happen to a file that is open in this process is that
 //! this thread ends; a reader that says so is not given back, and the next to come opens another.
 //!
-//! A statement that is given up half-way, as when a client hangs up, runs on in its thread all the same. So its reader and
-//! its place are given back only when it has ended: there are never more statements under way than places.
+//! A statement that is given up half-way, as when a client hangs up, runs on in its thread all the same. So its reader
+//! and its place are given back only when it has ended: there are never more statements under way than places.
 //!
 //! What it is not: the writer, of which there is one, and which is handed on by other rules (`writer/`).
 

@@ -82,8 +82,8 @@ impl StartError {
     }
 }
 
-/// In bytes. Somewhat more than SQLite's log holds when it begins anew by itself (1,000 pages of 4,096 bytes): nothing is
-/// cut off then, since to let a file grow again costs more than to write it over.
+/// In bytes. Somewhat more than SQLite's log holds when it begins anew by itself (1,000 pages of 4,096 bytes): nothing
+/// is cut off then, since to let a file grow again costs more than to write it over.
 const LONGEST_LOG: &str = "4194304";
 /// Distinct statement texts that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 512;
@@ -118,15 +118,15 @@ pub(crate) async fn open_sqlite(
         // A revocation that was acknowledged must survive a power cut.
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
-        // What is erased is gone from the file, too: from its pages at once; from the log, which holds what pages were like
-        // before, when that is written over. A long reader lets it grow; a log longer than one that was never held up is
-        // cut off again, so that the rest does not lie there for ever.
+        // What is erased is gone from the file, too: from its pages at once; from the log, which holds what pages were
+        // like before, when that is written over. A long reader lets it grow; a log longer than one that was never held
+        // up is cut off again, so that the rest does not lie there for ever.
         .pragma("secure_delete", "ON")
         .pragma("journal_size_limit", LONGEST_LOG)
         .busy_timeout(Duration::from_secs(10))
         .statement_cache_capacity(STATEMENT_CACHE);
-    // SQLite writes this setting down whenever it is said (pragma.c, `setMeta6`), so saying it waits for whoever writes: a
-    // reader that is opened while somebody does must not.
+    // SQLite writes this setting down whenever it is said (pragma.c, `setMeta6`), so saying it waits for whoever
+    // writes: a reader that is opened while somebody does must not.
     let reading = options.clone().pragma("query_only", "ON");
     let options = options.auto_vacuum(SqliteAutoVacuum::Incremental);
     let mut conn = SqliteConnection::connect_with(&options).await.map_err(unreachable)?;

@@ -95,8 +95,8 @@ impl App {
         Ok(brought(&self.arrive(browser, user, password).await?, "code"))
     }
 
-    /// The error that a browser brings back when nobody may be asked (`prompt=none`): `None` where a session lives. Where it
-    /// is not led back at all, what stands on the page.
+    /// The error that a browser brings back when nobody may be asked (`prompt=none`): `None` where a session lives.
+    /// Where it is not led back at all, what stands on the page.
     ///
     /// # Errors
     /// As [`Browser::get`].

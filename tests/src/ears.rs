@@ -1,5 +1,5 @@
-//! The application's ear: where it is told that sessions have ended (OpenID Connect Back-Channel Logout 1.0). It outlives
-//! every crash of the house, and of some messages it says that it cannot take them now: they must come again.
+//! The application's ear: where it is told that sessions have ended (OpenID Connect Back-Channel Logout 1.0). It
+//! outlives every crash of the house, and of some messages it says that it cannot take them now: they must come again.
 //!
 //! What it is not: it checks no signature. That is the business of an application that nobody here wrote.
 

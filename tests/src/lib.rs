@@ -7,7 +7,8 @@
 //! - [`PostOffice`]: a mail server, which can be closed and opened again.
 //! - [`Apache`]: a web server that signs people in by its module.
 //! - [`Chromium`]: a real browser without a window, with a [`VirtualAuthenticator`] if wanted.
-//! - [`App`]: an application that a test plays by hand, step by step; [`Ears`]: where one is told that sessions have ended.
+//! - [`App`]: an application that a test plays by hand, step by step; [`Ears`]: where one is told that sessions have
+//!   ended.
 //! - [`parts`]: what `tests/run` provides: databases, real clients, the binary.
 //!
 //! What it is not: it asserts nothing. That is the journeys' part, in `tests/tests/journeys`.

@@ -52,8 +52,8 @@ impl Node {
         self.process = Some(command.spawn().expect("the binary runs"));
     }
 
-    /// Ends the process at once, as a crash of it would (SIGKILL): the machine goes on and loses nothing that was written.
-    /// What a power cut would take besides, the settings of the database keep; the store's suite looks at them
+    /// Ends the process at once, as a crash of it would (SIGKILL): the machine goes on and loses nothing that was
+    /// written. What a power cut would take besides, the settings of the database keep; the store's suite looks at them
     /// (`the_writer_syncs_each_commit_keeps_a_log_and_checks_references`).
     ///
     /// # Panics

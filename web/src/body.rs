@@ -1,8 +1,8 @@
 //! Bodies with an end: as many bytes as the route allows, within 30 seconds.
 //!
 //! What a request says of its body (how long it is, that it is compressed) was judged before a handler runs
-//! ([`crate::bounds`]). What only reading tells, the extractors fail with: take `Result<Body, BodyError>` in a handler to
-//! answer in the protocol's own form.
+//! ([`crate::bounds`]). What only reading tells, the extractors fail with: take `Result<Body, BodyError>` in a handler
+//! to answer in the protocol's own form.
 
 use std::time::Duration;
 

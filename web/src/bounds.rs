@@ -1,9 +1,9 @@
 //! What a request may be before a handler sees it: the limits that every endpoint shares, and the body limit of its
 //! row. Whatever is beyond them is refused in the protocol's own form, as soon as it is known which endpoint was meant.
 //!
-//! What it is not: it is not the first bound. The parser of actix-http refuses more than 96 headers, a head of more than
-//! 128 KiB and a target of more than 64 KiB by itself, with a bare status: there is no request yet that an endpoint
-//! could answer. And it reads no body: that is [`crate::body`]'s part, with an end and within a time.
+//! What it is not: it is not the first bound. The parser of actix-http refuses more than 96 headers, a head of more
+//! than 128 KiB and a target of more than 64 KiB by itself, with a bare status: there is no request yet that an
+//! endpoint could answer. And it reads no body: that is [`crate::body`]'s part, with an end and within a time.
 //!
 //! To add a bound: a constant with its unit, a question in `exceeded`, a variant of [`Refused`].
 
@@ -15,8 +15,8 @@ use crate::{Refused, Route};
 
 /// The longest path with its query, in bytes. The longest authorization request has half of it.
 pub const TARGET: usize = 16 * 1024;
-/// The most headers; cookies count as one, into however many headers a proxy has split them. A browser behind two proxies
-/// sends some forty.
+/// The most headers; cookies count as one, into however many headers a proxy has split them. A browser behind two
+/// proxies sends some forty.
 pub const HEADERS: usize = 64;
 /// All headers together, names and values, in bytes. The longest token that is looked at has half of it.
 pub const HEADER_BYTES: usize = 32 * 1024;

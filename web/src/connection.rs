@@ -1,9 +1,9 @@
 //! Connections: how many one address may have, and how long one may be open with nothing asked over it.
 //!
 //! actix-http bounds the head of the first request and the rest between two. It does not bound the head of the second
-//! (whose first byte ends the rest), nor how long a client takes to read its answer, nor how long it goes on sending what
-//! nobody reads. For whoever wants to hold on to us each would do, and so each connection has a watch of its own: when
-//! no request has been under way for [`QUIET`], it is cut, whatever the reason.
+//! (whose first byte ends the rest), nor how long a client takes to read its answer, nor how long it goes on sending
+//! what nobody reads. For whoever wants to hold on to us each would do, and so each connection has a watch of its own:
+//! when no request has been under way for [`QUIET`], it is cut, whatever the reason.
 //!
 //! What it is not: it bounds no request that is under way. Its body has a time ([`crate::body`]), and so has
 //! everything that handlers wait for. And it knows HTTP/1.1 only, where a connection has one request at a time: what

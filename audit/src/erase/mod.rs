@@ -6,9 +6,9 @@
 //!
 //! Nobody loses what they have not heard. A body stays while a message of its fact is on its way, while the fact has
 //! no place in the order, and while an exporter has yet to hand it on. But what nobody mends must not keep what should
-//! be gone: a message is waited for no longer than [`PATIENCE`], and so is an exporter that stands still. One that comes
-//! forward has all the time it needs, however old the facts are that it has before it: it may be new, or the time that
-//! bodies are kept shorter than before. An exporter that was given up is sent the envelope, and that the body was
+//! be gone: a message is waited for no longer than [`PATIENCE`], and so is an exporter that stands still. One that
+//! comes forward has all the time it needs, however old the facts are that it has before it: it may be new, or the time
+//! that bodies are kept shorter than before. An exporter that was given up is sent the envelope, and that the body was
 //! erased. A message that was given up keeps nothing. Which kinds are held up, and by what, is said once a day.
 //!
 //! What was erased does not come back, so a clock is believed only when it has gone on for a day without a leap
@@ -40,8 +40,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub const USUAL: Duration = Duration::from_secs(400 * 24 * 3600);
 /// No body may be kept shorter: receipts, messages and people who look back need them so long.
 pub const SHORTEST: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How much longer a body is kept for a message that is on its way; and how long an exporter may stand still before bodies
-/// are not kept for it any more.
+/// How much longer a body is kept for a message that is on its way; and how long an exporter may stand still before
+/// bodies are not kept for it any more.
 pub const PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// So many bodies in one transaction at most.
@@ -264,8 +264,8 @@ async fn page(db: &Db, kind: &str, after: &Place, until: Timestamp) -> Result<Ve
     .await
 }
 
-/// INVARIANT: the cursor moves from where it was read, so of two who erase the same page one succeeds; and it moves past
-/// nothing that is kept: a message that came to life again since the page was read undoes all of it.
+/// INVARIANT: the cursor moves from where it was read, so of two who erase the same page one succeeds; and it moves
+/// past nothing that is kept: a message that came to life again since the page was read undoes all of it.
 async fn erase_page(
     tx: &mut Tx,
     kind: &str,

@@ -56,8 +56,8 @@ fn header(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace(is_control, " ")
 }
 
-/// In a value an equals sign and a backslash are escaped, and line breaks are written as two characters. For other control
-/// characters there is no way to write them, and syslog receivers each make something else of them.
+/// In a value an equals sign and a backslash are escaped, and line breaks are written as two characters. For other
+/// control characters there is no way to write them, and syslog receivers each make something else of them.
 fn extension(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('=', "\\=").replace('\n', "\\n").replace('\r', "\\r");
     text.replace(is_control, " ")

@@ -1,15 +1,17 @@
 //! The journal for others: every fact, in its order, to a SIEM over syslog or into a file.
 //!
-//! At least once. Over a network that says more than it seems to: a receiver that is killed has taken what it loses, and
-//! no write over TCP tells. So a fact counts as delivered only when the receiver's machine was seen to have acknowledged it
-//! and the connection has lived on for [`Export::settle`] afterwards; after any cut everything else is sent anew, under the
-//! same id: whoever counts distinct ids counts each fact once. How much may come twice is bounded ([`Export::overlap`]).
+//! At least once. Over a network that says more than it seems to: a receiver that is killed has taken what it loses,
+//! and no write over TCP tells. So a fact counts as delivered only when the receiver's machine was seen to have
+//! acknowledged it and the connection has lived on for [`Export::settle`] afterwards; after any cut everything else is
+//! sent anew, under the same id: whoever counts distinct ids counts each fact once. How much may come twice is bounded
+//! ([`Export::overlap`]).
 //!
-//! What it is not: it filters nothing and drops nothing. A receiver that is slow, full or gone holds up its own exporter,
-//! for some weeks the erasing of bodies that it has not been sent ([`erase`](mod@crate::erase)), and nothing else.
+//! What it is not: it filters nothing and drops nothing. A receiver that is slow, full or gone holds up its own
+//! exporter, for some weeks the erasing of bodies that it has not been sent ([`erase`](mod@crate::erase)), and nothing
+//! else.
 //!
-//! It has no certificate of its own unless one is configured; what a receiver says against one is why a connection was cut.
-//! Files with certificates are read anew for each connection, so that renewed ones count without a restart.
+//! It has no certificate of its own unless one is configured; what a receiver says against one is why a connection was
+//! cut. Files with certificates are read anew for each connection, so that renewed ones count without a restart.
 //!
 //! To add a receiver: a variant of [`Target`], and how it is written to in `receiver.rs`. To add a format: a variant of
 //! [`Format`] and its function in `format.rs`.
@@ -65,7 +67,8 @@ pub struct Export {
     /// The longest message, in bytes, its header included. The body of a fact that is longer stays behind, and its
     /// digest says so.
     pub largest: usize,
-    /// The IANA enterprise number under which syslog messages have structured data (RFC 5424, section 6.3.2); none without.
+    /// The IANA enterprise number under which syslog messages have structured data (RFC 5424, section 6.3.2); none
+    /// without.
     pub enterprise: Option<u32>,
 }
 
@@ -107,8 +110,8 @@ pub(crate) fn cursor_of(name: &str) -> String {
     format!("export:{name}")
 }
 
-/// An exporter cannot reach its receiver, or was cut off. Nothing is lost: it goes on where it was, when it can. It is said
-/// once, however long it lasts and whichever nodes try.
+/// An exporter cannot reach its receiver, or was cut off. Nothing is lost: it goes on where it was, when it can. It is
+/// said once, however long it lasts and whichever nodes try.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema)]
 pub struct ExportCut {
     /// Why, in words, as it began.

@@ -1,7 +1,7 @@
 //! What was sent and is not settled. Pure.
 //!
-//! Time begins to count for a fact when the receiver's machine was seen to have all of it, not when it was written: what
-//! waits on our own side does not settle, however long it waits.
+//! Time begins to count for a fact when the receiver's machine was seen to have all of it, not when it was written:
+//! what waits on our own side does not settle, however long it waits.
 
 use std::collections::VecDeque;
 use std::time::Duration;

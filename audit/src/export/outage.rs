@@ -2,8 +2,8 @@
 //!
 //! The node that holds the exporter's lease says so. That it was said is a mark in the database, beside the cursor: the
 //! first place in the journal that the receiver has not taken since, and 0 while it is reached. The mark moves in the
-//! transaction of the fact, and only under the lease; so it survives the process, and a node that lost the lease without
-//! knowing says nothing.
+//! transaction of the fact, and only under the lease; so it survives the process, and a node that lost the lease
+//! without knowing says nothing.
 
 use kernel::{Subject, Timestamp};
 use store::{Db, Fact, FactBody as _, Lease, Origin, StoreError, StoredFact, Tx, follower, sql};

@@ -29,8 +29,8 @@ use super::{Export, Syslog, Target, syslog};
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest part that is written to a connection.
 const PIECE: usize = 16 * 1024;
-/// How long a receiver that asked for our certificate is listened to before anything is sent. In TLS 1.3 our side of the
-/// handshake ends before the other has looked at it (RFC 8446, section 2, figure 1), so a refusal comes afterwards.
+/// How long a receiver that asked for our certificate is listened to before anything is sent. In TLS 1.3 our side of
+/// the handshake ends before the other has looked at it (RFC 8446, section 2, figure 1), so a refusal comes afterwards.
 const VERDICT: Duration = Duration::from_secs(1);
 
 /// An open way to a receiver.
@@ -151,8 +151,8 @@ impl Receiver {
                 tokio::time::timeout(PATIENCE, sending).await?
             }
             Self::File { file, path, inode } => {
-                // Whoever turns over logs has moved it away: what comes belongs into a new one. In the old one nothing of
-                // ours is unfinished, since each part ends with a look at what became of it.
+                // Whoever turns over logs has moved it away: what comes belongs into a new one. In the old one nothing
+                // of ours is unfinished, since each part ends with a look at what became of it.
                 if inode_at(path).await != Some(*inode) {
                     (*file, *inode) = append_to(path).await?;
                 }
@@ -163,8 +163,8 @@ impl Receiver {
         }
     }
 
-    /// How many bytes of what was sent still wait on our side, if that can be told now. Encryption makes more of them, so
-    /// of ours it is never more.
+    /// How many bytes of what was sent still wait on our side, if that can be told now. Encryption makes more of them,
+    /// so of ours it is never more.
     pub(super) async fn waiting(&mut self) -> io::Result<Option<u64>> {
         match self {
             Self::Connection { queue, .. } => queue.unacknowledged().await,

@@ -1,9 +1,9 @@
 //! What is asked of the kernel for a connection: to keep little for a receiver that is slow, to notice one that is gone
 //! without a word, and to say what its machine has not acknowledged.
 //!
-//! A write over TCP is over when our own kernel has it, which then waits for the receiver as long as that takes a little
-//! now and then. The system call that says how much waits needs `unsafe`; the same number stands in the kernel's table of
-//! connections (proc_pid_net(5), `/proc/net/tcp`, `tx_queue`), which has a line for each.
+//! A write over TCP is over when our own kernel has it, which then waits for the receiver as long as that takes a
+//! little now and then. The system call that says how much waits needs `unsafe`; the same number stands in the kernel's
+//! table of connections (proc_pid_net(5), `/proc/net/tcp`, `tx_queue`), which has a line for each.
 //!
 //! Elsewhere than on Linux nothing of this is done, and what was written counts as acknowledged.
 
@@ -25,8 +25,8 @@ const SEND_BUFFER: usize = 64 * 1024;
 pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
     use rustix::net::sockopt;
     sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER)?;
-    // While something waits, whether it is taken is asked of the table. TCP_USER_TIMEOUT would not do: where a receiver's
-    // window is smaller than a segment of the loopback, Linux cuts a connection that gets on all the while.
+    // While something waits, whether it is taken is asked of the table. TCP_USER_TIMEOUT would not do: where a
+    // receiver's window is smaller than a segment of the loopback, Linux cuts a connection that gets on all the while.
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, Duration::from_secs(10))?;
     sockopt::set_tcp_keepintvl(stream, Duration::from_secs(5))?;
@@ -56,8 +56,8 @@ impl Queue {
         Ok(Self { table, inode: found.ino().to_string() })
     }
 
-    /// Bytes that were written and are not acknowledged. `None` when the connection is not in the table: it has ended, or
-    /// was passed over because others ended while the table was read.
+    /// Bytes that were written and are not acknowledged. `None` when the connection is not in the table: it has ended,
+    /// or was passed over because others ended while the table was read.
     pub(super) async fn unacknowledged(&self) -> io::Result<Option<u64>> {
         let table = tokio::fs::read_to_string(self.table).await;
         let table = table.map_err(|error| unseen(self.table, &error))?;

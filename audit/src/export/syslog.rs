@@ -1,8 +1,8 @@
 //! A message as syslog carries it: RFC 5424's header and structured data, RFC 5425's frame. Pure.
 //!
 //! Everything is in the message. The structured data repeats what is asked for most, for receivers that sort by it
-//! without reading messages. Its name must carry an enterprise number (section 6.3.2), and the product has none: so it is
-//! there only where the organisation gives its own.
+//! without reading messages. Its name must carry an enterprise number (section 6.3.2), and the product has none: so it
+//! is there only where the organisation gives its own.
 
 use std::fmt::Write as _;
 
@@ -51,8 +51,9 @@ fn structured_data(fact: &StoredFact, enterprise: Option<u32>) -> String {
     element
 }
 
-/// Quotes, backslashes and closing brackets are escaped (section 6.3.3). Control characters are not sent: there is no way
-/// to write them, and each receiver makes something else of them (section 6.4). The message has them in JSON's form.
+/// Quotes, backslashes and closing brackets are escaped (section 6.3.3). Control characters are not sent: there is no
+/// way to write them, and each receiver makes something else of them (section 6.4). The message has them in JSON's
+/// form.
 fn parameter(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     for c in value.chars() {

@@ -1,5 +1,5 @@
-//! The port at which devices reach us: opened when somebody wants to listen, and tried again while it cannot be. That it
-//! cannot is said once, however often somebody gives up waiting and comes back.
+//! The port at which devices reach us: opened when somebody wants to listen, and tried again while it cannot be. That
+//! it cannot is said once, however often somebody gives up waiting and comes back.
 //!
 //! What this is not: it hears nothing, and knows no protocol. What is heard there is the connector's.
 

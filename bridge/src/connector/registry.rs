@@ -40,8 +40,8 @@ pub type Open = fn(Opening<'_>) -> Result<Arc<dyn Connector>, ConfigError>;
 pub struct ConnectorKind {
     /// What configuration calls it.
     pub name: &'static str,
-    /// What can be said of one that is configured so, without its secret and without asking it; of `null`, before one is
-    /// configured.
+    /// What can be said of one that is configured so, without its secret and without asking it; of `null`, before one
+    /// is configured.
     pub describe: fn(&serde_json::Value) -> Descriptor,
     /// Makes a connector. No IO: a system that is out of reach is found by its verbs, and what it asks is
     /// answered once somebody [attends](Connector::attend).
@@ -57,8 +57,8 @@ pub fn open(kind: &str, opening: Opening<'_>) -> Result<Arc<dyn Connector>, Open
     Ok((kind.open)(opening)?)
 }
 
-/// What can be said of a door system that is configured so, whether or not it can be opened. `None` when there is no such
-/// kind.
+/// What can be said of a door system that is configured so, whether or not it can be opened. `None` when there is no
+/// such kind.
 #[must_use]
 pub fn described(kind: &str, config: &serde_json::Value) -> Option<Descriptor> {
     CONNECTORS.iter().find(|known| known.name == kind).map(|known| (known.describe)(config))

@@ -25,9 +25,9 @@ use crate::connector::{AccessPointAddress, ConfigError};
 /// ```
 ///
 /// With `"mode": "online"` devices ask us at each swipe, at the address `listen`; `"out_of_reach"` says what becomes of
-/// a swipe while they cannot: `"deny"` (unless something else is said) or `"lists"`. It is then we who say what opens, so
-/// each portal names the relay of its door: `"portals": { "2": { "name": "hq/main", "door": 1 } }`. A device whose door
-/// hangs on an external module (iDFlex, iDFace) says `"opener": "sec_box"` instead, and has one portal here.
+/// a swipe while they cannot: `"deny"` (unless something else is said) or `"lists"`. It is then we who say what opens,
+/// so each portal names the relay of its door: `"portals": { "2": { "name": "hq/main", "door": 1 } }`. A device whose
+/// door hangs on an external module (iDFlex, iDFace) says `"opener": "sec_box"` instead, and has one portal here.
 ///
 /// A device whose address is `https://…` says as well which certificate it presents, since it made that itself:
 /// `"certificate_sha256": "9f86d0…"`, the SHA-256 of the DER in hexadecimal digits, with or without colons, or base64.

@@ -119,8 +119,8 @@ fn described(config: &serde_json::Value) -> Descriptor {
     describe(&Outline::read(config).unwrap_or(unread))
 }
 
-/// At worst it is the same in both modes. Of a device that cannot be reached nobody knows whether it still asks us: it may
-/// never have been told to, or be of a firmware that goes by its lists as soon as it cannot.
+/// At worst it is the same in both modes. Of a device that cannot be reached nobody knows whether it still asks us: it
+/// may never have been told to, or be of a firmware that goes by its lists as soon as it cannot.
 fn describe(outline: &Outline) -> Descriptor {
     let Outline { patience, push, online, in_clear } = *outline;
     let [clear, over_tls] = if online { ONLINE } else { STANDALONE };

@@ -15,8 +15,8 @@
 //! again. In standalone mode we take it back: a device that still asks us
 //! would ask nobody.
 //!
-//! *While a device cannot ask,* it decides alone ("contingency"), by the lists that are written in standalone mode, too.
-//! Unless the configuration wants that, it is forbidden; but old firmware cannot be told so.
+//! *While a device cannot ask,* it decides alone ("contingency"), by the lists that are written in standalone mode,
+//! too. Unless the configuration wants that, it is forbidden; but old firmware cannot be told so.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

@@ -44,8 +44,8 @@ pub(super) fn round(patience: Patience) -> Duration {
     patience.request() * 2
 }
 
-/// How long a request that was given up may still be taken up: the system sends nothing again after the time for a reply,
-/// and a device that was slow to take it has much longer than it should need.
+/// How long a request that was given up may still be taken up: the system sends nothing again after the time for a
+/// reply, and a device that was slow to take it has much longer than it should need.
 pub(super) fn in_flight(patience: Patience) -> Duration {
     patience.request() * 2
 }

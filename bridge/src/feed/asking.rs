@@ -2,8 +2,8 @@
 //!
 //! What happened before doors were to ask was right then. A device's own time does not tell that from the rest: whoever
 //! sets it to decide alone sets its clock as well. It is told by the order of reading. Once a pass has read a door's
-//! events to their end, under the configuration that is declared now, whatever is read there for the first time happened
-//! after that. Until then, and while a numbering that began anew is read, the time has to do.
+//! events to their end, under the configuration that is declared now, whatever is read there for the first time
+//! happened after that. Until then, and while a numbering that began anew is read, the time has to do.
 //!
 //! What it is not: it does not know whom we let in ([`crate::entrance`]).
 
@@ -75,8 +75,8 @@ impl Asking {
         self.read.contains(access_point) || !self.is_before(at)
     }
 
-    /// When an event was that concerns us. A clock that shows a time before the door was to ask us shows none: then it is
-    /// about now, when it is read.
+    /// When an event was that concerns us. A clock that shows a time before the door was to ask us shows none: then it
+    /// is about now, when it is read.
     pub(super) fn when(&self, at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         if self.is_before(at) { Some(now) } else { at }
     }

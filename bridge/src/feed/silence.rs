@@ -1,5 +1,6 @@
-//! Whose events cannot be read: a line in the log at once, and an alert when it stays so. A device may answer whatever else
-//! it is asked, and show no finding, while nobody can read its log: of what happens at its doors nobody would hear.
+//! Whose events cannot be read: a line in the log at once, and an alert when it stays so. A device may answer whatever
+//! else it is asked, and show no finding, while nobody can read its log: of what happens at its doors nobody would
+//! hear.
 //!
 //! What it is not: it reads nothing. Events that are gone for good are no silence but facts
 //! ([`crate::facts::DoorEventsLost`]).

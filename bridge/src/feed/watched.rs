@@ -1,5 +1,5 @@
-//! Absences on their way to be watched: proven before a pass began, at doors whose events it has read to their end. What is
-//! read there for the first time after that has happened after that.
+//! Absences on their way to be watched: proven before a pass began, at doors whose events it has read to their end.
+//! What is read there for the first time after that has happened after that.
 //!
 //! What it is not: it reads no events, and says nothing of what a denial proves.
 

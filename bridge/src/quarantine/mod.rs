@@ -5,10 +5,10 @@
 //! ([`list`]). One that belongs there all the same is *released* ([`release`]): it is tolerated by name from then on,
 //! and stands among what is exposed. One that becomes somebody's leaves by itself.
 //!
-//! *The brake.* So many strangers at once, or within a day, are hardly strangers: it is another system's list, a restored
-//! backup, or the wrong device. Then none is taken off until somebody has looked and says so ([`confirm`]), which counts
-//! once, and only for cards that were reported by then; or until none is left, because all have owners, are released, or
-//! are gone.
+//! *The brake.* So many strangers at once, or within a day, are hardly strangers: it is another system's list, a
+//! restored backup, or the wrong device. Then none is taken off until somebody has looked and says so ([`confirm`]),
+//! which counts once, and only for cards that were reported by then; or until none is left, because all have owners,
+//! are released, or are gone.
 //!
 //! What it is not: it puts no card back on a list. It knows what a card opened in words, and that was nobody's wish.
 
@@ -295,8 +295,8 @@ async fn take_back_in(tx: &mut Tx, door_system: &str, card: &Card, who: &str) ->
     Ok(())
 }
 
-/// The cards of nobody that were reported by now may be taken off, although there are so many: once. `found` is how many
-/// somebody was shown ([`brakes`]). Answers that, and of how many that were listed.
+/// The cards of nobody that were reported by now may be taken off, although there are so many: once. `found` is how
+/// many somebody was shown ([`brakes`]). Answers that, and of how many that were listed.
 ///
 /// # Errors
 /// [`QuarantineError::NothingWaits`]; [`QuarantineError::FoundOtherwise`] when there are more by now, or fewer;

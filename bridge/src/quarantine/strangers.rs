@@ -295,8 +295,8 @@ impl Strangers<'_> {
         self.carry_out().await
     }
 
-    /// Whether the brake holds: once there were too many, it does until somebody says that they may go, or none is left.
-    /// That a part falls silent, or that somebody has begun to release them, makes the others no fewer.
+    /// Whether the brake holds: once there were too many, it does until somebody says that they may go, or none is
+    /// left. That a part falls silent, or that somebody has begun to release them, makes the others no fewer.
     fn judge(
         &self,
         unknown: &BTreeSet<Card>,

@@ -7,10 +7,10 @@
 //! When: after [`PATIENCE`]; of a door of class 3 or more at once, which is when the first attempt did not prove it (or
 //! none was made within the patience of an alert).
 //!
-//! A person notes what was done ([`note_done`]), or accepts the risk by name, with a reason and for a time ([`accept`]).
-//! The task stays visible, and is open again when that time has passed unproven. What was accepted is what the task had
-//! named: of a door that is added, or that leads to something worse by now, or of a card that was ended anew, nobody has
-//! accepted anything.
+//! A person notes what was done ([`note_done`]), or accepts the risk by name, with a reason and for a time
+//! ([`accept`]). The task stays visible, and is open again when that time has passed unproven. What was accepted is
+//! what the task had named: of a door that is added, or that leads to something worse by now, or of a card that was
+//! ended anew, nobody has accepted anything.
 //!
 //! What it is not: an alert ([`crate::alert`]), which is about a door system and says that something is wrong; or
 //! evidence ([`crate::receipt`]), which names what stands here.
@@ -291,12 +291,13 @@ struct Risk<'a> {
     version: i64,
 }
 
-/// Accepts the risk of a task by name, for a time; over what was accepted before. The revocation is tried on. Answers of
-/// which access points: of those that the task had named, as far as they are not proven.
+/// Accepts the risk of a task by name, for a time; over what was accepted before. The revocation is tried on. Answers
+/// of which access points: of those that the task had named, as far as they are not proven.
 ///
 /// # Errors
 /// [`TaskError::NotFound`], [`TaskError::Closed`]; [`TaskError::Invalid`] when somebody or the reason is not named,
-/// or the time has passed or is longer than [`LONGEST_ACCEPTANCE`], or nothing is open any more that the task had named.
+/// or the time has passed or is longer than [`LONGEST_ACCEPTANCE`], or nothing is open any more that the task had
+/// named.
 pub async fn accept(
     db: &Db,
     origin: Origin,
@@ -480,8 +481,8 @@ pub async fn of_user(db: &Db, user: UserId) -> Result<Vec<Task>, StoreError> {
     told(db, db.all(Sql::assembled(format!("{TASKS} {which}")), (user,)).await?).await
 }
 
-/// How many are not closed, and of how many of those somebody has accepted the risk. (A door that was added, or leads to
-/// something worse, since the last look is not seen here.)
+/// How many are not closed, and of how many of those somebody has accepted the risk. (A door that was added, or leads
+/// to something worse, since the last look is not seen here.)
 pub async fn count(db: &Db) -> Result<(i64, i64), StoreError> {
     let text = sql!(
         "SELECT COUNT(*), COUNT(CASE WHEN t.accepted_until > $1 AND t.accepted_version = c.version THEN 1 END) \
@@ -550,8 +551,8 @@ impl Row {
     }
 
     /// Who has accepted the risk until after `now`; of a closed task, who had when it was closed. What was accepted of
-    /// an older state of the credential, was not of this one; nor is a door that leads to something worse by now the one
-    /// that was accepted.
+    /// an older state of the credential, was not of this one; nor is a door that leads to something worse by now the
+    /// one that was accepted.
     fn accepted(&self, all: &Doors, now: Timestamp) -> Option<Accepted> {
         let until = self.accepted_until.filter(|until| *until > self.closed_at.unwrap_or(now))?;
         let mut doors = named(self.accepted_doors.as_deref().unwrap_or_default());

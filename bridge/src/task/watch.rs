@@ -33,9 +33,9 @@ const WANTED_AGAIN: &str = "wanted-again";
 /// Why a task is closed: nobody speaks any more to what the card may open.
 const ABANDONED: &str = "abandoned";
 
-/// Revocations that wait in the lane `$1` of the door system `$2`, behind `($4, $5)` in the order of that lane, each with
-/// its card as it stands; `is_late`: it was tried in vain, or has waited since before `$3`. The page is cut before anything
-/// is joined to it, along the index that the lane itself takes its rows from.
+/// Revocations that wait in the lane `$1` of the door system `$2`, behind `($4, $5)` in the order of that lane, each
+/// with its card as it stands; `is_late`: it was tried in vain, or has waited since before `$3`. The page is cut before
+/// anything is joined to it, along the index that the lane itself takes its rows from.
 pub(super) const WAITING: Sql = sql!(
     "WITH page AS (SELECT SUBSTR(subject, 12) AS credential_id, created_at, due_at, position, \
      created_at <= $3 OR (attempt > 0 AND last_error IS NOT NULL) AS is_late FROM delivery \

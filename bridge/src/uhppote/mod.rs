@@ -101,8 +101,8 @@ fn describe(patience: Patience, push: bool) -> Descriptor {
     }
 }
 
-/// What a controller pushed, in the words of the contract: the door of the fuzz target `uhppote_packet`. To the connector
-/// a pushed event is a hint and nothing more.
+/// What a controller pushed, in the words of the contract: the door of the fuzz target `uhppote_packet`. To the
+/// connector a pushed event is a hint and nothing more.
 #[doc(hidden)]
 #[must_use]
 pub fn pushed(

@@ -29,8 +29,8 @@ async fn the_connector_keeps_every_rule_whatever_becomes_of_dependent_rows() {
     }
 }
 
-/// The first revocation finds nothing, and takes the card's user away; nobody says whether a device then still makes the
-/// card.
+/// The first revocation finds nothing, and takes the card's user away; nobody says whether a device then still makes
+/// the card.
 #[tokio::test]
 async fn a_grant_that_was_given_up_and_arrives_late_is_taken_away_again() {
     let building = Building::with(|options| options.dependents = Dependents::Loose).await;

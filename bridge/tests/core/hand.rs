@@ -1,5 +1,5 @@
-//! A connector with a hand on it: it stops where the test wants, so that a process can die there, or be late; or it tells
-//! of what did not happen, or cannot read some cards, or what happened at a door.
+//! A connector with a hand on it: it stops where the test wants, so that a process can die there, or be late; or it
+//! tells of what did not happen, or cannot read some cards, or what happened at a door.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -221,7 +221,8 @@ async fn a_look_that_comes_late_does_not_write_over_a_denial_that_was_seen_meanw
     assert_eq!(levels(&world, &card).await, BOTH);
 }
 
-/// The feed has noted the denial and is about to commit. Whoever only read the row, and took nothing, would not see that.
+/// The feed has noted the denial and is about to commit. Whoever only read the row, and took nothing, would not see
+/// that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_waits_for_a_denial_that_is_being_noted() {
     let Some(world) = World::postgres().await else { return };

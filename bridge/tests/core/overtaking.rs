@@ -52,8 +52,8 @@ async fn a_revocation_overtakes_five_hundred_grants_at_a_slow_controller(world: 
     working.stop().await;
 }
 
-/// Nothing is written before a card is taken off: on SQLite whoever writes holds the only writer, on PostgreSQL this one
-/// holds the row in which the proof is noted.
+/// Nothing is written before a card is taken off: on SQLite whoever writes holds the only writer, on PostgreSQL this
+/// one holds the row in which the proof is noted.
 async fn a_revocation_reaches_the_door_while_somebody_else_is_writing(world: World) {
     let (user, card) = world.carded("ada", "Staff").await;
     world.set_active(user, false).await;

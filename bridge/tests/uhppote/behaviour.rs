@@ -372,7 +372,8 @@ async fn pushed_events_of_firmware_6_62_are_hints_too() {
     panic!("30 swipes and no hint");
 }
 
-/// Whoever reaches the port may send anything. Nothing of it is believed, and what is no event of ours is not even a hint.
+/// Whoever reaches the port may send anything. Nothing of it is believed, and what is no event of ours is not even a
+/// hint.
 #[tokio::test]
 async fn what_is_no_event_of_a_controller_of_ours_is_no_hint_and_the_next_one_is_heard() {
     let building = Building::open().await;

@@ -14,7 +14,8 @@ pub struct Client {
     pub name: String,
     /// SHA-256 of its secret; a public client has none.
     pub secret_hash: Option<String>,
-    /// Where answers may go, compared exactly (RFC 9700, section 2.1). None: it signs nobody in ([`Client::is_service`]).
+    /// Where answers may go, compared exactly (RFC 9700, section 2.1). None: it signs nobody in
+    /// ([`Client::is_service`]).
     pub redirect_uris: JsonText<Vec<String>>,
     /// How much it matters: `low`, `moderate`, `high`, `critical`.
     pub sensitivity: String,
@@ -55,8 +56,8 @@ impl Client {
         self.secret_hash.is_some()
     }
 
-    /// Whether it is a service, which signs nobody in and acts for itself (RFC 6749, section 4.4): it keeps a secret, and
-    /// no browser may be sent to it. So none that signs people in can take itself for one of them.
+    /// Whether it is a service, which signs nobody in and acts for itself (RFC 6749, section 4.4): it keeps a secret,
+    /// and no browser may be sent to it. So none that signs people in can take itself for one of them.
     #[must_use]
     pub fn is_service(&self) -> bool {
         self.is_confidential() && self.redirect_uris.0.is_empty()

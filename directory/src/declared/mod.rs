@@ -1,5 +1,5 @@
-//! What an administrator declares in a file: clients, SCIM connections, policies, areas, schedules, door systems, access
-//! points, access profiles, card pools.
+//! What an administrator declares in a file: clients, SCIM connections, policies, areas, schedules, door systems,
+//! access points, access profiles, card pools.
 //!
 //! Each is an [`Item`] in one canonical form, read from the database and from the file alike, so that
 //! comparing is all that finding the difference takes. Writing one records what changed, without values.

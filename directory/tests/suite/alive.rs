@@ -1,5 +1,5 @@
-//! What is alive stands in six statements (`session/code.rs`, `session/refresh.rs`, `session/grant.rs`), since each is one
-//! literal. Here they are held against each other: whatever ends, it ends for all.
+//! What is alive stands in six statements (`session/code.rs`, `session/refresh.rs`, `session/grant.rs`), since each is
+//! one literal. Here they are held against each other: whatever ends, it ends for all.
 //!
 //! To add something that can end: a variant of [`End`]. To add a statement that asks: a line in [`Presented::alive`].
 
@@ -16,7 +16,8 @@ on_both_engines! {
     what_has_ended_has_ended_for_every_statement_that_asks,
 }
 
-/// What ends, and by itself: in life an end takes others with it, behind which a statement that does not ask would hide.
+/// What ends, and by itself: in life an end takes others with it, behind which a statement that does not ask would
+/// hide.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     Nothing,

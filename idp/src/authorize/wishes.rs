@@ -189,8 +189,8 @@ fn prompt(words: &str) -> Result<Prompt, Refusal> {
         prompt = match word {
             "none" => Prompt::None,
             "login" | "select_account" => Prompt::Login,
-            // Asks for no new sign-in: see [`Wishes::consent`]. Of the organisation's own clients nobody is asked, since
-            // administrators consented for all when they registered them.
+            // Asks for no new sign-in: see [`Wishes::consent`]. Of the organisation's own clients nobody is asked,
+            // since administrators consented for all when they registered them.
             "consent" => prompt,
             _ => return Err(Refusal::invalid("prompt must be of none, login, select_account, consent")),
         };

@@ -1,9 +1,9 @@
 //! A person adds something to sign in with: an app for one-time codes, or a passkey.
 //!
-//! One comes here on the way to an application that needs more than is set up, or from the account pages. Whether it may
-//! be added is asked anew at every step ([`crate::arrive`]): it needs a factor of at least its strength as far as there
-//! is one, shown within [`FRESH`], and policy's permission. Whoever has proven to have the new one has signed in with
-//! it, too: the session rises.
+//! One comes here on the way to an application that needs more than is set up, or from the account pages. Whether it
+//! may be added is asked anew at every step ([`crate::arrive`]): it needs a factor of at least its strength as far as
+//! there is one, shown within [`FRESH`], and policy's permission. Whoever has proven to have the new one has signed in
+//! with it, too: the session rises.
 //!
 //! Nothing is stored until it has been proven to work.
 

@@ -78,7 +78,8 @@ fn answer(tokens: impl Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header((header::PRAGMA, "no-cache")).json(tokens)
 }
 
-/// What a client presents, read with all that it rests on before anything is looked at: the client itself is part of it.
+/// What a client presents, read with all that it rests on before anything is looked at: the client itself is part of
+/// it.
 enum Found {
     Code(Code),
     Refresh(Refresh),

@@ -1,9 +1,9 @@
-//! A service asks for a token for itself (RFC 6749, section 4.4; RFC 9068): a client that keeps a secret and signs nobody
-//! in, since no redirect URI is declared for it.
+//! A service asks for a token for itself (RFC 6749, section 4.4; RFC 9068): a client that keeps a secret and signs
+//! nobody in, since no redirect URI is declared for it.
 //!
-//! Nothing is kept of such a token. It carries a mark of the client's declaration, and is in force for us while that is the
-//! current one: whatever changes about the client, its secret among it, ends all its tokens. Whoever verifies it without
-//! asking us learns that when it expires, minutes later.
+//! Nothing is kept of such a token. It carries a mark of the client's declaration, and is in force for us while that is
+//! the current one: whatever changes about the client, its secret among it, ends all its tokens. Whoever verifies it
+//! without asking us learns that when it expires, minutes later.
 //!
 //! What it is not: no person's token. It opens no userinfo, and policies, which speak of persons, are not asked.
 
@@ -57,8 +57,8 @@ impl ServiceClaims {
     }
 }
 
-/// A mark of how a client is declared now: of its version, and of its secret, since a client that is deleted and declared
-/// again begins with the first version again.
+/// A mark of how a client is declared now: of its version, and of its secret, since a client that is deleted and
+/// declared again begins with the first version again.
 fn mark(client: &Client) -> String {
     let secret_hash = client.secret_hash.as_deref().unwrap_or_default();
     let whole = TokenHash::of(&format!("{}\n{secret_hash}", client.version));

@@ -64,8 +64,8 @@ impl Limit {
         }
     }
 
-    /// How many a second there were where the targets were set. What a row is held against is its target's share of this:
-    /// no two machines, and no two hours of one, can do the same.
+    /// How many a second there were where the targets were set. What a row is held against is its target's share of
+    /// this: no two machines, and no two hours of one, can do the same.
     pub(crate) const fn then(self) -> f64 {
         match self {
             Limit::Hello => 165_682.0,

@@ -82,7 +82,8 @@ pub(crate) struct Figure {
     pub(crate) p99: f64,
 }
 
-/// Runs the scripts, a connection each, and counts what was begun after they were warm. Gives them back as they are then.
+/// Runs the scripts, a connection each, and counts what was begun after they were warm. Gives them back as they are
+/// then.
 pub(crate) async fn run(
     port: u16,
     scripts: Vec<Box<dyn Script>>,

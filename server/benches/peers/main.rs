@@ -3,9 +3,9 @@
 //!
 //! The real binary has the first core, SQLite with `synchronous=FULL`, plain HTTP and no log but of errors; the load
 //! generator, and nothing else, has the second. Each round of a measurement stands between two looks at its limit, and
-//! the median round counts: what a machine that others share can do changes within seconds. So a row meets its target when
-//! it has the share of its limit that the target had of it where targets were set. What is written is durable when it is
-//! answered. It prints, and fails for nothing.
+//! the median round counts: what a machine that others share can do changes within seconds. So a row meets its target
+//! when it has the share of its limit that the target had of it where targets were set. What is written is durable when
+//! it is answered. It prints, and fails for nothing.
 //!
 //! `cargo bench -p cardea-server --bench peers -- [NAME…] [--seconds N] [--rounds N] [--users N] [--profile]`
 //!

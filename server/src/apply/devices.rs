@@ -1,7 +1,7 @@
 //! Which door system speaks to which device: each device belongs to one.
 //!
-//! A card stands once on a device's list, whoever put it there. Of two door systems that share one each would take for its
-//! own what the other has put there, and take the other's cards off.
+//! A card stands once on a device's list, whoever put it there. Of two door systems that share one each would take for
+//! its own what the other has put there, and take the other's cards off.
 
 use std::collections::{BTreeMap, BTreeSet};
 

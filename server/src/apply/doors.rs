@@ -1,5 +1,5 @@
-//! What a declaration says of doors: door systems with their access points and hours, and access profiles with schedules
-//! and days.
+//! What a declaration says of doors: door systems with their access points and hours, and access profiles with
+//! schedules and days.
 //!
 //! Short forms are for the file only: an item names every access point with the schedule that holds there, however the
 //! file said it.

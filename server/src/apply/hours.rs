@@ -1,8 +1,8 @@
 //! What a plan says of hours, held against the door systems that must keep them.
 //!
-//! A schedule is a name; which hours it means is set at the devices, under a number that the door system names. So every
-//! door system with an access point that somebody opens on a schedule must name its number, and the number must be one
-//! that its connector can speak of. Whether a device knows a time profile of that number, nobody asks.
+//! A schedule is a name; which hours it means is set at the devices, under a number that the door system names. So
+//! every door system with an access point that somebody opens on a schedule must name its number, and the number must
+//! be one that its connector can speak of. Whether a device knows a time profile of that number, nobody asks.
 //!
 //! A door system that asks us at each swipe keeps no hours: it is we who would have to know them.
 

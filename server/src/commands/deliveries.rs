@@ -11,8 +11,8 @@ use crate::config::Config;
 /// Shows what waits on its way out of the house, and what was given up.
 ///
 /// Whatever happens here is told to others: doors, applications, receipts. What cannot be told now waits and is tried
-/// again, with longer and longer pauses. A wanted state (a card on a door) is tried for ever; a message is given up after
-/// twelve attempts, kept, and shown here as DEAD. When you have mended what stood in its way, give it
+/// again, with longer and longer pauses. A wanted state (a card on a door) is tried for ever; a message is given up
+/// after twelve attempts, kept, and shown here as DEAD. When you have mended what stood in its way, give it
 /// another life with --retry.
 #[derive(Debug, Args)]
 pub(super) struct Deliveries {

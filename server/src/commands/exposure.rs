@@ -10,9 +10,9 @@ use crate::config::Config;
 /// Shows who could still open what, until when, and why.
 ///
 /// CARD: a card that must open nothing (any more) and is not proven to be off every list. OPEN: a door that opens for
-/// everybody. ORPHAN: a card on a list that is nobody's. KNOWN: one of nobody that somebody tolerates there by name, and
-/// PAST: a way past every list, which cannot be asked for; both are no failure. Exit code 0: nothing of the first three
-/// is known; 1: something is.
+/// everybody. ORPHAN: a card on a list that is nobody's. KNOWN: one of nobody that somebody tolerates there by name,
+/// and PAST: a way past every list, which cannot be asked for; both are no failure. Exit code 0: nothing of the first
+/// three is known; 1: something is.
 #[derive(Debug, Args)]
 pub(super) struct Exposure {
     /// As one JSON object.

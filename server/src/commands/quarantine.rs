@@ -19,8 +19,8 @@ pub(super) enum Quarantine {
     /// when they are confirmed, or none is left that has no owner and is not released. Exit code 0, whatever there is:
     /// see exposure.
     List(List),
-    /// Tolerate a card of nobody at a door system from now on. It is not put back on a list: whoever wants it there enters
-    /// it at the device, and no sweep takes it off again.
+    /// Tolerate a card of nobody at a door system from now on. It is not put back on a list: whoever wants it there
+    /// enters it at the device, and no sweep takes it off again.
     Release(Release),
     /// Undo a release: where the card stands on a list, the next sweep finds it.
     TakeBack(TakeBack),

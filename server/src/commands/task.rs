@@ -14,12 +14,13 @@ use crate::config::Config;
 pub(super) enum Tasks {
     /// Show the tasks that are open: each names a card, what it may open and must not, and what could be done.
     ///
-    /// OPEN: somebody must see to it. ACCEPTED: somebody has accepted the risk of all that is named, and that time has not
-    /// passed. A task is opened when a revocation is not proven for 5 minutes, at doors of class 3 or more when the first attempt failed;
-    /// it closes when the revocation is proven, which is tried for ever. Exit code 0, whatever is open: see exposure.
+    /// OPEN: somebody must see to it. ACCEPTED: somebody has accepted the risk of all that is named, and that time has
+    /// not passed. A task is opened when a revocation is not proven for 5 minutes, at doors of class 3 or more when the
+    /// first attempt failed; it closes when the revocation is proven, which is tried for ever. Exit code 0, whatever is
+    /// open: see exposure.
     List(List),
-    /// Accept the risk of a task by name, for a time. When that passes unproven, or more may be opened than the task had
-    /// named, the task is open again.
+    /// Accept the risk of a task by name, for a time. When that passes unproven, or more may be opened than the task
+    /// had named, the task is open again.
     Accept(Accept),
     /// Note that a compensation was carried out. The task stays open until the revocation is proven.
     Done(Done),
@@ -48,8 +49,8 @@ pub(super) struct Accept {
     /// Why.
     #[arg(long, value_name = "REASON")]
     because: String,
-    /// Until when, 90 days ahead at most: a time (2026-11-27T06:00:00Z), the beginning of a day (2026-11-27, in UTC), or
-    /// so long from now (90m, 24h, 7d).
+    /// Until when, 90 days ahead at most: a time (2026-11-27T06:00:00Z), the beginning of a day (2026-11-27, in UTC),
+    /// or so long from now (90m, 24h, 7d).
     #[arg(long, value_name = "TIME")]
     until: String,
 }

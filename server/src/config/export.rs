@@ -67,8 +67,8 @@ impl ExportTo {
         if self.enterprise_number == Some(0) {
             return Err(wrong(name, "enterprise_number", "expected your organisation's, from 1 on"));
         }
-        // Below it, a receiver that is slow has perhaps not read yet what its machine has acknowledged. Above it, so much
-        // may be on the way at once that little more is sent.
+        // Below it, a receiver that is slow has perhaps not read yet what its machine has acknowledged. Above it, so
+        // much may be on the way at once that little more is sent.
         if !(30..=300).contains(&self.settle().as_secs()) {
             return Err(wrong(name, "settle_seconds", "expected 30 to 300"));
         }

@@ -1,5 +1,5 @@
-//! The device's port: a wire in front of its web server, in clear or over TLS, which may be silent, cut, or lose answers on
-//! their way.
+//! The device's port: a wire in front of its web server, in clear or over TLS, which may be silent, cut, or lose
+//! answers on their way.
 
 use std::io;
 use std::net::SocketAddr;

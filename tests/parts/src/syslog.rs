@@ -56,8 +56,8 @@ impl Received {
 
 impl Collector {
     /// An rsyslog that will run in `folder`. `certificates` holds `server.pem` for `localhost`, `server.key`, and the
-    /// `authority.pem` that signed it. With `permitted`, whoever sends must show a certificate of that authority for that
-    /// name. `None` if `CARDEA_RSYSLOGD` is not set. It is not started yet.
+    /// `authority.pem` that signed it. With `permitted`, whoever sends must show a certificate of that authority for
+    /// that name. `None` if `CARDEA_RSYSLOGD` is not set. It is not started yet.
     ///
     /// # Panics
     /// If its configuration cannot be written.

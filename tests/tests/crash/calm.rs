@@ -57,8 +57,8 @@ pub(crate) fn others_are_as_they_were(house: &Served, world: &World) {
     }
 }
 
-/// While nobody serves: as if the leases of the dead process had run out. On a server they do so after half a minute; so
-/// nearly no process would live long enough to export anything, and none would die of it.
+/// While nobody serves: as if the leases of the dead process had run out. On a server they do so after half a minute;
+/// so nearly no process would live long enough to export anything, and none would die of it.
 pub(crate) async fn leases_run_out(house: &Served) {
     let config = house.database();
     if matches!(config, DbConfig::Postgres { .. }) {

@@ -1,4 +1,5 @@
-//! An auditor who reads along: every fact once, as soon as it is committed, whether or not it has its place in the order.
+//! An auditor who reads along: every fact once, as soon as it is committed, whether or not it has its place in the
+//! order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -117,8 +118,8 @@ impl Journal {
         self.known.difference(&exported).count()
     }
 
-    /// No event was recorded twice, and nothing was found that a delivery should have put right: the sweep at each start
-    /// hides what is lost on its way to a door, but not from the journal.
+    /// No event was recorded twice, and nothing was found that a delivery should have put right: the sweep at each
+    /// start hides what is lost on its way to a door, but not from the journal.
     pub(crate) fn is_sound(&self) {
         let doubled: Vec<_> = self.events.iter().filter(|(_, count)| **count != 1).collect();
         assert!(doubled.is_empty(), "events that were recorded more than once: {doubled:?}");

@@ -1,5 +1,5 @@
-//! Everybody at once, until the process is killed: two clerks of HR, people at their browsers, cards at the doors, trouble
-//! on the wire, and a hand that suspends cards.
+//! Everybody at once, until the process is killed: two clerks of HR, people at their browsers, cards at the doors,
+//! trouble on the wire, and a hand that suspends cards.
 //!
 //! Each notes what is asked before it is asked, and what was answered when it was.
 

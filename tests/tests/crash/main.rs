@@ -1,16 +1,17 @@
-//! The crash test: one house lives through kill -9 again and again, at random, under a mixed load of joins, moves, leaves,
-//! returns, sign-ins, swipes, cards suspended by hand, and outages of either door system.
+//! The crash test: one house lives through kill -9 again and again, at random, under a mixed load of joins, moves,
+//! leaves, returns, sign-ins, swipes, cards suspended by hand, and outages of either door system.
 //!
-//! What the clients were answered is the model ([`model`]). After each crash the house is served again and comes to rest;
-//! then no revoked thing is alive, no fact is missing or doubled, device lists equal policy, the application was told of
-//! every end, and the export has every fact.
+//! What the clients were answered is the model ([`model`]). After each crash the house is served again and comes to
+//! rest; then no revoked thing is alive, no fact is missing or doubled, device lists equal policy, the application was
+//! told of every end, and the export has every fact.
 //!
 //! - [`plan`]: a round, drawn from a seed. [`load`]: everybody at once, until the process dies. [`calm`]: what is asked
-//!   afterwards. [`journal`]: an auditor who reads along. [`Ears`]: the application that is told of ends. [`story`]: what
-//!   is told of the round that fails.
+//!   afterwards. [`journal`]: an auditor who reads along. [`Ears`]: the application that is told of ends. [`story`]:
+//!   what is told of the round that fails.
 //!
 //! `CARDEA_CRASH_SEED` plays the plans of a run that failed again, `CARDEA_CRASH_ROUNDS` makes it shorter or longer.
-//! To add to the load: an actor in [`load`], what it was answered in [`model`], and what must be true of it in [`calm`].
+//! To add to the load: an actor in [`load`], what it was answered in [`model`], and what must be true of it in
+//! [`calm`].
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on ends here")]
 #![expect(clippy::print_stdout, reason = "a run says its seed, and how much it has asked of the house")]

@@ -1,5 +1,5 @@
-//! What must be true, from nothing but what the clients were answered. What was asked and not answered may have happened
-//! or not: it is *open* until somebody looks.
+//! What must be true, from nothing but what the clients were answered. What was asked and not answered may have
+//! happened or not: it is *open* until somebody looks.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -112,8 +112,8 @@ impl Outage {
 }
 
 impl Fault {
-    /// None that a door system refuses by: what it refuses is tried again after a minute only. Slow is much less than it
-    /// takes to start again: what a process has sent arrives before the next one asks.
+    /// None that a door system refuses by: what it refuses is tried again after a minute only. Slow is much less than
+    /// it takes to start again: what a process has sent arrives before the next one asks.
     fn draw(dice: &mut Dice) -> Self {
         use controlid::Misbehaviour as Device;
         use uhppote::Misbehaviour as Controller;

@@ -1,7 +1,7 @@
 //! A receiver that asks who we are: without a certificate, with one for another name, and with the right one.
 //!
-//! It is syslog-ng. rsyslog 8.2302 was seen to keep a connection with a wrong name open for more than half a minute, once in
-//! three runs; what a receiver does with a living connection nobody can see (`audit::export`).
+//! It is syslog-ng. rsyslog 8.2302 was seen to keep a connection with a wrong name open for more than half a minute,
+//! once in three runs; what a receiver does with a living connection nobody can see (`audit::export`).
 
 use std::collections::BTreeSet;
 use std::path::Path;

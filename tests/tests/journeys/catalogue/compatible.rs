@@ -1,9 +1,9 @@
 //! Whether a body of the same version still means the same: whoever reads by the schema of before reads what is
 //! recorded now, and whoever reads by the schema of now reads what was recorded before.
 //!
-//! A field may be added that may be missing, and a word to a list of words; a fact may be about more. Everything else needs
-//! another version, also what no schema says: a field that was always written and may now be missing, and what it means
-//! that a field is missing.
+//! A field may be added that may be missing, and a word to a list of words; a fact may be about more. Everything else
+//! needs another version, also what no schema says: a field that was always written and may now be missing, and what it
+//! means that a field is missing.
 
 use std::collections::BTreeSet;
 
