@@ -34,8 +34,8 @@ use crate::sweep;
 /// Where a door system's secret is sealed.
 pub const SECRET: SealedColumn = SealedColumn::new("door_system", "secret_sealed", "name").versioned();
 
-/// How often everything a door system holds is compared with what is wanted.
-const SWEEP: Duration = Duration::from_secs(300);
+/// How often everything a door system holds is compared with what is wanted, unless it is said otherwise.
+pub const SWEEP: Duration = Duration::from_secs(300);
 /// How long a sweep that a returning part asks for stands off from the one before, at first.
 const CALM: Duration = Duration::from_secs(1);
 /// How often the list of door systems is compared with what runs.
@@ -49,13 +49,21 @@ const LEASE_AIR: Duration = Duration::from_secs(5);
 const BACK: i64 = 1_000;
 
 /// The door systems that are open in this process. Cheap to clone.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Systems {
     open: Arc<RwLock<HashMap<String, Open>>>,
     /// What waits for door systems that are gone, and is told of them, was forgotten, and nothing has gone since.
     is_tidy: Arc<AtomicBool>,
     /// Decides at doors whose system asks us; without it nobody enters there.
     entrance: Option<Entrance>,
+    /// How often everything that they hold is compared with what is wanted.
+    sweep: Duration,
+}
+
+impl Default for Systems {
+    fn default() -> Self {
+        Self { open: Arc::default(), is_tidy: Arc::default(), entrance: None, sweep: SWEEP }
+    }
 }
 
 struct Open {
@@ -121,6 +129,12 @@ impl Systems {
     #[must_use]
     pub fn deciding(entrance: Entrance) -> Self {
         Self { entrance: Some(entrance), ..Self::default() }
+    }
+
+    /// The same; each is swept so often, beside whenever a part of it is back.
+    #[must_use]
+    pub fn sweeping_every(self, sweep: Duration) -> Self {
+        Self { sweep, ..self }
     }
 
     /// Opens what is configured, and follows changes until `stop` turns true. Returns once all have ended.
@@ -223,8 +237,9 @@ impl Systems {
             };
             let (stop, stopped) = watch::channel(false);
             let feed = Feed::new(db.clone(), name, connector.clone()).deciding(self.entrance.clone());
-            let task =
-                tokio::spawn(serve(db.clone(), name.clone(), *version, connector.clone(), feed, stopped));
+            let (db, name, pace) = (db.clone(), name.clone(), Pace::every(self.sweep));
+            let serving = serve(db, name.clone(), *version, connector.clone(), feed, pace, stopped);
+            let task = tokio::spawn(serving);
             running.insert(name.clone(), Running { version: *version, stop, task });
         }
     }
@@ -344,6 +359,7 @@ async fn serve(
     version: i64,
     connector: Arc<dyn Connector>,
     feed: Feed,
+    pace: Pace,
     stop: watch::Receiver<bool>,
 ) {
     let (look, back) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -354,7 +370,7 @@ async fn serve(
     parts.spawn(feed.between(look, back.clone()).run(stop.clone()));
     let asked = connector.clone();
     parts.spawn(async move { asked.attend().await });
-    parts.spawn(look_after(db.clone(), name.clone(), connector, back, stop.clone()));
+    parts.spawn(look_after(db.clone(), name.clone(), connector, back, pace, stop.clone()));
     let mut lane = std::pin::pin!(lane.run(db, Arc::new(door), stop.clone()));
     loop {
         tokio::select! {
@@ -385,9 +401,9 @@ async fn look_after(
     name: String,
     connector: Arc<dyn Connector>,
     back: Arc<Notify>,
+    mut pace: Pace,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut pace = Pace::from(Instant::now());
     while !*stop.borrow() {
         tokio::select! {
             () = tokio::time::sleep_until(pace.next) => {}
@@ -416,10 +432,11 @@ async fn look_after(
     }
 }
 
-/// When the next sweep is due: after [`SWEEP`], and at once when a part of the door system is back. For one that comes
+/// When the next sweep is due: after some time, and at once when a part of the door system is back. For one that comes
 /// and goes each such sweep stands off twice as long from the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Pace {
+    every: Duration,
     next: Instant,
     /// No sweep is hurried before.
     calm: Instant,
@@ -428,8 +445,12 @@ struct Pace {
 }
 
 impl Pace {
-    fn from(now: Instant) -> Self {
-        Self { next: now + SWEEP, calm: now, stands_off: CALM, hurried: false }
+    fn every(every: Duration) -> Self {
+        Self::from(Instant::now(), every)
+    }
+
+    fn from(now: Instant, every: Duration) -> Self {
+        Self { every, next: now + every, calm: now, stands_off: CALM, hurried: false }
     }
 
     /// A part is back.
@@ -440,8 +461,8 @@ impl Pace {
 
     /// A sweep has ended.
     fn swept(&mut self, now: Instant) {
-        self.stands_off = if self.hurried { (self.stands_off * 2).min(SWEEP) } else { CALM };
-        *self = Self { next: now + SWEEP, calm: now + self.stands_off, hurried: false, ..*self };
+        self.stands_off = if self.hurried { (self.stands_off * 2).min(self.every) } else { CALM };
+        *self = Self { next: now + self.every, calm: now + self.stands_off, hurried: false, ..*self };
     }
 }
 
@@ -477,7 +498,7 @@ mod tests {
     fn what_is_back_is_swept_at_once_and_what_comes_and_goes_ever_more_rarely() {
         let begin = Instant::now();
         let at = |seconds: u64| begin + Duration::from_secs(seconds);
-        let mut pace = Pace::from(begin);
+        let mut pace = Pace::from(begin, SWEEP);
         assert_eq!(pace.next, begin + SWEEP, "nothing has answered yet");
         pace.hurry(at(3));
         assert_eq!(pace.next, at(3), "at once");

@@ -185,7 +185,8 @@ impl House {
         };
         let keys = KeyRing::open(db.clone(), sealing.clone(), RotationPolicy::default()).await?;
         let policies = InForce::open(db.clone()).await?;
-        let systems = Systems::deciding(Entrance::new(db.clone(), policies.clone()));
+        let entrance = Entrance::new(db.clone(), policies.clone());
+        let systems = Systems::deciding(entrance).sweeping_every(config.sweep());
         systems.load(&db, &sealing).await?;
         let hasher = hasher(&config.passwords);
         let outbound = Outbound::new(&issuer, config.outbound()?);

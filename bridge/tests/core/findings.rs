@@ -1,6 +1,7 @@
 //! What a sweep finds over the door systems of both makers, at real sockets: planted by hand, found, told, put right.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bridge::alert;
 use bridge::connector::Connector;
@@ -10,15 +11,17 @@ use bridge::placement::{self, Door, sink_name};
 use bridge::sweep::{Findings, sweep};
 use directory::credential::Credential;
 use directory::declared::{Item, Kind};
-use kernel::id::UserId;
+use kernel::id::{CredentialId, UserId};
 use kernel::{Clock as _, Secret};
 use serde_json::json;
-use sim::controlid::{Device, DeviceOptions, card_value};
+use sim::controlid::{self, Device, DeviceOptions, card_value};
+use sim::uhppote;
 
-use crate::world::{HQ, World, access_profile, held, number};
+use crate::world::{HQ, World, access_profile, held, number, until};
 
 on_every_engine! {
     whatever_is_planted_at_a_door_is_found_told_and_put_right,
+    whatever_was_done_while_a_door_system_was_away_is_found_and_put_right_when_it_is_back,
     a_leaver_who_never_stood_at_a_device_is_taken_off_what_it_opens_while_it_cannot_ask,
     cards_of_nobody_and_for_contingency_go_into_quarantine_at_another_makers_device,
     supervisor_passcodes_cannot_be_found_and_are_a_standing_exposure,
@@ -233,6 +236,55 @@ async fn whatever_is_planted_at_a_door_is_found_told_and_put_right(world: World)
     let orphans = told.iter().filter(|told| told.finding == "orphan" && told.credential.is_none());
     assert_eq!(orphans.count(), 3);
     assert!(both.device.holds(strangers_value()) && both.device.holds_for_contingency(card_value(42, 2)));
+}
+
+/// Nobody asks for a sweep here.
+async fn whatever_was_done_while_a_door_system_was_away_is_found_and_put_right_when_it_is_back(world: World) {
+    let both = Both::open(world).await;
+    let mut cards = Vec::new();
+    for (n, case) in CASES.iter().enumerate() {
+        let (user, card) = both.carded(&format!("user-{n}")).await;
+        if case.left {
+            both.world.set_active(user, false).await;
+        }
+        cards.push((case, card));
+    }
+    both.settle().await;
+    let working = both.world.node.run();
+    until("both are spoken to", || async {
+        let spoken = !both.world.panels[0].requests().is_empty() && !both.device.requests().is_empty();
+        spoken.then_some(())
+    })
+    .await;
+    both.world.panels[0].misbehave(uhppote::Misbehaviour::Silent);
+    both.device.misbehave(controlid::Misbehaviour::Cut);
+    // Time enough to find out.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    for (case, card) in &cards {
+        assert!((case.plant)(&both, card), "{} at {}", case.finding, case.at);
+    }
+    assert!(both.world.panels[0].plant(held(STRANGER, [1, 0, 0, 0])));
+    assert!(both.device.plant(strangers_value()) && both.device.plant_contingency(card_value(42, 2)));
+    both.world.panels[0].behave();
+    both.device.behave();
+    until("everything is told", || async {
+        let told: Vec<DeviationFound> = both.world.facts().await;
+        let is_told = |at: &str, finding: &str, card: Option<CredentialId>| {
+            let is_it = |told: &&DeviationFound| {
+                (told.door_system.as_str(), told.finding.as_str(), told.credential) == (at, finding, card)
+            };
+            told.iter().filter(is_it).count()
+        };
+        let cards = cards.iter().all(|(case, card)| is_told(case.at, case.finding, Some(card.id)) > 0);
+        (cards && (is_told(HQ, "orphan", None), is_told(ANNEX, "orphan", None)) == (1, 2)).then_some(())
+    })
+    .await;
+    until("everything is put right", || async {
+        let is_right = |(case, card): &(&Case, Credential)| both.stands(case.at, card) == case.then;
+        cards.iter().all(is_right).then_some(())
+    })
+    .await;
+    working.stop().await;
 }
 
 async fn a_leaver_who_never_stood_at_a_device_is_taken_off_what_it_opens_while_it_cannot_ask(world: World) {

@@ -26,6 +26,7 @@ on_every_engine! {
     a_door_system_that_is_back_is_tried_at_once,
     at_a_door_system_that_is_back_the_revocations_that_waited_go_before_the_grants,
     a_controller_that_is_back_is_swept_at_once,
+    a_controller_that_was_never_away_is_swept_whenever_its_time_has_come,
     a_door_system_that_is_gone_alarms_nobody,
 }
 
@@ -273,6 +274,19 @@ async fn a_controller_that_is_back_is_swept_at_once(world: World) {
         (open.len() == 1).then_some(())
     })
     .await;
+    working.stop().await;
+}
+
+async fn a_controller_that_was_never_away_is_swept_whenever_its_time_has_come(world: World) {
+    let working = world.node.run_sweeping_every(Duration::from_secs(1));
+    for (n, card) in (4_200_001..=4_200_003).enumerate() {
+        assert!(world.panels[0].plant(held(card, [1, 0, 0, 0])));
+        until("somebody is told", || async {
+            let open = alert::open_of_kind(world.db(), alert::ORPHAN).await.unwrap();
+            (open.len() == n + 1).then_some(())
+        })
+        .await;
+    }
     working.stop().await;
 }
 

@@ -13,7 +13,7 @@ use bridge::feed::Feed;
 use bridge::placement::{self, Door, Placement};
 use bridge::receipt::{self, Receipt, Receipts};
 use bridge::sweep::{Findings, sweep};
-use bridge::systems::{SECRET, Systems};
+use bridge::systems::{SECRET, SWEEP, Systems};
 use directory::credential::{self, Credential};
 use directory::declared::{self, Item, Kind, Sealer};
 use directory::user::{self, Profile, User};
@@ -365,10 +365,15 @@ impl Node {
 
     /// Everything at work, until the sender says stop.
     pub(crate) fn run(&self) -> Working {
+        self.run_sweeping_every(SWEEP)
+    }
+
+    pub(crate) fn run_sweeping_every(&self, sweep: Duration) -> Working {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = tokio::task::JoinSet::new();
         let (db, run) = (|| self.db.clone(), |name: &str| Lane::new(name));
-        tasks.spawn(self.systems.clone().run(db(), self.sealing.clone(), stopped.clone()));
+        let systems = self.systems.clone().sweeping_every(sweep);
+        tasks.spawn(systems.run(db(), self.sealing.clone(), stopped.clone()));
         tasks.spawn(run(entitlement::SINK).run(db(), self.entitlement(), stopped.clone()));
         tasks.spawn(run(receipt::SINK).run(db(), self.receipts(), stopped.clone()));
         tasks.spawn(run(configuration::SINK).run(db(), Arc::new(Configuration::new(db())), stopped.clone()));

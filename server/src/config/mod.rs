@@ -12,7 +12,9 @@ mod parts;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use bridge::systems::SWEEP;
 use jiff::tz::TimeZone;
 use kernel::Secret;
 use serde::Deserialize;
@@ -27,7 +29,8 @@ pub use journal::Journal;
 pub use mail::{Mail, MailTls};
 pub(crate) use nesting::read_toml;
 pub use parts::{
-    Database, Ephemeral, Http, Log, LogFormat, Outbound, Passwords, Postgres, Redis, Sealing, Site, Tls,
+    Database, Doors, Ephemeral, Http, Log, LogFormat, Outbound, Passwords, Postgres, Redis, Sealing, Site,
+    Tls,
 };
 
 /// An annotated configuration with nothing but the issuer set; `{issuer}` is filled in by who writes it.
@@ -62,6 +65,9 @@ pub struct Config {
     /// How long the journal keeps what.
     #[serde(default)]
     pub journal: Journal,
+    /// The door systems, all of them.
+    #[serde(default)]
+    pub doors: Doors,
     /// The key that seals secrets at rest.
     #[serde(default)]
     pub sealing: Sealing,
@@ -208,6 +214,9 @@ impl Config {
         if self.passwords.nice.is_some_and(|nice| nice > 19) {
             return wrong("passwords.nice: write 0 (hashing competes with all else) to 19 (it goes last)");
         }
+        if self.doors.sweep_seconds.is_some_and(|seconds| !(10..=86_400).contains(&seconds)) {
+            return wrong("doors.sweep_seconds: write 10 to 86400 (a day); leave it out for 300");
+        }
         if let Err(error) = logging::filter(&self.log) {
             return wrong(&format!("log.filter: {error}; write it like \"info\" or \"info,bridge=debug\""));
         }
@@ -247,6 +256,11 @@ impl Config {
     /// Networks of the house that may be called.
     pub fn outbound(&self) -> Result<Networks, ConfigError> {
         networks("outbound.allow", &self.outbound.allow)
+    }
+
+    /// How often door systems are swept.
+    pub fn sweep(&self) -> Duration {
+        self.doors.sweep_seconds.map_or(SWEEP, Duration::from_secs)
     }
 
     /// Which database.
@@ -326,6 +340,8 @@ mod tests {
             ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 0", "passwords.threads"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 1025", "passwords.threads"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nnice = 20", "passwords.nice"),
+            ("issuer = \"http://localhost:1\"\n[doors]\nsweep_seconds = 9", "doors.sweep_seconds"),
+            ("issuer = \"http://localhost:1\"\n[doors]\nsweep_seconds = 86401", "doors.sweep_seconds"),
             ("issuer = \"http://localhost:1\"\n[log]\nfilter = \"info,bridge=loud\"", "log.filter"),
             ("issuer = \"http://id.example.org\"", "https"),
             ("issuer = \"https://192.0.2.1\"", "address"),

@@ -118,6 +118,15 @@ pub struct Outbound {
     pub allow: Vec<String>,
 }
 
+/// `[doors]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Doors {
+    /// How often everything that a door system holds is compared with what is wanted, in seconds, from 10 to 86,400; by
+    /// default 300.
+    pub sweep_seconds: Option<u64>,
+}
+
 /// `[sealing]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
