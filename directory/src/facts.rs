@@ -119,7 +119,7 @@ facts! {
     /// The password that was just given was hashed anew, at today's cost. It is the same password.
     PasswordRehashed = "authenticator.password-rehashed" about ["user"] {}
     /// A browser's sign-in succeeded.
-    SessionOpened = "session.opened" about ["user", "session"] {
+    SessionOpened = "session.opened" about ["user", "session", "client"] {
         /// Its id.
         session: String,
         /// For which client, if for one.
@@ -135,7 +135,7 @@ facts! {
         device: Option<String>,
     }
     /// The person of a session signed in again: another cookie, the same session, and its grants stay.
-    SessionRenewed = "session.renewed" about ["user", "session"] {
+    SessionRenewed = "session.renewed" about ["user", "session", "client"] {
         /// Its id.
         session: String,
         /// For which client, if for one.
@@ -175,7 +175,7 @@ facts! {
         device: Option<String>,
     }
     /// A user was signed in to a client.
-    GrantCreated = "grant.created" about ["user", "grant"] {
+    GrantCreated = "grant.created" about ["user", "grant", "client"] {
         /// Its id.
         grant: String,
         /// The client.
@@ -184,7 +184,7 @@ facts! {
         scope: String,
     }
     /// A client exchanged the code of a grant for tokens.
-    GrantRedeemed = "grant.redeemed" about ["user", "grant"] {
+    GrantRedeemed = "grant.redeemed" about ["user", "grant", "client"] {
         /// Its id.
         grant: String,
         /// The client.
@@ -193,7 +193,7 @@ facts! {
         token: String,
     }
     /// A client exchanged a refresh token of a grant for new tokens.
-    GrantRefreshed = "grant.refreshed" about ["user", "grant"] {
+    GrantRefreshed = "grant.refreshed" about ["user", "grant", "client"] {
         /// Its id.
         grant: String,
         /// The client.
@@ -204,7 +204,7 @@ facts! {
         again: bool,
     }
     /// A grant ended: its tokens are dead.
-    GrantEnded = "grant.ended" about ["user", "grant"] revokes true {
+    GrantEnded = "grant.ended" about ["user", "grant", "client"] revokes true {
         /// Its id.
         grant: String,
         /// `revoked-by-client`, `code-reused`, `code-misused` (wrong client, redirect URI or verifier),

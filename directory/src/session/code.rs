@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kernel::id::GrantId;
 use kernel::{Timestamp, Token, TokenHash};
-use store::{Db, Fact, Origin, Sql, StoreError, Tx, Value, sql};
+use store::{Db, Origin, Sql, StoreError, Tx, Value, sql};
 
 use super::grant::{self, Basis, LiveGrant};
 use crate::facts::GrantRedeemed;
@@ -130,7 +130,7 @@ pub async fn redeem(
         client: grant.client_id.clone(),
         token: token.to_owned(),
     };
-    let fact = Fact::new(grant.user_id.subject(), &body).about(grant.id.subject());
+    let fact = grant::told(grant.user_id, grant.id, &grant.client_id, &body);
     if db.change(origin.clone(), sql, values, vec![fact]).await? == 1 {
         return Ok(Redemption::Done);
     }

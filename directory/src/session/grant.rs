@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use kernel::id::{GrantId, SessionId, UserId};
-use kernel::{Assurance, Principal, Timestamp};
-use store::{Db, Fact, JsonText, Origin, StoreError, Tx, sql};
+use kernel::{Assurance, Principal, Subject, Timestamp};
+use store::{Db, Fact, FactBody, JsonText, Origin, StoreError, Tx, sql};
 
 use super::{Session, rung_of};
 use crate::client::Client;
@@ -138,7 +138,7 @@ pub async fn create(tx: &mut Tx, session: &Session, asked: &GrantRequest<'_>) ->
     .await?;
     let (client, scope) = (asked.client.to_owned(), asked.scope.to_owned());
     let body = GrantCreated { grant: id.to_string(), client, scope };
-    tx.record(Fact::new(session.user_id.subject(), &body).about(id.subject()));
+    tx.record(told(session.user_id, id, asked.client, &body));
     Ok(id)
 }
 
@@ -183,28 +183,36 @@ pub async fn live_with_client(db: &Db, id: GrantId) -> Result<Option<Granted>, S
 
 /// Ends a grant: every token of it is dead. `false` when it had ended before.
 pub async fn end(tx: &mut Tx, id: GrantId, reason: &str) -> Result<bool, StoreError> {
-    let ended: Option<(UserId,)> = tx
+    let ended: Option<(UserId, String)> = tx
         .opt(
-            sql!("UPDATE oauth_grant SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL RETURNING user_id"),
+            sql!(
+                "UPDATE oauth_grant SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL \
+                 RETURNING user_id, client_id"
+            ),
             (id, tx.now()),
         )
         .await?;
-    let Some((user,)) = ended else { return Ok(false) };
+    let Some((user, client)) = ended else { return Ok(false) };
     let body = GrantEnded { grant: id.to_string(), reason: reason.to_owned() };
-    tx.record(Fact::new(user.subject(), &body).about(id.subject()));
+    tx.record(told(user, id, &client, &body));
     Ok(true)
 }
 
-/// The same in a transaction of its own, by whoever knows whose grant it is.
+/// What happened to a grant, to be found by its user and by its client, too.
+pub(super) fn told(user: UserId, id: GrantId, client: &str, body: &impl FactBody) -> Fact {
+    Fact::new(user.subject(), body).about(id.subject()).about(Subject::new("client", client))
+}
+
+/// The same in a transaction of its own, by whoever knows whose grant it is and which client's.
 pub async fn revoke(
     db: &Db,
     origin: Origin,
     id: GrantId,
-    user: UserId,
+    (user, client): (UserId, &str),
     reason: &str,
 ) -> Result<bool, StoreError> {
     let body = GrantEnded { grant: id.to_string(), reason: reason.to_owned() };
-    let fact = Fact::new(user.subject(), &body).about(id.subject());
+    let fact = told(user, id, client, &body);
     let text = sql!("UPDATE oauth_grant SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL");
     Ok(db.change(origin, text, (id, db.ctx().now()), vec![fact]).await? == 1)
 }

@@ -15,8 +15,8 @@ pub(crate) mod told;
 use std::time::Duration;
 
 use kernel::id::{SessionId, UserId};
-use kernel::{Assurance, Timestamp, Token, TokenHash};
-use store::{Db, Fact, JsonText, Origin, StoreError, Tx, sql};
+use kernel::{Assurance, Subject, Timestamp, Token, TokenHash};
+use store::{Db, Fact, FactBody, JsonText, Origin, StoreError, Tx, sql};
 
 use crate::DirectoryError;
 use crate::facts::{SessionEnded, SessionOpened, SessionRenewed};
@@ -143,20 +143,15 @@ pub async fn open(tx: &mut Tx, sign_in: &SignIn) -> Result<(Session, Token), Dir
     if opened != 1 {
         return Err(DirectoryError::NotFound("active user"));
     }
-    tx.record(
-        Fact::new(
-            sign_in.user.subject(),
-            &SessionOpened {
-                session: session.id.to_string(),
-                client: sign_in.client.clone(),
-                assurance: sign_in.assurance.to_string(),
-                amr: sign_in.amr.clone(),
-                because: sign_in.because.clone(),
-                device: named(&sign_in.device),
-            },
-        )
-        .about(session.id.subject()),
-    );
+    let body = SessionOpened {
+        session: session.id.to_string(),
+        client: sign_in.client.clone(),
+        assurance: sign_in.assurance.to_string(),
+        amr: sign_in.amr.clone(),
+        because: sign_in.because.clone(),
+        device: named(&sign_in.device),
+    };
+    tx.record(told(sign_in, session.id, &body));
     Ok((session, token))
 }
 
@@ -205,8 +200,17 @@ pub async fn renew(
         because: sign_in.because.clone(),
         device: named(&sign_in.device),
     };
-    tx.record(Fact::new(sign_in.user.subject(), &body).about(earlier.subject()));
+    tx.record(told(sign_in, earlier, &body));
     Ok(Some((session, token)))
+}
+
+/// A sign-in that succeeded, to be found by the client that it was for, too.
+fn told(sign_in: &SignIn, session: SessionId, body: &impl FactBody) -> Fact {
+    let fact = Fact::new(sign_in.user.subject(), body).about(session.subject());
+    match &sign_in.client {
+        Some(client) => fact.about(Subject::new("client", client)),
+        None => fact,
+    }
 }
 
 /// The living session of a presented cookie, unless its browser stayed away for too long.

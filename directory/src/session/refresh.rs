@@ -17,7 +17,7 @@ use kernel::id::{GrantId, UserId};
 use kernel::{Timestamp, Token, TokenHash};
 use store::{Db, Fact, Origin, StoreError, sql};
 
-use super::grant::{Basis, LiveGrant};
+use super::grant::{self, Basis, LiveGrant};
 use crate::client::Client;
 use crate::facts::GrantRefreshed;
 use crate::user::principal;
@@ -160,5 +160,5 @@ fn refreshed(grant: &LiveGrant, token: &str, again: bool) -> Fact {
         token: token.to_owned(),
         again,
     };
-    Fact::new(grant.user_id.subject(), &body).about(grant.id.subject())
+    grant::told(grant.user_id, grant.id, &grant.client_id, &body)
 }

@@ -59,7 +59,7 @@ async fn revoke(
     }
     let user: UserId = user.ok_or(IdpError::invalid_request("the token names no user"))?;
     let origin = origin(Actor::Client(client.id), passage.id());
-    grant::revoke(&idp.db, origin, grant, user, "revoked-by-client").await?;
+    grant::revoke(&idp.db, origin, grant, (user, &client_id), "revoked-by-client").await?;
     Ok(HttpResponse::Ok().finish())
 }
 
