@@ -179,7 +179,8 @@ struct Seen<'a> {
 
 impl Seen<'_> {
     /// The look that a credential needs, before all others where it loses a door or hours, or may: what is being given
-    /// just now is not noted everywhere. `None` when nothing changes for it. `unheld` are those of which somebody was told that not all that is wanted is held.
+    /// just now is not noted everywhere. `None` when nothing changes for it. `unheld` are those of which somebody was told
+    /// that not all that is wanted is held.
     fn change(&self, card: &Credential, terms: &Terms, unheld: &BTreeSet<String>) -> Option<Address> {
         let points = self.points.get(&card.id).map_or(&[][..], Vec::as_slice);
         let wanted = merge(points, placement::validity_of(card), terms, self.now);

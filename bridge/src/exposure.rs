@@ -195,8 +195,7 @@ impl Row {
             let open: Vec<String> = open.into_iter().map(|door| door.access_point).collect();
             return Ok((!open.is_empty()).then_some(open));
         }
-        let (points, wanted, proves_absence) =
-            (self.standing.points(), self.wanted(), self.proves_absence());
+        let (points, wanted, proves_absence) = (self.standing.points(), self.wanted(), self.proves_absence());
         let is_exposed = |point: &AccessPointAddress, level: AckLevel| match self.must_be_off() {
             true => !(proves_absence && level >= AckLevel::ReadBack),
             // A right that is wanted no more stands among the points until it is read back as gone.

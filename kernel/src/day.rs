@@ -44,7 +44,8 @@ impl Day {
         self.0.to_zoned(place.clone()).ok().map(|begin| begin.timestamp().into())
     }
 
-    /// The instant at which it begins anywhere: in the most eastern time zone, UTC+14. `None` outside the calendar's range.
+    /// The instant at which it begins anywhere: in the most eastern time zone, UTC+14. `None` outside the calendar's
+    /// range.
     #[must_use]
     pub fn begins_anywhere(self) -> Option<Timestamp> {
         self.begins_in(&TimeZone::fixed(tz::offset(14)))

@@ -219,7 +219,9 @@ impl ReadBack {
             Want::Present(rights) => rights,
         };
         let opens_more = self.points.iter().filter(|(point, reading)| {
-            let Reading::Held(Held { access: Some(access), valid_from, valid_to }) = reading else { return false };
+            let Reading::Held(Held { access: Some(access), valid_from, valid_to }) = reading else {
+                return false;
+            };
             let access = [((*point).clone(), *access)].into();
             Rights { access, valid_from: *valid_from, valid_to: *valid_to }.loses_by(rights)
         });

@@ -288,8 +288,8 @@ impl Door {
         }
     }
 
-    /// Tells that what is wanted is not held there, and why. Should what stands there open doors that must not be opened,
-    /// better nothing there than that.
+    /// Tells that what is wanted is not held there, and why. Should what stands there open doors that must not be
+    /// opened, better nothing there than that.
     async fn cannot_hold(&self, wish: &Wish, why: &str, opens_more: bool) -> Result<(), SinkError> {
         let subject = subject(&self.name, wish.credential.id);
         alert::open(&self.db, alert::CANNOT_HOLD, &subject, &format!("{}: {why}", self.name)).await?;

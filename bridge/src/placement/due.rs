@@ -1,7 +1,8 @@
 //! Days and hours that are to come: when what is wanted of a credential at a door system changes although nobody does
 //! anything, its reconciler is told at that moment, as by any other change.
 //!
-//! One row per credential and door system, with the next such moment only; the look that follows notes the one after it.
+//! One row per credential and door system, with the next such moment only; the look that follows notes the one after
+//! it.
 //! A row goes in the transaction of the fact that it becomes, so of many nodes one tells it, and no crash loses it.
 //!
 //! What it is not: it takes nothing off a list and puts nothing on one; that is the reconciler's work ([`super::Door`]).

@@ -346,9 +346,9 @@ pub(crate) async fn between(
     .await
 }
 
-/// Credentials whose ids lie after the first and up to the second at which a door system looks just now, as far as can be
-/// seen: what is noted of them may be behind what stands there already. A look that is claimed comes back when its lease
-/// ends, one that was put off says why, and a revocation is taken without a claim.
+/// Credentials whose ids lie after the first and up to the second at which a door system looks just now, as far as can
+/// be seen: what is noted of them may be behind what stands there already. A look that is claimed comes back when its
+/// lease ends, one that was put off says why, and a revocation is taken without a claim.
 pub(crate) async fn at_work_between(
     db: &Db,
     door_system: &str,

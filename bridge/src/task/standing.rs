@@ -145,8 +145,8 @@ impl Standing {
         }
     }
 
-    /// Whether what it may open here is what is wanted. Of some hours, and of a first day that is to come, only once they
-    /// were read: until then it may be others, and an earlier one.
+    /// Whether what it may open here is what is wanted. Of some hours, and of a first day that is to come, only once
+    /// they were read: until then it may be others, and an earlier one.
     fn is_wanted(&self, wanted: &Wanted, point: &AccessPointAddress) -> bool {
         let Want::Present(rights) = &wanted.want else { return false };
         let Some(access) = rights.access.get(point) else { return false };

@@ -384,8 +384,8 @@ pub async fn end(
 /// The first instant beyond the days that every door system can count.
 const BEYOND_DAYS: Timestamp = Timestamp::from_secs(4_070_908_800);
 
-/// Says from when to when a credential opens anything, over the version that the caller saw; `None` is no limit. Nothing
-/// is written when it is so already.
+/// Says from when to when a credential opens anything, over the version that the caller saw; `None` is no limit.
+/// Nothing is written when it is so already.
 /// `who` is the person whose hand it is, where that is known.
 ///
 /// # Errors

@@ -88,7 +88,8 @@ async fn it_goes_with_the_account_and_comes_back_with_nobody(house: House) {
     }
     assert_eq!(house.count(rows.clone()).await, 0, "nothing is kept about who has left");
     // A passage whose transaction saw the account before it ended, and was noted after.
-    let noted = sql!("INSERT INTO presence (user_id, area, access_point, at, fact) VALUES ($1, 'lab', 'd', $2, $3)");
+    let noted =
+        sql!("INSERT INTO presence (user_id, area, access_point, at, fact) VALUES ($1, 'lab', 'd', $2, $3)");
     let fact = FactId::new(db.ctx());
     change(db, async |tx| tx.run(noted.clone(), (ada.id, now, fact)).await.map(drop)).await.unwrap();
     set_active(db, &off, true).await.unwrap();

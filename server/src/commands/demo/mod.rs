@@ -1,8 +1,8 @@
 //! `cardea demo`: the real server, and simulators that speak to it over real sockets.
 //!
-//! The example is an energy company, an essential entity under NIS2: a control room behind a door and a substation behind another maker's, an app called Grid
-//! Console that asks for little, one called Switchgear Control that asks for a passkey, an HR system that speaks SCIM
-//! in Entra ID's shapes, and a mail server.
+//! The example is an energy company, an essential entity under NIS2: a control room behind a door and a substation behind
+//! another maker's, an app called Grid Console that asks for little, one called Switchgear Control that asks for a
+//! passkey, an HR system that speaks SCIM in Entra ID's shapes, and a mail server.
 
 mod employee;
 mod evidence;
