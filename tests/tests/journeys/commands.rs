@@ -1,5 +1,8 @@
 //! Commands, each in a process of its own: what they say and which exit code they end with.
 
+use kernel::{Clock as _, SystemClock, Timestamp};
+use serde_json::{Value, json};
+use server::stage::at_device;
 use sim::uhppote::Misbehaviour;
 use store::delivery::Address;
 use store::{Db, DbConfig, Fact, FactBody, Origin, Sinks, delivery, sql};
@@ -230,9 +233,8 @@ async fn the_catalogue_of_facts_is_shown_without_a_configuration() {
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let house = Served::empty(&binary).await;
     assert_eq!(house.must(&["audit", "kinds"]).await, server::catalogue::document());
-    let schemas: serde_json::Value =
-        serde_json::from_str(&house.must(&["audit", "kinds", "--json"]).await).unwrap();
-    assert_eq!(schemas, serde_json::Value::from(server::catalogue::schemas()));
+    let schemas: Value = serde_json::from_str(&house.must(&["audit", "kinds", "--json"]).await).unwrap();
+    assert_eq!(schemas, Value::from(server::catalogue::schemas()));
 }
 
 #[tokio::test]
@@ -406,21 +408,42 @@ async fn what_a_leaver_could_still_open_is_shown_until_it_is_proven_shut() {
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
     let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
+    until("the card at the substation", async || house.device.holds(at_device(card)).then_some(())).await;
     let nothing = house.must(&["exposure"]).await;
     assert!(nothing.contains("PAST    a supervisor passcode") && !nothing.contains("CARD"), "{nothing}");
     house.controller.misbehave(Misbehaviour::Silent);
+    let told = SystemClock.now();
     house.hr().end_employment(&id).await.unwrap();
-    let exposed = until("the leaver's card among what is exposed", async || {
-        let said = house.cardea(&["exposure"]).await;
-        (said.code == Some(1)).then_some(said)
+    // The substation hears of it, and is not named any more.
+    let shown = until("the leaver's card exposed at the headquarters alone", async || {
+        let said = house.cardea(&["exposure", "--json"]).await;
+        let shown: Value = serde_json::from_str(&said.out).ok()?;
+        let is_alone = shown["cards"].as_array()?.len() == 1;
+        (said.code == Some(1) && is_alone).then_some(shown)
     })
     .await;
-    let written = format!("CARD    h10301:{}:{} of {user_name}", card / 100_000, card % 100_000);
-    assert!(exposed.out.contains(&written), "{exposed:?}");
-    assert!(exposed.out.contains("until the panel can be reached again"), "{exposed:?}");
-    let json = house.cardea(&["exposure", "--json"]).await;
-    let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
-    assert_eq!(json["cards"][0]["user"], id);
+    let exposed = &shown["cards"][0];
+    let written = format!("h10301:{}:{}", card / 100_000, card % 100_000);
+    assert_eq!((&exposed["user"], &exposed["card"]), (&json!(id), &json!(written)));
+    assert_eq!(exposed["door_system"], "headquarters");
+    assert_eq!(exposed["access_points"], json!(["control-room-door"]));
+    let since = exposed["since"].as_str().unwrap();
+    let at = Timestamp::parse(since).unwrap();
+    assert!(told <= at && at <= SystemClock.now(), "not before the end was said: {exposed}");
+    let because = "the door system has not done yet what it was told, or was not told";
+    assert_eq!(exposed["because"], because);
+    // People read the same.
+    let said = house.cardea(&["exposure"]).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    let line = format!(
+        "CARD    {written} of {user_name} at control-room-door (headquarters): must not since {since}, \
+         {because}; at worst until the panel can be reached again"
+    );
+    assert!(said.out.lines().any(|said| said.starts_with(&line)), "{line:?} is not in {said:?}");
+    let count =
+        "1 card(s) could open what they must not, 0 door(s) open for everybody, 0 card(s) are nobody's\n";
+    assert!(said.out.ends_with(count), "{said:?}");
+    assert!(said.err.contains("CARD: see cardea task list"), "{said:?}");
     house.controller.behave();
     card_gone(&house.controller, card).await;
     until("nothing exposed", async || (house.cardea(&["exposure"]).await.code == Some(0)).then_some(()))
