@@ -6,7 +6,7 @@ use server::stage::at_device;
 use sim::uhppote::Misbehaviour;
 use store::delivery::Address;
 use store::{Db, DbConfig, Fact, FactBody, Origin, Sinks, delivery, sql};
-use world::{Served, parts, skip, until};
+use world::{Served, Spoken, parts, skip, until};
 
 use crate::steps::{Employee, card_gone, hire_at};
 
@@ -364,8 +364,10 @@ async fn an_auditor_finds_what_happened_to_a_person_at_a_door_and_with_an_app() 
     let Some(binary) = parts::binary() else { skip!("{}", parts::NO_BINARY) };
     let mut house = Served::prepare(&binary).await;
     house.serve().await;
+    let before = SystemClock.now().to_string();
     let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
     assert!(house.controller.swipe(card, 1).granted);
+    let between = SystemClock.now().to_string();
     house.hr().end_employment(&id).await.unwrap();
     card_gone(&house.controller, card).await;
     let search = async |arguments: &[&str]| house.cardea(&[&["audit", "search"], arguments].concat()).await;
@@ -379,20 +381,24 @@ async fn an_auditor_finds_what_happened_to_a_person_at_a_door_and_with_an_app() 
     let at = |kind: &str| story.out.find(kind).unwrap_or_else(|| panic!("no {kind} in {}", story.out));
     assert!(at("user.deactivated") < at("user.created"), "the newest first: {}", story.out);
     let by_id = search(&["--person", &id, "--kind", "user.", "--since", "1h", "--json"]).await;
-    let kinds: Vec<String> = by_id
-        .out
-        .lines()
-        .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["kind"].as_str().unwrap().to_owned()
-        })
-        .collect();
+    let kinds = kinds_of(&by_id);
     assert!(kinds.iter().all(|kind| kind.starts_with("user.")) && kinds.len() >= 2, "{kinds:?}");
+    // All that happened to a person, cut in two between hire and end.
+    for (bound, finds, leaves_out) in
+        [("--until", "user.created", "user.deactivated"), ("--since", "user.deactivated", "user.created")]
+    {
+        let kinds = kinds_of(&search(&["--person", &id, bound, &between, "--json"]).await);
+        let has = |kind: &str| kinds.iter().any(|found| found == kind);
+        assert!(has(finds) && !has(leaves_out), "{bound} {between}: {kinds:?}");
+    }
     let declared = search(&["--app", "grid-console"]).await;
     assert_eq!(declared.code, Some(0), "{declared:?}");
     for (arguments, code, says) in [
         (&["--kind", "no.such"][..], 1, "nothing was found"),
         (&["--person", "nobody"], 1, "no user"),
+        (&["--person", &id, "--until", &before], 1, "nothing was found"),
         (&["--since", "yesterday"], 64, "2026-11-27"),
+        (&["--until", "yesterday"], 64, "2026-11-27"),
         (&["--about", "nobody"], 64, "KIND:ID"),
         (&["--limit", "0"], 64, "limit"),
     ] {
@@ -400,6 +406,15 @@ async fn an_auditor_finds_what_happened_to_a_person_at_a_door_and_with_an_app() 
         assert_eq!(said.code, Some(code), "{arguments:?}: {said:?}");
         assert!(said.err.contains(says), "{arguments:?}: {said:?}");
     }
+}
+
+/// The kinds of all facts that were found, as JSON.
+fn kinds_of(found: &Spoken) -> Vec<String> {
+    let kind = |line: &str| {
+        let fact: Value = serde_json::from_str(line).unwrap();
+        fact["kind"].as_str().unwrap().to_owned()
+    };
+    found.out.lines().map(kind).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
