@@ -57,6 +57,7 @@ mod lost_card;
 mod mail;
 mod newcomer;
 mod nodes;
+mod online;
 mod quarantine;
 mod routes;
 mod slow;
