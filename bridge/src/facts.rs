@@ -66,7 +66,7 @@ pub struct PlacementProven {
 
 impl FactBody for PlacementProven {
     const KIND: &'static str = "placement.proven";
-    const ABOUT: &'static [&'static str] = &["credential", "user", "door_system"];
+    const ABOUT: &'static [&'static str] = &["credential", "user", "door_system", "access_point"];
 }
 
 /// A day or an hour has come, and with it the end of something that opened doors: of an access profile, or of a card.

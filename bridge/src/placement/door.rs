@@ -305,7 +305,8 @@ impl PlacementProven {
     pub(crate) fn into_fact(self) -> Fact {
         let (credential, user) = (self.credential.subject(), self.user.subject());
         let system = Subject::new("door_system", &self.door_system);
-        Fact::new(credential, &self).about(user).about(system)
+        let fact = Fact::new(credential, &self).about(user).about(system);
+        self.access_points.iter().fold(fact, |fact, point| fact.about(Subject::new("access_point", point)))
     }
 }
 

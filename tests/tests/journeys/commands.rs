@@ -8,7 +8,7 @@ use store::delivery::Address;
 use store::{Db, DbConfig, Fact, FactBody, Origin, Sinks, delivery, sql};
 use world::{Served, Spoken, parts, skip, until};
 
-use crate::steps::{Employee, card_gone, hire_at};
+use crate::steps::{Employee, PASSWORD, card_gone, hire_at, set_password};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_scripted_demo_proves_every_step() {
@@ -367,6 +367,10 @@ async fn an_auditor_finds_what_happened_to_a_person_at_a_door_and_with_an_app() 
     let before = SystemClock.now().to_string();
     let Employee { id, user_name, card } = hire_at(&house, "Mira").await;
     assert!(house.controller.swipe(card, 1).granted);
+    let link = house.must(&["invite", &user_name]).await;
+    let mut browser = house.browser();
+    set_password(&mut browser, &link).await;
+    house.app().code(&mut browser, &user_name, PASSWORD).await.unwrap();
     let between = SystemClock.now().to_string();
     house.hr().end_employment(&id).await.unwrap();
     card_gone(&house.controller, card).await;
@@ -391,8 +395,18 @@ async fn an_auditor_finds_what_happened_to_a_person_at_a_door_and_with_an_app() 
         let has = |kind: &str| kinds.iter().any(|found| found == kind);
         assert!(has(finds) && !has(leaves_out), "{bound} {between}: {kinds:?}");
     }
-    let declared = search(&["--app", "grid-console"]).await;
-    assert_eq!(declared.code, Some(0), "{declared:?}");
+    let at_app = kinds_of(&search(&["--app", "grid-console", "--person", &id, "--json"]).await);
+    for kind in ["session.opened", "grant.created"] {
+        assert!(at_app.iter().any(|found| found == kind), "{kind}: {at_app:?}");
+    }
+    // When the card was proven to be off, door by door.
+    let door = ["--door", "control-room-door", "--kind", "placement.proven", "--json"];
+    let proven = until("both proofs at the door", async || {
+        let proven = search(&door).await.out;
+        (proven.lines().count() >= 2).then_some(proven)
+    })
+    .await;
+    assert!(proven.lines().next().is_some_and(|newest| newest.contains("absent")), "{proven}");
     for (arguments, code, says) in [
         (&["--kind", "no.such"][..], 1, "nothing was found"),
         (&["--person", "nobody"], 1, "no user"),
