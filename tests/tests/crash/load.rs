@@ -246,11 +246,17 @@ impl<'a> Load<'a> {
         if self.is_over.get() {
             return;
         }
+        let mut world = self.world.borrow_mut();
         match outage.fault {
-            Fault::Controller(misbehaviour) => self.house.controller.misbehave(misbehaviour),
-            Fault::Device(misbehaviour) => self.house.device.misbehave(misbehaviour),
+            Fault::Controller(misbehaviour) => {
+                self.house.controller.misbehave(misbehaviour);
+                world.tally.outages_at_headquarters += 1;
+            }
+            Fault::Device(misbehaviour) => {
+                self.house.device.misbehave(misbehaviour);
+                world.tally.outages_at_substation += 1;
+            }
         }
-        self.world.borrow_mut().tally.outages += 1;
         self.story.tell("the trouble begins");
     }
 

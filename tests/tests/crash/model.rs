@@ -281,7 +281,8 @@ pub(crate) struct Tally {
     pub(crate) did_not: usize,
     /// What was answered with an error of the server.
     pub(crate) errors: usize,
-    pub(crate) outages: usize,
+    pub(crate) outages_at_headquarters: usize,
+    pub(crate) outages_at_substation: usize,
     pub(crate) by_hand: usize,
     pub(crate) sign_ins: usize,
     pub(crate) refreshes: usize,

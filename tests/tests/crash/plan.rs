@@ -118,10 +118,12 @@ impl Fault {
         use controlid::Misbehaviour as Device;
         use uhppote::Misbehaviour as Controller;
         let (few, slow) = (dice.one_of(&[1, 2, 3]).unwrap_or(1), dice.millis(10..60));
-        let all = [
+        let of_controller = [
             Self::Controller(Controller::Silent),
             Self::Controller(Controller::DropReplies(few)),
             Self::Controller(Controller::Slow(slow)),
+        ];
+        let of_device = [
             Self::Device(Device::Silent),
             Self::Device(Device::Cut),
             Self::Device(Device::Slow(slow)),
@@ -129,7 +131,9 @@ impl Fault {
             Self::Device(Device::LoseAnswers(few)),
             Self::Device(Device::ForgetSessions),
         ];
-        dice.one_of(&all).unwrap_or(all[0])
+        // As often of the one as of the other, however many ways to fail each has.
+        let fault = if dice.chance(50) { dice.one_of(&of_controller) } else { dice.one_of(&of_device) };
+        fault.unwrap_or(of_controller[0])
     }
 
     const fn keeps_silent(self) -> bool {
