@@ -105,7 +105,8 @@ pub enum Redirects {
     Until(String),
 }
 
-/// One person's browser.
+/// One person's browser. A copy has its cookies, as somebody has who took them from it.
+#[derive(Clone)]
 pub struct Browser {
     client: reqwest::Client,
     jar: Jar,
