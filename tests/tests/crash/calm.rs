@@ -1,6 +1,6 @@
 //! After the crash: the house is served again, comes to rest, and is asked about everything.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bridge::{exposure, receipt};
@@ -16,7 +16,7 @@ use crate::device;
 use crate::house::EXPORT;
 use crate::journal::Journal;
 use crate::load::sign_in;
-use crate::model::{self, Act, Employee, Fate, Life, Rights, World};
+use crate::model::{self, Act, Employee, Ending, Fate, Life, Rights, Tally, World};
 
 /// Longer than what was tried in vain before waits; shorter than a claim, so that one that nobody gives back is missed.
 const REST: Duration = Duration::from_secs(20);
@@ -28,7 +28,9 @@ const EXPORTED: Duration = Duration::from_secs(60);
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 /// All credentials that a test can give out.
 const ALL: i64 = 10_000;
-/// How often a life that ended is found to be dead before it is looked at now and then only.
+/// How often a life that ended is found to be dead before it is looked at with everything else only. Lives add up, and
+/// each costs half a dozen requests: a long run would do little but ask about those of its first rounds, of which no
+/// later one writes anything.
 const LOOKS: usize = 2;
 /// So many people are signed in before the next crash, and so many can.
 const SIGNED_IN: usize = 4;
@@ -125,7 +127,7 @@ async fn rest(db: &Db, house: &Served, journal: &mut Journal) -> Duration {
 }
 
 /// What HR was told is so; and what HR was not told is learned.
-async fn ask_hr(hr: &Hr, employee: &mut Employee, depth: Depth, tally: &mut model::Tally) {
+async fn ask_hr(hr: &Hr, employee: &mut Employee, depth: Depth, tally: &mut Tally) {
     if !employee.touched && depth == Depth::Round {
         return;
     }
@@ -166,7 +168,7 @@ async fn ask_hr(hr: &Hr, employee: &mut Employee, depth: Depth, tally: &mut mode
     assert_eq!(seen, expect, "{}: active, department", employee.person.user_name);
 }
 
-/// Cards: who has which, whether a hand has suspended it, and what the journal tells of it.
+/// Cards: who has which, whether a hand has suspended it, which were revoked, and what the journal tells of each.
 async fn ask_directory(db: &Db, world: &mut World, journal: &Journal) {
     let mut all: HashMap<String, Vec<Credential>> = HashMap::new();
     for card in credential::page(db, None, ALL).await.unwrap() {
@@ -174,17 +176,26 @@ async fn ask_directory(db: &Db, world: &mut World, journal: &Journal) {
         all.entry(card.user_id.to_string()).or_default().push(card);
     }
     for employee in &mut world.staff {
-        let Some(id) = &employee.id else { continue };
-        let cards = all.remove(id).unwrap_or_default();
-        let kept: Vec<&Credential> =
-            cards.iter().filter(|card| card.state.parse() != Ok(State::Revoked)).collect();
+        let Some(id) = employee.id.clone() else { continue };
+        let cards = all.remove(&id).unwrap_or_default();
+        let (revoked, kept): (Vec<&Credential>, Vec<&Credential>) =
+            cards.iter().partition(|card| card.state.parse() == Ok(State::Revoked));
+        let revoked: BTreeSet<u32> = revoked.into_iter().map(number).collect();
+        if let Some(card) = employee.revoking.take().filter(|card| revoked.contains(card)) {
+            employee.lost(card);
+        }
         let who = &employee.person.user_name;
+        // With HR's record the last one is revoked, too.
+        let is_right =
+            if employee.is_there { employee.gone == revoked } else { employee.gone.is_subset(&revoked) };
+        assert!(is_right, "of {who} the cards {revoked:?} are revoked, and by hand {:?}", employee.gone);
         match kept[..] {
             [] => assert!(!employee.is_entitled(), "{who} is entitled and has no card"),
             [card] => {
                 assert!(employee.is_there, "the card of {who}, who was deleted, is {}", card.state);
-                let number = u32::try_from(card.facility * 100_000 + card.number).expect("a 26-bit card");
-                assert_eq!(*employee.card.get_or_insert(number), number, "{who} has the same card for ever");
+                let number = number(card);
+                let known = *employee.card.get_or_insert(number);
+                assert_eq!(known, number, "{who} has the same card until it is revoked");
                 let by_hand = card.suspended() == Some(SuspendedBy::Hand);
                 if std::mem::take(&mut employee.hand_is_open) {
                     employee.by_hand = by_hand;
@@ -197,13 +208,19 @@ async fn ask_directory(db: &Db, world: &mut World, journal: &Journal) {
             }
             _ => panic!("{who} has more than one card: {kept:?}"),
         }
-        journal.tells_of_user(id, employee.facts);
-        journal.tells_of_profile(id, employee.profile());
+        journal.tells_of_user(&id, employee.facts);
+        journal.tells_of_profile(&id, employee.profile());
     }
     assert!(all.is_empty(), "cards of nobody: {all:?}");
 }
 
-/// Sessions and tokens: of who has gone, all are refused; of everybody else, none was lost.
+/// As the controller numbers it.
+fn number(card: &Credential) -> u32 {
+    u32::try_from(card.facility * 100_000 + card.number).expect("a 26-bit card")
+}
+
+/// Sessions and tokens: of who has gone, all are refused, as is what somebody has ended; of everything else, none was
+/// lost.
 async fn ask_about_lives(app: &App, world: &mut World, journal: &Journal, ears: &Ears, depth: Depth) {
     let World { staff, lives, tally } = world;
     let mut ended = vec![0; staff.len()];
@@ -211,31 +228,65 @@ async fn ask_about_lives(app: &App, world: &mut World, journal: &Journal, ears: 
         for jti in life.unread.drain(..) {
             journal.tells_of_token(&jti);
         }
-        let fate = life.fate(&staff[life.n]);
+        let employee = &staff[life.n];
+        learn_of_ends(life, employee, journal, tally);
+        let (fate, tokens) = (life.fate(employee), life.tokens(employee));
         if fate != Fate::Unknown {
             journal.tells_of_life(life);
         }
-        match fate {
-            Fate::Dead => {
-                ended[life.n] += 1;
+        match (fate, tokens) {
+            (Fate::Dead, _) => {
+                let with_account = life.is_whole();
+                ended[life.n] += usize::from(with_account);
                 if life.found_dead < LOOKS || depth == Depth::Everything {
-                    tally.lives_ended += usize::from(life.found_dead == 0);
+                    tally.lives_ended += usize::from(with_account && life.found_dead == 0);
                     life.found_dead += 1;
                     is_dead(app, life).await;
-                    assert!(ears.know(&life.session), "the application was not told of an end of {}", life.n);
+                    // Whoever has given back what was granted is not told of the account: there is nothing to end.
+                    let must_know = with_account || life.sign_out == Ending::Told;
+                    let knows = ears.know(&life.session);
+                    assert!(knows || !must_know, "the application was not told of an end of {}", life.n);
                 }
             }
-            Fate::Alive => {
+            (Fate::Alive, Fate::Dead) => {
+                are_dead(app, life).await;
+                is_signed_in(app, life, depth).await;
+            }
+            (Fate::Alive, _) => {
                 lives_on(app, life, depth).await;
                 tally.lived_on += 1;
             }
-            Fate::Unknown => {}
+            (Fate::Unknown, _) => {}
         }
     }
     for (employee, ended) in staff.iter().zip(ended) {
         if let Some(id) = &employee.id {
             journal.tells_of_ends(id, ended);
         }
+    }
+}
+
+/// What became of the ends that somebody has asked for. The facts say, and what lives is then held against them; what
+/// was answered has its fact, unless the account had ended first and left nothing to end.
+fn learn_of_ends(life: &mut Life, employee: &Employee, journal: &Journal, tally: &mut Tally) {
+    let (n, began) = (life.n, life.began);
+    let (sessions, grants) = journal.ends_of(life);
+    let ends = [("session", &mut life.sign_out, sessions), ("grant", &mut life.revocation, grants)];
+    for (what, ending, facts) in ends {
+        let happened = facts > 0;
+        match *ending {
+            Ending::No | Ending::Told => continue,
+            Ending::Open => {
+                tally.partings_open += 1;
+                tally.happened += usize::from(happened);
+                tally.did_not += usize::from(!happened);
+            }
+            Ending::Answered(at) => assert!(
+                happened || employee.may_have_ended(began, at),
+                "no fact of the end of a {what} of {n}, which was answered"
+            ),
+        }
+        *ending = if happened { Ending::Told } else { Ending::No };
     }
 }
 
@@ -247,21 +298,34 @@ async fn lives_on(app: &App, life: &mut Life, depth: Depth) {
         let answer = app.introspect(token).await.unwrap();
         assert!(answer.body["active"] == true, "a sign-in of {n} was lost: {answer:?}");
     }
-    if !life.is_new && depth == Depth::Round {
-        return;
-    }
-    if let Some(token) = life.refresh.as_ref().filter(|_| !life.is_spent) {
+    let is_asked = life.is_new || depth == Depth::Everything;
+    if let Some(token) = life.refresh.as_ref().filter(|_| is_asked && !life.is_spent) {
         let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
         let answer = app.post("/token", &form).await.unwrap();
         assert_eq!(answer.status, 200, "a refresh token of {n} was lost: {answer:?}");
         life.renew(&answer.body);
     }
-    let silently = app.silently(&mut life.browser).await.unwrap();
-    assert_eq!(silently, None, "the session of {n} was lost");
-    life.is_new = false;
+    is_signed_in(app, life, depth).await;
 }
 
+/// The session lives on, whatever became of the tokens.
+async fn is_signed_in(app: &App, life: &mut Life, depth: Depth) {
+    if life.is_new || depth == Depth::Everything {
+        let silently = app.silently(&mut life.browser).await.unwrap();
+        assert_eq!(silently, None, "the session of {} was lost", life.n);
+        life.is_new = false;
+    }
+}
+
+/// Neither its tokens nor its session are good for anything.
 async fn is_dead(app: &App, life: &mut Life) {
+    are_dead(app, life).await;
+    let silently = app.silently(&mut life.browser).await.unwrap();
+    assert_eq!(silently.as_deref(), Some("login_required"), "the browser of {}", life.n);
+}
+
+/// No token of it is good for anything.
+async fn are_dead(app: &App, life: &Life) {
     let n = life.n;
     for token in life.access.iter().rev().take(2) {
         let answer = app.introspect(token).await.unwrap();
@@ -273,8 +337,6 @@ async fn is_dead(app: &App, life: &mut Life) {
         let answer = app.post("/token", &form).await.unwrap();
         assert_eq!(answer.refusal(), (400, "invalid_grant"), "a refresh token of {n}");
     }
-    let silently = app.silently(&mut life.browser).await.unwrap();
-    assert_eq!(silently.as_deref(), Some("login_required"), "the browser of {n}");
 }
 
 /// Whoever has gone has a receipt that says that every door is shut, and nothing is known to be exposed.
@@ -356,11 +418,11 @@ pub(crate) async fn prepare(house: &Served, world: &mut World) {
             world.staff[n].has_password = true;
         }
     }
-    let is_signed_in = |n: usize, world: &World| {
-        world.lives.iter().any(|life| life.n == n && life.fate(&world.staff[n]) == Fate::Alive)
+    let has_tokens = |n: usize, world: &World| {
+        world.lives.iter().any(|life| life.n == n && life.tokens(&world.staff[n]) == Fate::Alive)
     };
     let waiting = world.which(|employee| employee.active && employee.has_password);
-    if let Some(n) = waiting.into_iter().find(|n| !is_signed_in(*n, world)) {
+    if let Some(n) = waiting.into_iter().find(|n| !has_tokens(*n, world)) {
         let user_name = world.staff[n].person.user_name.clone();
         if let Some(life) = sign_in(&app, n, &user_name).await.unwrap() {
             world.tally.sign_ins += 1;

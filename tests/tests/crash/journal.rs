@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use bridge::facts::{DeviationFound, DoorEventSeen, DoorEventsLost, ReceiptIssued};
-use directory::credential::Credential;
+use directory::credential::{Credential, State};
 use directory::facts::{
     CredentialIssued, CredentialResumed, CredentialRevoked, CredentialSuspended, Ended, EntitlementEnded,
     EntitlementGranted, GrantCreated, GrantEnded, GrantRedeemed, GrantRefreshed, SessionEnded, SessionOpened,
@@ -16,7 +16,7 @@ use kernel::{Ctx, Subject, Timestamp};
 use store::{Db, FactBody as _, StoredFact, sql};
 use world::Served;
 
-use crate::model::{Facts, Life};
+use crate::model::{Ending, Facts, Life};
 
 /// A fact is dated when it is recorded, and seen when it is committed: no later than this.
 const COMMITS: Duration = Duration::from_secs(15);
@@ -148,6 +148,8 @@ impl Journal {
         let changes: u64 = changes.iter().sum();
         let told = (of(CredentialIssued::KIND), i64::try_from(changes).ok());
         assert_eq!(told, (1, Some(card.version - 1)), "facts of {card:?}: issued, changed");
+        let is_revoked = card.state.parse() == Ok(State::Revoked);
+        assert_eq!(of(CredentialRevoked::KIND), u64::from(is_revoked), "facts of {card:?}: revoked");
     }
 
     /// The application has the token: so there is its fact, once.
@@ -156,26 +158,39 @@ impl Journal {
         assert_eq!(count, 1, "facts of the access token {jti}");
     }
 
-    /// The application has tokens of it: so its session and its grant began once. Neither ended but with the account.
+    /// The application has tokens of it: so its session and its grant began once. Each ended once if somebody has ended
+    /// it, and otherwise not but with the account, or the grant with its session.
     pub(crate) fn tells_of_life(&self, life: &Life) {
-        let (n, session) = (life.n, &life.session);
-        let grant = self.grants.get(&life.first).unwrap_or_else(|| panic!("no fact of a grant of {n}"));
-        for id in [session, grant] {
+        let n = life.n;
+        for (id, ending) in [(&life.session, life.sign_out), (self.grant(life), life.revocation)] {
             let of = |all: &HashMap<String, u64>| all.get(id).copied().unwrap_or_default();
-            assert_eq!((of(&self.begun), of(&self.ended)), (1, 0), "facts of {id} of {n}: begun, ended");
+            let expect = (1, u64::from(ending == Ending::Told));
+            assert_eq!((of(&self.begun), of(&self.ended)), expect, "facts of {id} of {n}: begun, ended");
         }
     }
 
-    /// With an account everything ended that lived then: so many sign-ins at least, and none that was never opened.
+    /// How many facts tell that its session ended by itself, and how many that its grant did.
+    pub(crate) fn ends_of(&self, life: &Life) -> (u64, u64) {
+        let of = |id: &String| self.ended.get(id).copied().unwrap_or_default();
+        (of(&life.session), of(self.grant(life)))
+    }
+
+    fn grant(&self, life: &Life) -> &String {
+        self.grants.get(&life.first).unwrap_or_else(|| panic!("no fact of a grant of {}", life.n))
+    }
+
+    /// With an account everything ended that lived then: so many sign-ins at least, and none that was never opened or
+    /// had ended before.
     pub(crate) fn tells_of_ends(&self, id: &str, at_least: usize) {
         let user = Subject::new(UserId::KIND, id);
         let (sessions, grants) = self.swept.get(&user.to_string()).copied().unwrap_or_default();
-        let opened = i64::try_from(self.count(&user, SessionOpened::KIND)).unwrap();
+        let of = |kind: &str| i64::try_from(self.count(&user, kind)).unwrap();
+        let (opened, alone) = (of(SessionOpened::KIND), of(SessionEnded::KIND));
         let least = i64::try_from(at_least).unwrap();
         assert!(
-            least <= sessions && sessions <= opened && least <= grants,
+            least <= sessions && sessions + alone <= opened && least <= grants,
             "of {id} {least} sign-ins ended at least, {sessions} sessions and {grants} grants by the facts of the ends, \
-             and {opened} sessions were opened"
+             {alone} sessions alone, and {opened} sessions were opened"
         );
     }
 

@@ -1,7 +1,9 @@
 //! Everybody at once, until the process is killed: two clerks of HR, people at their browsers, cards at the doors,
-//! trouble on the wire, and a hand that suspends cards.
+//! trouble on the wire, somebody who parts with something, and a hand that suspends and revokes cards.
 //!
 //! Each notes what is asked before it is asked, and what was answered when it was.
+
+mod parting;
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -15,12 +17,12 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use world::{App, Served, VERIFIER};
 
-use crate::model::{self, Act, CLERKS, Employee, Errand, Fate, Life, World};
-use crate::plan::{Dice, Fault, Kill, Plan};
+use crate::model::{self, Act, CLERKS, Employee, Ending, Errand, Fate, Life, World};
+use crate::plan::{Dice, Fault, Hand, Kill, Plan};
 use crate::story::Story;
 
 pub(crate) const PASSWORD: &str = "nine ducks on a cold river";
-/// Whoever waits for an end to be acknowledged does not wait for ever.
+/// Whoever waits for an end to be acknowledged, or to be asked for, does not wait for ever.
 const LONGEST: Duration = Duration::from_millis(400);
 /// Nor does whoever waits until HR was answered at all: a busy machine may take its time, one that hangs is killed.
 const FIRST: Duration = Duration::from_secs(5);
@@ -36,6 +38,8 @@ pub(crate) struct Load<'a> {
     answered: Notify,
     /// Rung when HR was told that somebody's access has ended.
     ended: Notify,
+    /// Rung when somebody begins to part with something.
+    parting: Notify,
 }
 
 /// The process did not answer: whoever asked it stops.
@@ -43,8 +47,8 @@ struct Gone;
 
 impl<'a> Load<'a> {
     pub(crate) fn new(house: &'a Served, world: &'a RefCell<World>, story: &'a Story) -> Self {
-        let (answered, ended) = (Notify::new(), Notify::new());
-        Self { house, world, story, is_over: Cell::new(false), answered, ended }
+        let (answered, ended, parting) = (Notify::new(), Notify::new(), Notify::new());
+        Self { house, world, story, is_over: Cell::new(false), answered, ended, parting }
     }
 
     /// Until the process is dead, and everybody has noticed.
@@ -59,6 +63,7 @@ impl<'a> Load<'a> {
             self.doors(dice.fork()),
             self.trouble(plan),
             self.hand(plan, dice.fork()),
+            self.part(plan, dice.fork()),
         );
     }
 
@@ -67,8 +72,8 @@ impl<'a> Load<'a> {
         if timeout(FIRST, self.answered.notified()).await.is_err() {
             self.story.tell("HR was not answered");
         }
-        match when {
-            Kill::At(after) => sleep(after).await,
+        let after = match when {
+            Kill::At(after) => after,
             Kill::AfterEnd(after) => {
                 let waited = timeout(LONGEST, self.ended.notified()).await;
                 self.story.tell(if waited.is_ok() {
@@ -76,9 +81,19 @@ impl<'a> Load<'a> {
                 } else {
                     "nobody's access ended"
                 });
-                sleep(after).await;
+                after
             }
-        }
+            Kill::AfterParting(after) => {
+                let waited = timeout(LONGEST, self.parting.notified()).await;
+                self.story.tell(if waited.is_ok() {
+                    "an end is asked for"
+                } else {
+                    "nobody parts with anything"
+                });
+                after
+            }
+        };
+        sleep(after).await;
         let ended = process.try_wait().expect("it was started here");
         assert!(ended.is_none(), "it ended by itself: {ended:?}");
         process.kill().await.expect("it runs");
@@ -119,7 +134,8 @@ impl<'a> Load<'a> {
         let token = {
             let world = self.world.borrow();
             let mut before = world.lives.iter().rev();
-            let life = before.find(|life| life.n == errand.n && life.answered < errand.sent);
+            let is_one = |life: &&Life| life.n == errand.n && life.answered < errand.sent && life.is_whole();
+            let life = before.find(is_one);
             life.and_then(|life| life.access.last().cloned())
         };
         let Some(token) = token else { return };
@@ -179,7 +195,12 @@ impl<'a> Load<'a> {
             let world = self.world.borrow();
             let has_one = |at: &usize| world.lives[*at].refresh.is_some() && !world.lives[*at].is_spent;
             let all: Vec<usize> = (0..world.lives.len()).filter(has_one).collect();
-            dice.one_of(&all).and_then(|at| Some((at, world.lives[at].refresh.clone()?)))
+            let is_dead = |life: &Life| life.tokens(&world.staff[life.n]) == Fate::Dead;
+            let alive: Vec<usize> = all.iter().copied().filter(|at| !is_dead(&world.lives[*at])).collect();
+            // Most lives are over: of all of them alike, hardly one would get another token late in a run.
+            let first = if dice.chance(80) { dice.one_of(&alive) } else { None };
+            let chosen = first.or_else(|| dice.one_of(&all));
+            chosen.and_then(|at| Some((at, world.lives[at].refresh.clone()?)))
         };
         let Some((at, token)) = presented else { return Ok(()) };
         let form = [("grant_type", "refresh_token"), ("refresh_token", token.as_str())];
@@ -200,7 +221,7 @@ impl<'a> Load<'a> {
             Ok(answer) => {
                 let life = &world.lives[at];
                 let employee = &world.staff[life.n];
-                let may_have_ended = employee.open.is_some() || life.fate(employee) != Fate::Alive;
+                let may_have_ended = employee.open.is_some() || life.tokens(employee) != Fate::Alive;
                 assert!(may_have_ended, "a refresh token of {} is refused: {answer:?}", life.n);
                 Ok(())
             }
@@ -262,31 +283,55 @@ impl<'a> Load<'a> {
 
     /// A command is a process of its own: it is not killed with the house.
     async fn hand(&self, plan: &Plan, mut dice: Dice) {
+        let Some(hand) = plan.hand else { return };
         let chosen = {
             let world = self.world.borrow();
-            let may = world.which(|employee| employee.card.is_some() && employee.is_there);
-            let chosen = dice.one_of(&may).filter(|_| plan.by_hand);
+            let may = world.which(|employee| may_be_handled(employee, hand));
+            let suspended: Vec<usize> = may.iter().copied().filter(|n| world.staff[*n].by_hand).collect();
+            // Else ever fewer cards would open anything: holders report theirs lost, and none brings it back.
+            let is_first = hand == Hand::Suspend && dice.chance(50);
+            let first = if is_first { dice.one_of(&suspended) } else { None };
+            let chosen = first.or_else(|| dice.one_of(&may));
             chosen.and_then(|n| Some((n, world.staff[n].card?, world.staff[n].by_hand)))
         };
         let Some((n, card, was_suspended)) = chosen else { return };
-        let note = |what: fn(&mut Employee)| what(&mut self.world.borrow_mut().staff[n]);
-        note(|employee| {
-            employee.touched = true;
-            employee.hand_is_open = true;
-        });
-        let verb = if was_suspended { "resume" } else { "suspend" };
-        let card = format!("h10301:{}:{}", card / 100_000, card % 100_000);
-        let said = self.house.cardea(&["credential", verb, &card, "--who", "Guard"]).await;
+        let verb = match hand {
+            Hand::Revoke => "revoke",
+            Hand::Suspend if was_suspended => "resume",
+            Hand::Suspend => "suspend",
+        };
+        {
+            let employee = &mut self.world.borrow_mut().staff[n];
+            (employee.touched, employee.hand_is_open) = (true, true);
+            employee.revoking = (hand == Hand::Revoke).then_some(card);
+        }
+        let written = format!("h10301:{}:{}", card / 100_000, card % 100_000);
+        let said = self.house.cardea(&["credential", verb, &written, "--who", "Guard"]).await;
         self.story.tell(format!("{verb} the card of {n}: {said:?}"));
         // Whoever is told no does not know how far it came: the account may have ended meanwhile.
-        if said.code == Some(0) {
-            note(|employee| {
-                employee.by_hand = !employee.by_hand;
-                employee.hand_is_open = false;
-            });
-            self.world.borrow_mut().tally.by_hand += 1;
+        if said.code != Some(0) {
+            return;
+        }
+        let mut world = self.world.borrow_mut();
+        match hand {
+            Hand::Revoke => {
+                world.tally.cards_revoked += 1;
+                world.staff[n].lost(card);
+            }
+            Hand::Suspend => {
+                world.tally.by_hand += 1;
+                let employee = &mut world.staff[n];
+                (employee.by_hand, employee.hand_is_open) = (!was_suspended, false);
+            }
         }
     }
+}
+
+/// Whether something can be done to the card, and nobody else is doing anything to it.
+fn may_be_handled(employee: &Employee, hand: Hand) -> bool {
+    let has_card = employee.is_there && employee.card.is_some() && !employee.hand_is_open;
+    // Nobody's card comes back whose account has ended.
+    has_card && (hand == Hand::Revoke || employee.active || !employee.by_hand)
 }
 
 async fn carry_out(hr: &Hr, errand: &Errand) -> Result<Option<String>, HrError> {
@@ -326,6 +371,8 @@ pub(crate) async fn sign_in(app: &App, n: usize, user_name: &str) -> Result<Opti
         refresh: None,
         renewed: now,
         is_spent: false,
+        sign_out: Ending::No,
+        revocation: Ending::No,
         unread: Vec::new(),
         first: String::new(),
         is_new: true,

@@ -1,7 +1,7 @@
 //! What must be true, from nothing but what the clients were answered. What was asked and not answered may have
 //! happened or not: it is *open* until somebody looks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use server::stage::{DEPARTMENT, DOMAIN};
@@ -85,8 +85,13 @@ pub(crate) struct Employee {
     pub(crate) card: Option<u32>,
     /// Whether the card is suspended by hand.
     pub(crate) by_hand: bool,
-    /// Whether it is not known what became of a suspension or of its end.
+    /// Whether it is not known what became of what was last done to the card. Nobody else does anything to it until
+    /// somebody has looked.
     pub(crate) hand_is_open: bool,
+    /// The card of which it is not known whether it was revoked.
+    pub(crate) revoking: Option<u32>,
+    /// Cards that were revoked by hand: they open nothing, ever again.
+    pub(crate) gone: BTreeSet<u32>,
     pub(crate) has_password: bool,
     /// Whether anything was asked about this person in this round.
     pub(crate) touched: bool,
@@ -113,6 +118,8 @@ impl Employee {
             card: None,
             by_hand: false,
             hand_is_open: false,
+            revoking: None,
+            gone: BTreeSet::new(),
             has_password: false,
             touched: false,
         }
@@ -159,6 +166,19 @@ impl Employee {
         if act.ends() {
             self.ends.push(End { sent, known: Instant::now() });
         }
+    }
+
+    /// The card was revoked: another one is given out where policy gives doors, and nobody has suspended that.
+    pub(crate) fn lost(&mut self, card: u32) {
+        self.gone.insert(card);
+        (self.card, self.revoking) = (None, None);
+        (self.by_hand, self.hand_is_open) = (false, false);
+    }
+
+    /// Whether all access may have ended between these two moments.
+    pub(crate) fn may_have_ended(&self, from: Instant, to: Instant) -> bool {
+        let is_ending = self.open.is_some_and(|(act, sent)| act.ends() && sent < to);
+        is_ending || self.ends.iter().any(|end| end.sent < to && end.known > from)
     }
 
     /// Whether policy gives doors to this person.
@@ -226,29 +246,70 @@ pub(crate) struct Life {
     pub(crate) renewed: Instant,
     /// The refresh token may have been used up.
     pub(crate) is_spent: bool,
+    /// Of the session, by whoever signs out (`/logout`).
+    pub(crate) sign_out: Ending,
+    /// Of the grant and so of all tokens, by the application (`/revoke`). The session lives on.
+    pub(crate) revocation: Ending,
     /// Ids of access tokens (`jti`) whose facts have not been looked for.
     pub(crate) unread: Vec<String>,
-    /// Whether the application was given tokens since it was last found to be alive.
+    /// Whether the application was given tokens, or asked for an end, since it was last found to be alive.
     pub(crate) is_new: bool,
     /// How often it was found to be dead.
     pub(crate) found_dead: usize,
 }
 
-/// What must be true of a life.
+/// The end of one thing, asked for by whoever has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Nobody has asked for it, or it did not happen.
+    No,
+    /// It was asked for and not answered.
+    Open,
+    /// It was asked for, and the answer of that moment was yes.
+    Answered(Instant),
+    /// There is a fact of it.
+    Told,
+}
+
+impl Ending {
+    const fn fate(self) -> Fate {
+        match self {
+            Self::No => Fate::Alive,
+            Self::Open => Fate::Unknown,
+            Self::Answered(_) | Self::Told => Fate::Dead,
+        }
+    }
+}
+
+/// What must be true of a life, or of its tokens. What rests on two things has the later of their fates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
     Alive,
-    Dead,
-    /// It began while all access was being ended, and before or after that.
+    /// It began while all access was being ended, and before or after that; or its end is open.
     Unknown,
+    Dead,
 }
 
 /// An access token lives for five minutes.
 const YOUNG: Duration = Duration::from_secs(200);
 
 impl Life {
-    /// Once nothing is open.
+    /// Of its session, once nothing is open about the account.
     pub(crate) fn fate(&self, employee: &Employee) -> Fate {
+        self.with_account(employee).max(self.sign_out.fate())
+    }
+
+    /// Of its tokens.
+    pub(crate) fn tokens(&self, employee: &Employee) -> Fate {
+        self.fate(employee).max(self.revocation.fate())
+    }
+
+    /// Whether nobody has ended it, or a part of it, but with the account.
+    pub(crate) fn is_whole(&self) -> bool {
+        (self.sign_out, self.revocation) == (Ending::No, Ending::No)
+    }
+
+    fn with_account(&self, employee: &Employee) -> Fate {
         if !employee.active || employee.ends.iter().any(|end| end.sent > self.answered) {
             return Fate::Dead;
         }
@@ -283,7 +344,16 @@ pub(crate) struct Tally {
     pub(crate) errors: usize,
     pub(crate) outages_at_headquarters: usize,
     pub(crate) outages_at_substation: usize,
+    /// Cards that were suspended or brought back by hand.
     pub(crate) by_hand: usize,
+    pub(crate) cards_revoked: usize,
+    /// Cards that their holders reported lost.
+    pub(crate) cards_lost: usize,
+    pub(crate) sign_outs: usize,
+    /// Grants that the application has ended.
+    pub(crate) revocations: usize,
+    /// Sign-outs and revocations that were asked for and not answered.
+    pub(crate) partings_open: usize,
     pub(crate) sign_ins: usize,
     pub(crate) refreshes: usize,
     pub(crate) lives_ended: usize,
@@ -353,7 +423,12 @@ impl World {
 
     /// Every card that was ever given out.
     pub(crate) fn cards(&self) -> Vec<u32> {
-        self.staff.iter().filter_map(|employee| employee.card).collect()
+        let of = |employee: &Employee| {
+            let mut cards: Vec<u32> = employee.gone.iter().copied().collect();
+            cards.extend(employee.card);
+            cards
+        };
+        self.staff.iter().flat_map(of).collect()
     }
 
     /// Those whom a condition holds for.

@@ -54,6 +54,28 @@ pub(crate) enum Kill {
     At(Duration),
     /// So long after HR was told that somebody's access has ended: while doors are being closed.
     AfterEnd(Duration),
+    /// So long after somebody began to part with something: many are not answered.
+    AfterParting(Duration),
+}
+
+/// What is given up by whoever has it. Each asks the process that is killed, so the answer may be lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Parting {
+    /// A person signs out.
+    SignOut,
+    /// The application gives its tokens back (RFC 7009).
+    Revocation,
+    /// A person reports the own card lost.
+    LostCard,
+}
+
+/// What somebody does to a card with the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hand {
+    /// Suspends it, or brings it back.
+    Suspend,
+    /// Revokes it: its holder gets another one.
+    Revoke,
 }
 
 /// Something is wrong with a door system, or with the wire to it.
@@ -81,23 +103,37 @@ pub(crate) struct Plan {
     /// Whether the next process dies too, so long after it was started.
     pub(crate) while_starting: Option<Duration>,
     pub(crate) outage: Option<Outage>,
-    /// Whether a card is suspended or brought back by hand.
-    pub(crate) by_hand: bool,
+    /// What somebody parts with, so long after the load begins: soon, or many a process would be dead before.
+    pub(crate) parting: Option<(Duration, Parting)>,
+    pub(crate) hand: Option<Hand>,
     /// For what everybody does.
     pub(crate) dice: Dice,
 }
 
 impl Plan {
     pub(crate) fn draw(dice: &mut Dice) -> Self {
-        let kill = match dice.chance(50) {
-            true => Kill::AfterEnd(dice.millis(0..25)),
-            false => Kill::At(dice.millis(0..400)),
+        let parting = match dice.percent() {
+            0..25 => Some(Parting::SignOut),
+            25..50 => Some(Parting::Revocation),
+            50..85 => Some(Parting::LostCard),
+            _ => None,
+        };
+        let kill = match dice.percent() {
+            0..50 => Kill::AfterEnd(dice.millis(0..25)),
+            50..60 if parting.is_some() => Kill::AfterParting(dice.millis(0..15)),
+            _ => Kill::At(dice.millis(0..400)),
+        };
+        let hand = match dice.percent() {
+            0..30 => Some(Hand::Suspend),
+            30..55 => Some(Hand::Revoke),
+            _ => None,
         };
         Self {
             kill,
             while_starting: dice.chance(25).then(|| dice.millis(0..250)),
             outage: dice.chance(60).then(|| Outage::draw(dice)),
-            by_hand: dice.chance(30),
+            parting: parting.map(|parting| (dice.millis(0..30), parting)),
+            hand,
             dice: dice.fork(),
         }
     }
