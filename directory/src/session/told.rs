@@ -33,12 +33,13 @@ pub(crate) async fn of_session(tx: &mut Tx, session: SessionId) -> Result<Vec<To
 }
 
 /// Those of a user's sessions, also of ones that have run out and are not swept yet: an application's own session
-/// may last longer than ours.
+/// may last longer than ours. So it may outlive the grant: whoever gave its tokens back is told as well.
 pub(crate) async fn of_user(tx: &mut Tx, user: UserId) -> Result<Vec<Told>, StoreError> {
     tx.all(
         sql!(
             "SELECT id AS client_id, backchannel_logout_uri IS NOT NULL AS listens FROM client WHERE id IN \
-             (SELECT client_id FROM oauth_grant WHERE user_id = $1 AND ended_at IS NULL) ORDER BY id"
+             (SELECT client_id FROM oauth_grant WHERE session_id IN \
+             (SELECT id FROM session WHERE user_id = $1 AND ended_at IS NULL)) ORDER BY id"
         ),
         (user,),
     )

@@ -280,13 +280,19 @@ async fn every_client_with_a_grant_stands_in_the_fact_and_those_who_listen_are_t
         item
     };
     let silent = crate::people::client("silent");
-    declare(db, &[listening("app"), listening("elsewhere"), silent]).await.unwrap();
+    let declared = [listening("app"), listening("elsewhere"), listening("thrifty"), silent];
+    declare(db, &declared).await.unwrap();
     let ada = create(db, &profile("ada")).await.unwrap();
     let (session, _) = open(db, ada.id).await.unwrap();
     let (other, _) = open(db, ada.id).await.unwrap();
-    for (session, client) in
-        [(&session, "app"), (&session, "app"), (&session, "silent"), (&other, "elsewhere")]
-    {
+    let mut last = None;
+    for (session, client) in [
+        (&session, "app"),
+        (&session, "app"),
+        (&session, "silent"),
+        (&other, "elsewhere"),
+        (&other, "thrifty"),
+    ] {
         let asked = session::grant::GrantRequest {
             client,
             scope: "openid",
@@ -294,8 +300,11 @@ async fn every_client_with_a_grant_stands_in_the_fact_and_those_who_listen_are_t
             network: "internal",
             lasts: crate::people::HOUR,
         };
-        change(db, async |tx| session::grant::create(tx, session, &asked).await).await.unwrap();
+        last = Some(change(db, async |tx| session::grant::create(tx, session, &asked).await).await.unwrap());
     }
+    let grant = last.unwrap();
+    let given_back = change(db, async |tx| session::grant::end(tx, grant, "revoked-by-client").await).await;
+    assert!(given_back.unwrap());
     change(db, async |tx| session::end(tx, session.id).await).await.unwrap();
     let fact = ending_fact(&house, "session.ended").await;
     let of_session = session.id.subject().to_string();
@@ -305,8 +314,8 @@ async fn every_client_with_a_grant_stands_in_the_fact_and_those_who_listen_are_t
     set_active(db, &ada, false).await.unwrap();
     assert_eq!(
         house.due(session::LOGOUT_SINK).await,
-        [("client:elsewhere".to_owned(), 1)],
-        "the others know"
+        [("client:elsewhere".to_owned(), 1), ("client:thrifty".to_owned(), 1)],
+        "the others know, and who gave its tokens back does not"
     );
 }
 

@@ -242,10 +242,7 @@ async fn ask_about_lives(app: &App, world: &mut World, journal: &Journal, ears: 
                     tally.lives_ended += usize::from(with_account && life.found_dead == 0);
                     life.found_dead += 1;
                     is_dead(app, life).await;
-                    // Whoever has given back what was granted is not told of the account: there is nothing to end.
-                    let must_know = with_account || life.sign_out == Ending::Told;
-                    let knows = ears.know(&life.session);
-                    assert!(knows || !must_know, "the application was not told of an end of {}", life.n);
+                    assert!(ears.know(&life.session), "the application was not told of an end of {}", life.n);
                 }
             }
             (Fate::Alive, Fate::Dead) => {
