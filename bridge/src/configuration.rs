@@ -3,8 +3,8 @@
 //!
 //! A reconciler with one subject, so that ten changes cost one look. Users are handed to [`entitlement`], page
 //! by page. Credentials are compared here, a page with four readings, and only those whose doors, hours or days changed
-//! are handed on, and those at which a door system looks just now: those that lose something, or may, before all
-//! others, whatever kind of change it was.
+//! are handed on, and those at which a door system looks just now: those that lose something before all others, whatever
+//! kind of change it was.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -178,9 +178,10 @@ struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// The look that a credential needs, before all others where it loses a door or hours, or may: what is being given
-    /// just now is not noted everywhere. `None` when nothing changes for it. `unheld` are those of which somebody was told
-    /// that not all that is wanted is held.
+    /// The look that a credential needs, before all others where it loses a door or hours; `None` when nothing changes
+    /// for it. `unheld` are those of which somebody was told that not all that is wanted is held.
+    ///
+    /// What is being given just now is noted ([`placement`]): that it is lost again is seen. What is being taken is not.
     fn change(&self, card: &Credential, terms: &Terms, unheld: &BTreeSet<String>) -> Option<Address> {
         let points = self.points.get(&card.id).map_or(&[][..], Vec::as_slice);
         let wanted = merge(points, placement::validity_of(card), terms, self.now);
@@ -195,8 +196,7 @@ impl Seen<'_> {
         let turns = self.turns.get(&card.id) != wanted.turn.as_ref();
         let told = unheld.contains(&placement::subject(self.system, card.id).to_string());
         let is_concerned = differs || is_at_work || turns || told == wanted.unheld.is_empty();
-        let address = || Address::reconcile(sink_name(self.system), card.id.subject());
-        is_concerned.then(|| address().revoking(loses || is_at_work))
+        is_concerned.then(|| Address::reconcile(sink_name(self.system), card.id.subject()).revoking(loses))
     }
 }
 

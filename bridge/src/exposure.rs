@@ -11,6 +11,7 @@ use serde::Serialize;
 use store::{Db, StoreError, sql};
 
 use crate::alert;
+use crate::condition;
 use crate::connector::{Access, AccessPointAddress, AckLevel, Descriptor, STAYS_UNLOCKED, Want};
 use crate::placement::ABSENT;
 use crate::quarantine::{self, Quarantined};
@@ -94,6 +95,8 @@ struct Row {
     attempts: i64,
     requested_at: Timestamp,
     updated_at: Timestamp,
+    /// Nothing was sent since a sweep found it to be otherwise.
+    is_in_doubt: bool,
     /// Since when something that takes away waits for this door system, or a time is over of which nobody told it.
     waits_since: Option<Timestamp>,
 }
@@ -106,7 +109,8 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
             sql!(
                 "SELECT p.door_system, p.credential_id, c.user_id, u.user_name, c.format, c.facility, \
                  c.number, c.version AS credential_version, p.wanted, p.rights, p.points, p.attempts, \
-                 p.requested_at, c.updated_at, p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
+                 p.requested_at, c.updated_at, p.sent_at IS NULL AND p.ack < 2 AS is_in_doubt, \
+                 p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
                  COALESCE(d.created_at, w.at) AS waits_since \
                  FROM placement p JOIN credential c ON c.id = p.credential_id JOIN users u ON u.id = c.user_id \
                  LEFT JOIN door_system s ON s.name = p.door_system \
@@ -125,10 +129,7 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
     let schedules = directory::door::time_profiles(db).await?;
     // Alerts of what is not configured any more say nothing of what can be opened.
     let is_a_point = |id: &str| doors.has(id);
-    let is_at_a_system = |id: &str| {
-        let mut systems = doors.systems().keys();
-        systems.any(|name| id.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with('/')))
-    };
+    let is_at_a_system = |id: &str| doors.systems().keys().any(|name| condition::is_at(id, name));
     let bypasses = doors.systems().iter().flat_map(|(name, descriptor)| {
         descriptor.bypasses.iter().map(|what| Bypass { door_system: name.clone(), what })
     });
@@ -192,7 +193,11 @@ impl Row {
         if self.waits_since.is_some() && !self.must_be_off() {
             // Somebody may carry it, and it is to lose something: all else opens as it should.
             let open = self.standing.still_opens(db, doors).await?;
-            let open: Vec<String> = open.into_iter().map(|door| door.access_point).collect();
+            let mut open: Vec<String> = open.into_iter().map(|door| door.access_point).collect();
+            if open.is_empty() && self.is_in_doubt {
+                // What was found there beyond any wish names no door: it may be each of them.
+                open = self.standing.points().into_keys().map(|point| point.0).collect();
+            }
             return Ok((!open.is_empty()).then_some(open));
         }
         let (points, wanted, proves_absence) = (self.standing.points(), self.wanted(), self.proves_absence());

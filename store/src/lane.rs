@@ -41,6 +41,9 @@ pub enum SinkError {
     /// Try again later.
     #[error("{0}")]
     Retry(String),
+    /// Try again, but only so much later: each attempt does harm of its own.
+    #[error("{0}")]
+    Later(String, Duration),
     /// Trying again cannot help: a message is dead-lettered; a reconciler is tried at the longest interval.
     #[error("{0}")]
     Dead(String),
@@ -362,7 +365,11 @@ impl Attempt {
     async fn postpone(&self, delivery: &Delivery, error: SinkError) -> Result<(), StoreError> {
         let hopeless = matches!(error, SinkError::Dead(_));
         let dead = !delivery.reconcile && (hopeless || delivery.attempt >= self.lane.attempts);
-        let pause = if hopeless { self.lane.longest_pause } else { self.back_off(delivery.attempt) };
+        let pause = match error {
+            SinkError::Dead(_) => self.lane.longest_pause,
+            SinkError::Later(_, pause) => pause,
+            SinkError::Retry(_) | SinkError::Store(_) => self.back_off(delivery.attempt),
+        };
         tracing::warn!(
             lane = %self.lane.sink, subject = %delivery.subject, attempt = delivery.attempt, dead, %error,
             "a delivery failed"

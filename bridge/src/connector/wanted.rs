@@ -79,6 +79,13 @@ impl Want {
             Self::Present(rights) => rights.access.values().any(|access| *access != Access::Always),
         }
     }
+
+    /// Whether something is opened at some times only: hours, or days.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        let has_days = |rights: &Rights| rights.valid_from.is_some() || rights.valid_to.is_some();
+        self.has_hours() || matches!(self, Self::Present(rights) if has_days(rights))
+    }
 }
 
 /// Which wish something belongs to. Numbers of one credential only ever rise.

@@ -10,8 +10,8 @@
 //! A look also notes when it must be repeated although nobody does anything ([`super::due`]), before its delivery is
 //! done: what is to come is not forgotten.
 
-use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use directory::credential;
 use kernel::Subject;
@@ -29,6 +29,10 @@ use crate::connector::{
 };
 use crate::facts::PlacementProven;
 
+/// How long a card stays off that was taken off twice because it opened more than is wanted, unless something else is
+/// wanted or configured before.
+const OPENED_MORE_PAUSE: Duration = Duration::from_secs(15 * 60);
+
 /// What a look found: what to do there now, and when to look again.
 struct Look {
     /// `None` when there is nothing to do.
@@ -38,6 +42,23 @@ struct Look {
     turn: Option<Turn>,
     /// The turn that was noted before.
     noted: Option<Turn>,
+}
+
+/// What came of an attempt.
+enum Outcome {
+    /// What is wanted was read at every access point.
+    Done,
+    /// It was not.
+    Failed(ConnectorError),
+    /// It did as it was told, and opened more than is wanted: why, in words. `is_off`: the card was taken off, and read to
+    /// be.
+    OpenedMore { why: String, is_off: bool },
+}
+
+impl From<ConnectorError> for Outcome {
+    fn from(error: ConnectorError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 /// The reconciler of one door system.
@@ -131,7 +152,7 @@ impl Door {
         if *wish.want() != Want::Absent {
             self.prepare(delivery, wish, &attempt).await?;
         }
-        let outcome = self.carry_out(wish, &mut attempt).await;
+        let outcome = self.carry_out(delivery, wish, &mut attempt).await?;
         self.settle(delivery, wish, attempt, outcome).await
     }
 
@@ -169,26 +190,74 @@ impl Door {
         if current == 1 { Ok(()) } else { Err(StoreError::Conflict) }
     }
 
-    /// Sends and reads back. `Ok` when what is wanted was read at every access point.
-    async fn carry_out(&self, wish: &Wish, attempt: &mut Attempt) -> Result<(), ConnectorError> {
-        match self.send(wish).await {
-            Ok(said) => attempt.accepted(self.db.ctx().now(), &said),
+    /// Sends and reads back.
+    async fn carry_out(
+        &self,
+        delivery: &Delivery,
+        wish: &Wish,
+        attempt: &mut Attempt,
+    ) -> Result<Outcome, StoreError> {
+        let is_whole = match self.send(wish).await {
+            Ok(said) => {
+                attempt.accepted(self.db.ctx().now(), &said);
+                true
+            }
             // Parts that answered have been served, and are read; what they said is not known.
-            Err(error) if error.is_passing() && self.is_partial(&error) => {}
-            Err(error) => return Err(error),
+            Err(error) if error.is_passing() && self.is_partial(&error) => false,
+            Err(error) => return Ok(error.into()),
+        };
+        let seen = match self.connector.read_back(wish.card()).await {
+            Ok(seen) => seen,
+            Err(error) => return Ok(error.into()),
+        };
+        let beyond = seen.beyond(wish.want());
+        // A part that was not served holds what it held before: it is told once more.
+        if is_whole && *wish.want() != Want::Absent && !beyond.is_empty() {
+            return self.take_off(delivery, wish, attempt, &beyond).await;
         }
-        let seen = self.connector.read_back(wish.card()).await?;
         if attempt.read(self.db.ctx().now(), &seen, wish.want()) {
-            return Ok(());
+            return Ok(Outcome::Done);
         }
         let unread: Vec<AccessPointAddress> = seen.unread().cloned().collect();
-        Err(match unread.is_empty() {
+        let error = match unread.is_empty() {
             true => {
                 let detail = format!("{} does not hold what is wanted", self.name);
                 ConnectorError::Protocol { missing: self.connector.access_points(), detail }
             }
             false => ConnectorError::Unreachable { missing: unread, detail: "not read back".into() },
-        })
+        };
+        Ok(error.into())
+    }
+
+    /// Better nothing there than more than is wanted. Unless somebody else looks by now: what was read may be what that
+    /// one has put there.
+    async fn take_off(
+        &self,
+        delivery: &Delivery,
+        wish: &Wish,
+        attempt: &mut Attempt,
+        beyond: &[String],
+    ) -> Result<Outcome, StoreError> {
+        let why = format!("it opens more than is wanted ({})", beyond.join(", "));
+        let text = sql!("SELECT version FROM delivery WHERE id = $1 AND claim = $2 AND version = $3");
+        let current: Option<(i64,)> =
+            self.db.opt(text, (delivery.id, delivery.claim, delivery.version)).await?;
+        if current.is_none() {
+            let missing = self.connector.access_points();
+            return Ok(ConnectorError::Protocol { missing, detail: why }.into());
+        }
+        // Without a version: the next attempt is for the same one, and must not find itself superseded.
+        if let Err(error) = self.connector.revoke(wish.card(), None).await {
+            tracing::warn!(door_system = %self.name, %error, why, "a card cannot be taken off");
+            return Ok(Outcome::OpenedMore { why, is_off: false });
+        }
+        let seen = match self.connector.read_back(wish.card()).await {
+            Ok(seen) => seen,
+            Err(_) => return Ok(Outcome::OpenedMore { why, is_off: false }),
+        };
+        // Doors that were to be lost have been.
+        attempt.read(self.db.ctx().now(), &seen, wish.want());
+        Ok(Outcome::OpenedMore { why, is_off: seen.is_absent() })
     }
 
     async fn send(&self, wish: &Wish) -> Result<Accepted, ConnectorError> {
@@ -207,27 +276,31 @@ impl Door {
         &self,
         delivery: &Delivery,
         wish: &Wish,
-        mut attempt: Attempt,
-        outcome: Result<(), ConnectorError>,
+        attempt: Attempt,
+        outcome: Outcome,
     ) -> Result<Settled, SinkError> {
-        let (done, beyond) = (outcome.is_ok(), mem::take(&mut attempt.beyond));
+        let done = matches!(outcome, Outcome::Done);
         if done || attempt.is_news() {
             self.note(delivery, wish, attempt, done).await?;
         }
         match outcome {
-            Ok(()) => {
+            Outcome::Done => {
                 if *wish.want() == Want::Absent {
                     self.absence_proven.notify_one();
                 }
                 Ok(Settled::Already)
             }
-            Err(ConnectorError::Refused(refusal)) => Err(self.refused(wish, refusal).await),
-            Err(error) => {
-                if !beyond.is_empty() && *wish.want() != Want::Absent {
-                    let why = format!("it opens more than is wanted ({})", beyond.join(", "));
-                    self.cannot_hold(wish, &why, true).await?;
-                }
-                Err(retry(error))
+            Outcome::Failed(ConnectorError::Refused(refusal)) => Err(self.refused(wish, refusal).await),
+            Outcome::Failed(error) => Err(retry(error)),
+            Outcome::OpenedMore { why, is_off } => {
+                self.tell_cannot_hold(wish, &why).await?;
+                // Twice in a row is no accident: each time it was put on, it opened more for a moment. While it does, it is
+                // tried on.
+                let is_again = delivery.last_error.as_ref().is_some_and(|last| why.starts_with(last));
+                Err(match is_off && is_again {
+                    true => SinkError::Later(why, OPENED_MORE_PAUSE),
+                    false => SinkError::Retry(why),
+                })
             }
         }
     }
@@ -279,25 +352,24 @@ impl Door {
         Ok(())
     }
 
-    /// What cannot be put there.
+    /// What cannot be put there. Should the old state open doors that must not be opened any more, better nothing there
+    /// than that.
     async fn refused(&self, wish: &Wish, refusal: Refusal) -> SinkError {
-        let why = refusal.to_string();
-        match self.cannot_hold(wish, &why, wish.takes_away()).await {
-            Ok(()) => SinkError::Dead(why),
-            Err(error) => error,
+        if let Err(error) = self.tell_cannot_hold(wish, &refusal.to_string()).await {
+            return error.into();
         }
+        if wish.takes_away()
+            // Without a version: the next attempt is for the same one, and must not find itself superseded.
+            && let Err(error) = self.connector.revoke(wish.card(), None).await
+        {
+            return retry(error);
+        }
+        SinkError::Dead(refusal.to_string())
     }
 
-    /// Tells that what is wanted is not held there, and why. Should what stands there open doors that must not be
-    /// opened, better nothing there than that.
-    async fn cannot_hold(&self, wish: &Wish, why: &str, opens_more: bool) -> Result<(), SinkError> {
+    async fn tell_cannot_hold(&self, wish: &Wish, why: &str) -> Result<(), StoreError> {
         let subject = subject(&self.name, wish.credential.id);
-        alert::open(&self.db, alert::CANNOT_HOLD, &subject, &format!("{}: {why}", self.name)).await?;
-        if opens_more {
-            // Without a version: the next attempt is for the same one, and must not find itself superseded.
-            self.connector.revoke(wish.card(), None).await.map_err(retry)?;
-        }
-        Ok(())
+        alert::open(&self.db, alert::CANNOT_HOLD, &subject, &format!("{}: {why}", self.name)).await.map(drop)
     }
 }
 

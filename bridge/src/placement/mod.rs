@@ -347,8 +347,8 @@ pub(crate) async fn between(
 }
 
 /// Credentials whose ids lie after the first and up to the second at which a door system looks just now, as far as can
-/// be seen: what is noted of them may be behind what stands there already. A look that is claimed comes back when its
-/// lease ends, one that was put off says why, and a revocation is taken without a claim.
+/// be seen: what is being taken off is not noted yet. A look that is claimed comes back when its lease ends, one that was
+/// put off says why, and a revocation is taken without a claim. What is due is looked at by what is wanted then.
 pub(crate) async fn at_work_between(
     db: &Db,
     door_system: &str,

@@ -40,12 +40,16 @@ impl Wish {
         self.is_known() && self.seen.as_ref().is_some_and(Placement::is_proven)
     }
 
-    /// Whether the row says already that the credential may open all that is wanted.
+    /// Whether the row says already that the credential may open all that is wanted, at all times at which it is.
+    ///
+    /// INVARIANT: what stands there, or is being put there, never opens more than a row says. So whoever compares what
+    /// is wanted with the row sees every loss, also of what is just being given.
     pub(super) fn is_noted(&self) -> bool {
         let Want::Present(rights) = self.want() else { return false };
         self.seen.as_ref().filter(|seen| seen.wanted == PRESENT).is_some_and(|seen| {
             let noted = seen.points();
             rights.access.keys().all(|point| noted.contains_key(point))
+                && seen.want().is_some_and(|noted| !self.want().loses_by(&noted))
         })
     }
 
@@ -56,8 +60,11 @@ impl Wish {
         match self.want() {
             Want::Absent => true,
             Want::Present(rights) => {
+                // Of what was not read back nobody knows at which hours and on which days it opens.
+                let is_unread = |proof: &PointProof| proof.level() < AckLevel::ReadBack;
                 held.keys().any(|point| !rights.access.contains_key(point))
                     || seen.want().is_some_and(|was| was.loses_by(self.want()))
+                    || self.want().has_limits() && held.values().any(is_unread)
             }
         }
     }
@@ -119,7 +126,7 @@ impl Wish {
             Want::Absent => None,
             Want::Present(rights) => Some(rights.access.keys().cloned().collect()),
         };
-        Attempt { row, points, opens, newly: Vec::new(), beyond: Vec::new(), goes_on: unfinished.is_some() }
+        Attempt { row, points, opens, newly: Vec::new(), goes_on: unfinished.is_some() }
     }
 }
 
@@ -131,8 +138,6 @@ pub(super) struct Attempt {
     opens: Option<BTreeSet<AccessPointAddress>>,
     /// Access points that this attempt has proven.
     newly: Vec<AccessPointAddress>,
-    /// Where more was read to be opened than is wanted, in words.
-    pub(super) beyond: Vec<String>,
     /// Whether one before it was noted.
     goes_on: bool,
 }
@@ -153,7 +158,6 @@ impl Attempt {
     /// What the door system holds, access point by access point. `true` when it is what was wanted everywhere.
     pub(super) fn read(&mut self, at: Timestamp, seen: &ReadBack, want: &Want) -> bool {
         let whole = seen.meets(want);
-        self.beyond = seen.beyond(want);
         for (point, proof) in &mut self.points {
             // A point that the door system does not have any more was not read.
             if proof.read_back_at.is_none() && meets_at(seen, want, point) {

@@ -75,7 +75,7 @@ pub(crate) fn profile(name: &str, points: &[(&str, Option<&str>)], more: &Value)
 }
 
 /// Has the panels call schedules by these numbers.
-async fn call(world: &World, schedules: Value) {
+pub(crate) async fn call(world: &World, schedules: Value) {
     for name in schedules.as_object().unwrap().keys() {
         world.declare(Item::new(Kind::Schedule, name, json!({ "title": name }))).await;
     }
@@ -85,7 +85,7 @@ async fn call(world: &World, schedules: Value) {
 }
 
 /// What the panels hold for the doors `main`, `lab` and `yard`: 0 never, 1 always, else by a time profile.
-fn doors(world: &World, card: &Credential) -> [u8; 3] {
+pub(crate) fn doors(world: &World, card: &Credential) -> [u8; 3] {
     let held = |panel: usize, door: usize| {
         let cards = world.panels[panel].cards();
         cards.iter().find(|held| held.number == number(card)).map_or(0, |held| held.doors[door])
@@ -544,6 +544,15 @@ async fn what_reads_back_as_more_hours_than_are_wanted_is_taken_off_and_told(wor
     assert_eq!((details, open), (vec!["annex: it opens more than is wanted (gate)".to_owned()], 1));
     let placed = placement::get(world.db(), ANNEX, card.id).await.unwrap().unwrap();
     assert!(!placed.is_proven(), "{placed:?}");
+    // Once may be an accident; from the second time on it is left alone for a while.
+    let is_tried_after = async |seconds: u64| {
+        device.forget_requests();
+        world.pass(Duration::from_secs(seconds));
+        settle(&world).await;
+        assert_eq!((device.holds(at_device), told(&world).await.1), (false, 1), "after {seconds} s");
+        !device.requests().is_empty()
+    };
+    assert!(is_tried_after(61).await && !is_tried_after(890).await && is_tried_after(61).await);
 
     let zone = make_time_zone(&world, &device, false).await;
     declare_annex(&world, &device, json!({ "office": zone })).await;

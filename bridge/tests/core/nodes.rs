@@ -11,17 +11,21 @@ use bridge::feed::{Feed, FeedError, Pass};
 use bridge::placement::{Door, PointProof, sink_name};
 use bridge::receipt;
 use directory::credential::Credential;
+use directory::declared::Item;
+use serde_json::json;
 use sim::uhppote::{Controller, ControllerOptions, Misbehaviour};
 use store::{Lane, Origin, StoreError, sql};
 use tokio::task::JoinHandle;
 
 use crate::hand::{Hand, Stop};
+use crate::hours::{call, doors, profile};
 use crate::world::{HQ, Node, SERIALS, World, access_profile, number, options, until};
 
 on_every_engine! {
     a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven_anew,
     a_revocation_that_comes_late_does_not_write_over_a_newer_grant,
     a_change_that_comes_while_another_is_being_made_is_not_missed,
+    other_hours_that_come_while_others_are_being_given_are_not_missed,
     both_nodes_read_the_same_events_and_each_is_recorded_once,
     a_page_that_another_node_has_recorded_is_dropped_with_its_gaps_and_moves_no_cursor_back,
     a_cursor_that_two_nodes_cannot_read_is_dropped_once,
@@ -51,22 +55,20 @@ async fn a_grant_that_comes_late_from_another_node_is_taken_off_again_and_proven
     assert!(proven.iter().all(|fact| fact.wanted == "absent"), "the late grant proves nothing: {proven:?}");
 }
 
-/// By what is noted nothing has changed when the second comes.
-async fn a_change_that_comes_while_another_is_being_made_is_not_missed(world: World) {
-    let slow = world.another_node().await;
-    let (_, card) = world.carded("ada", "Staff").await;
-    let change = async |points: &[&str]| {
-        world.declare(access_profile("staff", points)).await;
+/// Has one change made by the slow node, and another come meanwhile; how many looks wait before all others then.
+async fn changed_meanwhile(world: &World, slow: &Node, first: Item, second: Item) -> i64 {
+    let change = async |profile: Item| {
+        world.declare(profile).await;
         let configuration = Arc::new(Configuration::new(world.db().clone()));
         assert_ne!(world.node.drain(configuration::SINK, configuration).await, 0);
     };
-    change(&["main", "yard"]).await;
+    change(first).await;
     let hand = Hand::on(slow.connector(), Stop::AfterApply);
-    let late = work(&slow, slow.door_over(hand.clone()));
+    let late = work(slow, slow.door_over(hand.clone()));
     hand.reached().await;
-    change(&["main"]).await;
+    change(second).await;
     let text = sql!("SELECT COUNT(*) FROM delivery WHERE sink = 'door:hq' AND priority = 1");
-    assert_eq!(world.one::<(i64,)>(text).await, (1,), "what it may lose waits behind nothing");
+    let (overtaking,): (i64,) = world.one(text).await;
     hand.go_on();
     // The look that follows is stopped as well.
     tokio::select! {
@@ -74,7 +76,31 @@ async fn a_change_that_comes_while_another_is_being_made_is_not_missed(world: Wo
         () = async { hand.reached().await; hand.go_on(); pending().await } => {}
     }
     world.settle().await;
+    overtaking
+}
+
+async fn a_change_that_comes_while_another_is_being_made_is_not_missed(world: World) {
+    let slow = world.another_node().await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    let staff = |points: &[&str]| access_profile("staff", points);
+    assert_eq!(changed_meanwhile(&world, &slow, staff(&["main", "yard"]), staff(&["main"])).await, 1);
     assert_eq!(world.opens(&card), Some(vec!["main"]));
+}
+
+/// By the doors' names nothing has changed when the second comes.
+async fn other_hours_that_come_while_others_are_being_given_are_not_missed(world: World) {
+    call(&world, json!({ "office": 2 })).await;
+    let slow = world.another_node().await;
+    let staff = |schedule: Option<&str>| profile("staff", &[("main", schedule)], &json!({}));
+    for (now, meanwhile, main) in [(Some("office"), None, 2), (None, Some("office"), 1)] {
+        world.declare(staff(now)).await;
+        let (user, card) = world.carded(&format!("ada-{main}"), "Staff").await;
+        assert_eq!(doors(&world, &card)[0], main);
+        let overtook = changed_meanwhile(&world, &slow, staff(meanwhile), staff(now)).await;
+        assert_eq!((overtook, doors(&world, &card)[0]), (1, main), "{meanwhile:?}, then {now:?}");
+        world.set_active(user, false).await;
+        world.settle().await;
+    }
 }
 
 async fn a_revocation_that_comes_late_does_not_write_over_a_newer_grant(world: World) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bridge::alert;
 use bridge::connector::Connector;
+use bridge::exposure;
 use bridge::facts::{AlertClosed, AlertOpened, DeviationFound};
 use bridge::placement;
 use bridge::sweep::{Findings, SweepError, sweep};
@@ -122,8 +123,11 @@ async fn a_card_with_other_rights_or_a_pin_is_put_right(world: World) {
     ] {
         assert!(world.panels[0].plant(wrong));
         assert_eq!(counts(&world.sweep().await), found(0, 0, 0, 1));
+        let exposed = exposure::report(world.db()).await.unwrap().cards;
+        assert!(matches!(&exposed[..], [one] if one.credential == card.id), "{exposed:?}");
         world.settle().await;
         assert_eq!(world.panels[0].cards(), right);
+        assert!(exposure::report(world.db()).await.unwrap().is_none_known());
     }
 }
 

@@ -6,34 +6,34 @@ use store::{Db, Origin, StoreError};
 use web::Issuer;
 
 use super::stop::Stop;
-use super::{Failure, Outcome, say};
+use super::{Outcome, say};
 use crate::config::Config;
-use crate::house::{self, House, Running};
+use crate::house::{self, Broken, House, Running};
 
 pub(super) async fn run(config: Config, ctx: Ctx) -> Outcome {
     let mut stop = Stop::listen()?;
-    let mut running = tokio::select! {
-        begun = begin(config, ctx) => begun?,
+    // Before the database is touched: an old server may still run here.
+    let listeners = house::listeners(&config)?;
+    let house = tokio::select! {
+        opened = House::open(config, ctx) => opened?,
         () = stop.asked() => return Ok(()),
     };
+    let (db, issuer) = (house.db.clone(), house.issuer.clone());
+    let mut running = house.run(listeners).await?;
+    tracing::info!(issuer = issuer.as_str(), addresses = ?running.addresses, "serving");
     tokio::select! {
         () = stop.asked() => {}
-        ended = running.ended() => return Ok(ended?),
+        ended = attend(&mut running, &db, &issuer) => return Ok(ended?),
     }
     Ok(running.stop().await?)
 }
 
-async fn begin(config: Config, ctx: Ctx) -> Result<Running, Failure> {
-    // Before the database is touched: an old server may still run here.
-    let listeners = house::listeners(&config)?;
-    let house = House::open(config, ctx).await?;
-    let (db, issuer) = (house.db.clone(), house.issuer.clone());
-    let running = house.run(listeners).await?;
-    tracing::info!(issuer = issuer.as_str(), addresses = ?running.addresses, "serving");
-    if let Err(error) = offer_set_up(&db, &issuer).await {
+/// Until it breaks.
+async fn attend(running: &mut Running, db: &Db, issuer: &Issuer) -> Result<(), Broken> {
+    if let Err(error) = offer_set_up(db, issuer).await {
         tracing::warn!(%error, "no link for the first administrator; the next start tries again");
     }
-    Ok(running)
+    running.ended().await
 }
 
 /// Shows the link for the first administrator, while there is none. To whoever looks at this process, not to the log:

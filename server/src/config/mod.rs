@@ -214,8 +214,8 @@ impl Config {
         if self.passwords.nice.is_some_and(|nice| nice > 19) {
             return wrong("passwords.nice: write 0 (hashing competes with all else) to 19 (it goes last)");
         }
-        if self.doors.sweep_seconds.is_some_and(|seconds| !(10..=86_400).contains(&seconds)) {
-            return wrong("doors.sweep_seconds: write 10 to 86400 (a day); leave it out for 300");
+        if self.doors.sweep_seconds.is_some_and(|seconds| !(10..=600).contains(&seconds)) {
+            return wrong("doors.sweep_seconds: write 10 to 600; leave it out for 300");
         }
         if let Err(error) = logging::filter(&self.log) {
             return wrong(&format!("log.filter: {error}; write it like \"info\" or \"info,bridge=debug\""));
@@ -341,7 +341,7 @@ mod tests {
             ("issuer = \"http://localhost:1\"\n[passwords]\nthreads = 1025", "passwords.threads"),
             ("issuer = \"http://localhost:1\"\n[passwords]\nnice = 20", "passwords.nice"),
             ("issuer = \"http://localhost:1\"\n[doors]\nsweep_seconds = 9", "doors.sweep_seconds"),
-            ("issuer = \"http://localhost:1\"\n[doors]\nsweep_seconds = 86401", "doors.sweep_seconds"),
+            ("issuer = \"http://localhost:1\"\n[doors]\nsweep_seconds = 601", "doors.sweep_seconds"),
             ("issuer = \"http://localhost:1\"\n[log]\nfilter = \"info,bridge=loud\"", "log.filter"),
             ("issuer = \"http://id.example.org\"", "https"),
             ("issuer = \"https://192.0.2.1\"", "address"),

@@ -122,8 +122,8 @@ pub struct Outbound {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Doors {
-    /// How often everything that a door system holds is compared with what is wanted, in seconds, from 10 to 86,400; by
-    /// default 300.
+    /// How often everything that a door system holds is compared with what is wanted, in seconds, from 10 to 600; by
+    /// default 300. How each is set is asked then, too, which must not take a quarter of an hour.
     pub sweep_seconds: Option<u64>,
 }
 

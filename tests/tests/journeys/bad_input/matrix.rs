@@ -4,6 +4,10 @@
 //! Rows come from the table itself, so a new endpoint is judged without a line here. To add a class of error: a
 //! [`Cell`] in the function of its subject.
 //!
+//! What it is not: errors of meaning (an unknown client, a wrong verifier, an unknown attribute), which each protocol's
+//! own tests have beside this folder's; nor the ports that devices speak to, whose tables stand with their connectors
+//! (bridge/tests/controlid, bridge/tests/uhppote).
+//!
 //! What actix-http refuses itself has no form: such a request never became one that an endpoint could be found for.
 //! Those cells are pinned as they are ([`Expect::Bare`]): a bare status, and the connection ends. Who breaks off in the
 //! middle of a body, by a chunk that is none, is gone to it, and may hear nothing ([`Expect::RefusedOrCut`]).
