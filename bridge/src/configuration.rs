@@ -18,7 +18,8 @@ use kernel::id::{CredentialId, FactId};
 use kernel::{Subject, Timestamp};
 use policy::Policies;
 use store::{
-    Address, Db, Delivery, FactBody as _, Origin, Settled, Sink, SinkError, Sinks, StoreError, delivery, sql,
+    Address, Db, Delivery, FactBody as _, Origin, Priority, Settled, Sink, SinkError, Sinks, StoreError,
+    delivery, sql,
 };
 use tokio::sync::watch;
 
@@ -124,13 +125,25 @@ impl Configuration {
         loop {
             let page = credential::page(&self.db, after.parse().ok(), PAGE).await?;
             let Some(last) = page.last().map(|card| card.id) else { return Ok(()) };
-            let mut hints = Vec::new();
-            for (terms, name) in &systems {
-                let seen = self.seen(name, &after, last).await?;
-                let concerned = page.iter().filter_map(|card| seen.change(card, terms, &unheld));
-                hints.extend(concerned.collect::<Vec<_>>());
+            let compared = async || {
+                let (mut hints, mut is_at_work) = (Vec::new(), false);
+                for (terms, name) in &systems {
+                    let seen = self.seen(name, &after, last).await?;
+                    let concerned = page.iter().filter_map(|card| seen.change(card, terms, &unheld));
+                    hints.extend(concerned.collect::<Vec<_>>());
+                    is_at_work |= !seen.at_work.is_empty();
+                }
+                Ok::<_, StoreError>((hints, is_at_work))
+            };
+            let (hints, is_at_work) = compared().await?;
+            self.hint(hints.clone(), cause).await?;
+            if is_at_work {
+                // What was being given may have been noted between our reading and our hint. From the hint on nothing is
+                // noted any more by what was wanted before.
+                let (mut lost, _) = compared().await?;
+                lost.retain(|hint| hint.priority == Priority::Revocation && !hints.contains(hint));
+                self.hint(lost, cause).await?;
             }
-            self.hint(hints, cause).await?;
             after = last.to_string();
         }
     }

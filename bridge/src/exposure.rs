@@ -95,7 +95,7 @@ struct Row {
     attempts: i64,
     requested_at: Timestamp,
     updated_at: Timestamp,
-    /// Nothing was sent since a sweep found it to be otherwise.
+    /// A sweep found it to be otherwise, and it is not proven since.
     is_in_doubt: bool,
     /// Since when something that takes away waits for this door system, or a time is over of which nobody told it.
     waits_since: Option<Timestamp>,
@@ -109,7 +109,8 @@ pub async fn report(db: &Db) -> Result<Exposures, StoreError> {
             sql!(
                 "SELECT p.door_system, p.credential_id, c.user_id, u.user_name, c.format, c.facility, \
                  c.number, c.version AS credential_version, p.wanted, p.rights, p.points, p.attempts, \
-                 p.requested_at, c.updated_at, p.sent_at IS NULL AND p.ack < 2 AS is_in_doubt, \
+                 p.requested_at, c.updated_at, p.ack < 2 AND EXISTS \
+                 (SELECT 1 FROM fact f WHERE f.id = p.cause AND f.kind = 'door.deviation-found') AS is_in_doubt, \
                  p.credential_version = c.version AS is_current, c.state = 'active' AND u.active AS is_in_order, \
                  COALESCE(d.created_at, w.at) AS waits_since \
                  FROM placement p JOIN credential c ON c.id = p.credential_id JOIN users u ON u.id = c.user_id \
@@ -195,8 +196,10 @@ impl Row {
             let open = self.standing.still_opens(db, doors).await?;
             let mut open: Vec<String> = open.into_iter().map(|door| door.access_point).collect();
             if open.is_empty() && self.is_in_doubt {
-                // What was found there beyond any wish names no door: it may be each of them.
-                open = self.standing.points().into_keys().map(|point| point.0).collect();
+                // What was found there beyond any wish names no door: it may be each of them that was not read since.
+                let points = self.standing.points().into_iter();
+                let unread = points.filter(|(_, proof)| proof.level() < AckLevel::ReadBack);
+                open = unread.map(|(point, _)| point.0).collect();
             }
             return Ok((!open.is_empty()).then_some(open));
         }

@@ -388,10 +388,10 @@ async fn serve(
     }
 }
 
-/// How long a claim of a door system's lane lasts: longer than the longest attempt, which sends, reads back, and
-/// takes away what could not be put.
+/// How long a claim of a door system's lane lasts: longer than the longest attempt, which reads what was proven, sends,
+/// reads back, takes off what opens more, and reads once more.
 fn lease(descriptor: &Descriptor) -> Duration {
-    (descriptor.verb_limit * 3 + LEASE_AIR).max(SHORTEST_LEASE)
+    (descriptor.verb_limit * 5 + LEASE_AIR).max(SHORTEST_LEASE)
 }
 
 /// Sweeps and asks how it is, now and then, and when a part of the door system answers again; then what waited is
@@ -466,16 +466,18 @@ impl Pace {
     }
 }
 
-/// Makes due at once what failed before and waits for its next try. Answers how many.
+/// Makes due at once what failed before and waits for its next try, or is being tried. Answers how many. What waits for
+/// longer than a lane has anything wait after a failure is not to be tried for so long ([`store::SinkError::Later`]).
 pub async fn try_again(db: &Db, name: &str) -> Result<usize, StoreError> {
-    let sink = sink_name(name);
+    let (sink, now) = (sink_name(name), db.ctx().now());
+    let longest = Lane::new(sink.clone()).longest_pause;
     let waiting: Vec<(String, FactId, i64)> = db
         .all(
             sql!(
-                "SELECT subject, fact, priority FROM delivery WHERE sink = $1 AND due_at > $2 AND dead_at IS NULL \
-                 AND last_error IS NOT NULL ORDER BY priority DESC, due_at LIMIT $3"
+                "SELECT subject, fact, priority FROM delivery WHERE sink = $1 AND due_at > $2 \
+                 AND (due_at <= $3 OR claimed_by IS NOT NULL) AND dead_at IS NULL AND last_error IS NOT NULL ORDER BY priority DESC, due_at LIMIT $4"
             ),
-            (&sink, db.ctx().now(), BACK),
+            (&sink, now, now.plus(longest), BACK),
         )
         .await?;
     if waiting.is_empty() {
@@ -534,8 +536,8 @@ mod tests {
             let ctx = Ctx::for_tests(1);
             let connector = connector::open("uhppote", Opening::new(&ctx, &config)).expect("permitted");
             let descriptor = connector.descriptor();
-            assert!(lease(descriptor) > descriptor.verb_limit * 3, "{timeout_ms} ms, {attempts} times");
-            assert!(lease(descriptor) <= Duration::from_secs(95), "who dies gives its revocations back");
+            assert!(lease(descriptor) > descriptor.verb_limit * 5, "{timeout_ms} ms, {attempts} times");
+            assert!(lease(descriptor) <= Duration::from_secs(155), "who hangs gives its revocations back");
         }
     }
 }

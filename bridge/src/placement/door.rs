@@ -16,7 +16,7 @@ use std::time::Duration;
 use directory::credential;
 use kernel::Subject;
 use kernel::id::CredentialId;
-use store::{Db, Delivery, Fact, Origin, Settled, Sink, SinkError, StoreError, Tx, sql};
+use store::{Address, Db, Delivery, Fact, Origin, Settled, Sink, SinkError, StoreError, Tx, delivery, sql};
 use tokio::sync::Notify;
 
 use super::wish::{Attempt, Wish};
@@ -24,8 +24,8 @@ use super::{Turn, Wanted, card_of, due, get, get_in, put, subject, wanted};
 use crate::BridgeError;
 use crate::alert;
 use crate::connector::{
-    Accepted, AccessPointAddress, AckLevel, Connector, ConnectorError, DesiredCredential, Refusal, Version,
-    Want,
+    Accepted, AccessPointAddress, AckLevel, Connector, ConnectorError, DesiredCredential, ReadBack, Refusal,
+    Version, Want,
 };
 use crate::facts::PlacementProven;
 
@@ -197,23 +197,24 @@ impl Door {
         wish: &Wish,
         attempt: &mut Attempt,
     ) -> Result<Outcome, StoreError> {
-        let is_whole = match self.send(wish).await {
+        let unserved = match self.send(wish).await {
             Ok(said) => {
                 attempt.accepted(self.db.ctx().now(), &said);
-                true
+                Vec::new()
             }
             // Parts that answered have been served, and are read; what they said is not known.
-            Err(error) if error.is_passing() && self.is_partial(&error) => false,
+            Err(error) if error.is_passing() && self.is_partial(&error) => error.missing().to_vec(),
             Err(error) => return Ok(error.into()),
         };
         let seen = match self.connector.read_back(wish.card()).await {
             Ok(seen) => seen,
             Err(error) => return Ok(error.into()),
         };
-        let beyond = seen.beyond(wish.want());
-        // A part that was not served holds what it held before: it is told once more.
-        if is_whole && *wish.want() != Want::Absent && !beyond.is_empty() {
-            return self.take_off(delivery, wish, attempt, &beyond).await;
+        if *wish.want() != Want::Absent {
+            let beyond = served(seen.clone(), &unserved).beyond(wish.want());
+            if !beyond.is_empty() {
+                return self.take_off(delivery, wish, attempt, &beyond).await;
+            }
         }
         if attempt.read(self.db.ctx().now(), &seen, wish.want()) {
             return Ok(Outcome::Done);
@@ -247,7 +248,9 @@ impl Door {
             return Ok(ConnectorError::Protocol { missing, detail: why }.into());
         }
         // Without a version: the next attempt is for the same one, and must not find itself superseded.
-        if let Err(error) = self.connector.revoke(wish.card(), None).await {
+        let revoked = self.connector.revoke(wish.card(), None).await;
+        attempt.taken_off();
+        if let Err(error) = revoked {
             tracing::warn!(door_system = %self.name, %error, why, "a card cannot be taken off");
             return Ok(Outcome::OpenedMore { why, is_off: false });
         }
@@ -294,6 +297,17 @@ impl Door {
             Outcome::Failed(error) => Err(retry(error)),
             Outcome::OpenedMore { why, is_off } => {
                 self.tell_cannot_hold(wish, &why).await?;
+                if !is_off && delivery.priority == 0 {
+                    // From now on it is a revocation that waits: before all others, and told as one.
+                    let mut tx = self.db.write(Origin::system()).await?;
+                    let subject = wish.credential.id.subject();
+                    delivery::hint(
+                        &mut tx,
+                        Address::reconcile(&delivery.sink, subject).revoking(true),
+                        delivery.fact,
+                    );
+                    tx.commit().await?;
+                }
                 // Twice in a row is no accident: each time it was put on, it opened more for a moment. While it does, it is
                 // tried on.
                 let is_again = delivery.last_error.as_ref().is_some_and(|last| why.starts_with(last));
@@ -358,7 +372,15 @@ impl Door {
         if let Err(error) = self.tell_cannot_hold(wish, &refusal.to_string()).await {
             return error.into();
         }
-        if wish.takes_away()
+        let opens_more = match wish.takes_away() {
+            true => true,
+            false if wish.is_unread() => match self.connector.read_back(wish.card()).await {
+                Ok(seen) => !seen.beyond(wish.want()).is_empty(),
+                Err(error) => return retry(error),
+            },
+            false => false,
+        };
+        if opens_more
             // Without a version: the next attempt is for the same one, and must not find itself superseded.
             && let Err(error) = self.connector.revoke(wish.card(), None).await
         {
@@ -380,6 +402,16 @@ impl PlacementProven {
         let fact = Fact::new(credential, &self).about(user).about(system);
         self.access_points.iter().fold(fact, |fact, point| fact.about(Subject::new("access_point", point)))
     }
+}
+
+/// What was read of the parts that were served. The others hold what they held before, and are told once more. What is
+/// beyond any wish names no access point: of that it is not known whose it is.
+fn served(mut seen: ReadBack, unserved: &[AccessPointAddress]) -> ReadBack {
+    if !unserved.is_empty() {
+        seen.points.retain(|point, _| !unserved.contains(point));
+        seen.deviations.clear();
+    }
+    seen
 }
 
 fn retry(error: ConnectorError) -> SinkError {
@@ -411,5 +443,25 @@ impl Sink for Door {
         let settled = settled?;
         self.tell_unheld(delivery, id, &look).await?;
         Ok(settled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::{Access, Deviation, Held, Reading, Rights};
+
+    #[test]
+    fn what_was_not_served_is_not_held_against_the_wish() {
+        let held = Reading::Held(Held { access: Some(Access::Always), valid_from: None, valid_to: None });
+        let seen = ReadBack {
+            points: [("a".into(), held.clone()), ("b".into(), held)].into(),
+            deviations: [Deviation::Pin].into(),
+        };
+        let want =
+            Want::Present(Rights { access: [("b".into(), Access::Always)].into(), ..Rights::default() });
+        assert_eq!(served(seen.clone(), &[]).beyond(&want), ["a", "a PIN is set"]);
+        assert_eq!(served(seen.clone(), &["a".into()]).beyond(&want), [""; 0]);
+        assert_eq!(served(seen, &["b".into()]).beyond(&want), ["a"]);
     }
 }

@@ -42,8 +42,9 @@ impl Wish {
 
     /// Whether the row says already that the credential may open all that is wanted, at all times at which it is.
     ///
-    /// INVARIANT: what stands there, or is being put there, never opens more than a row says. So whoever compares what
-    /// is wanted with the row sees every loss, also of what is just being given.
+    /// INVARIANT: what stands there, or is being put there, never opens more than a row says, unless what goes beyond is
+    /// being taken away. So whoever compares what is wanted with the row sees every loss, also of what is just being
+    /// given.
     pub(super) fn is_noted(&self) -> bool {
         let Want::Present(rights) = self.want() else { return false };
         self.seen.as_ref().filter(|seen| seen.wanted == PRESENT).is_some_and(|seen| {
@@ -60,13 +61,17 @@ impl Wish {
         match self.want() {
             Want::Absent => true,
             Want::Present(rights) => {
-                // Of what was not read back nobody knows at which hours and on which days it opens.
-                let is_unread = |proof: &PointProof| proof.level() < AckLevel::ReadBack;
                 held.keys().any(|point| !rights.access.contains_key(point))
                     || seen.want().is_some_and(|was| was.loses_by(self.want()))
-                    || self.want().has_limits() && held.values().any(is_unread)
             }
         }
+    }
+
+    /// Whether nobody knows at which hours, or on which days, it opens: what was wanted was noted, and not read back.
+    pub(super) fn is_unread(&self) -> bool {
+        let is_unread = |proof: &PointProof| proof.level() < AckLevel::ReadBack;
+        self.want().has_limits()
+            && self.seen.as_ref().is_some_and(|seen| seen.points().values().any(is_unread))
     }
 
     /// Whether an access point is opened at some hours only, or was.
@@ -169,6 +174,17 @@ impl Attempt {
             self.row.read_back_at = Some(at);
         }
         whole
+    }
+
+    /// It was taken off again: what was proven of its standing there is proven no more.
+    pub(super) fn taken_off(&mut self) {
+        for (point, proof) in &mut self.points {
+            if self.opens.as_ref().is_none_or(|opens| opens.contains(point)) {
+                *proof = PointProof::default();
+            }
+        }
+        self.row.accepted_at = None;
+        self.goes_on = false;
     }
 
     /// Whether this attempt came farther than what is noted of the one before.

@@ -35,6 +35,7 @@ on_every_engine! {
     who_leaves_before_the_end_is_not_told_of_it,
     a_control_id_device_keeps_schedules_and_days,
     what_reads_back_as_more_hours_than_are_wanted_is_taken_off_and_told,
+    a_right_card_stays_where_another_panel_refuses_it,
     of_a_mover_at_a_silent_panel_only_the_lost_door_is_exposed,
     an_alert_whose_end_nobody_told_is_closed_at_the_next_look,
 }
@@ -498,15 +499,22 @@ async fn settle(world: &World) {
     Lane::new(placement::sink_name(ANNEX)).drain(world.db(), door).await.unwrap();
 }
 
-async fn a_control_id_device_keeps_schedules_and_days(world: World) {
-    let device = device(&world).await;
-    let zone = make_time_zone(&world, &device, false).await;
-    declare_annex(&world, &device, json!({ "office": zone })).await;
+/// Somebody who may enter at the gate in office hours, which the device says are all hours, or not; with the number by
+/// which the device knows the card.
+async fn at_the_gate(world: &World, all_hours: bool) -> (Device, Credential, i64) {
+    let device = device(world).await;
+    let zone = make_time_zone(world, &device, all_hours).await;
+    declare_annex(world, &device, json!({ "office": zone })).await;
     world.declare(profile("staff", &[("gate", Some("office"))], &json!({}))).await;
     let user = world.hire("ada", "Staff").await;
-    settle(&world).await;
+    settle(world).await;
     let card = world.card(user).await;
     let at_device = card_value(u16::try_from(card.facility).unwrap(), u32::try_from(card.number).unwrap());
+    (device, card, at_device)
+}
+
+async fn a_control_id_device_keeps_schedules_and_days(world: World) {
+    let (device, card, at_device) = at_the_gate(&world, false).await;
     let placed = placement::get(world.db(), ANNEX, card.id).await.unwrap().unwrap();
     assert!(placed.is_proven() && placed.want().unwrap().has_hours(), "{placed:?}");
     assert!(device.swipe(1, at_device).await.opened);
@@ -531,14 +539,7 @@ async fn a_control_id_device_keeps_schedules_and_days(world: World) {
 
 /// How the device calls its hours nobody can see from outside.
 async fn what_reads_back_as_more_hours_than_are_wanted_is_taken_off_and_told(world: World) {
-    let device = device(&world).await;
-    let zone = make_time_zone(&world, &device, true).await;
-    declare_annex(&world, &device, json!({ "office": zone })).await;
-    world.declare(profile("staff", &[("gate", Some("office"))], &json!({}))).await;
-    let user = world.hire("ada", "Staff").await;
-    settle(&world).await;
-    let card = world.card(user).await;
-    let at_device = card_value(u16::try_from(card.facility).unwrap(), u32::try_from(card.number).unwrap());
+    let (device, card, at_device) = at_the_gate(&world, true).await;
     assert!(!device.holds(at_device), "better nothing than more");
     let (details, open) = told(&world).await;
     assert_eq!((details, open), (vec!["annex: it opens more than is wanted (gate)".to_owned()], 1));
@@ -559,6 +560,23 @@ async fn what_reads_back_as_more_hours_than_are_wanted_is_taken_off_and_told(wor
     settle(&world).await;
     assert!(device.swipe(1, at_device).await.opened);
     assert_eq!(told(&world).await.1, 0);
+}
+
+async fn a_right_card_stays_where_another_panel_refuses_it(world: World) {
+    call(&world, json!({ "office": 2 })).await;
+    world.declare(profile("staff", &[("main", Some("office"))], &json!({}))).await;
+    let (_, card) = world.carded("ada", "Staff").await;
+    world.panels[1].misbehave(Misbehaviour::RefusePuts);
+    let both = [("main", Some("office")), ("yard", Some("office"))];
+    world.declare(profile("staff", &both, &json!({}))).await;
+    for _ in 0..3 {
+        world.settle().await;
+        assert_eq!((doors(&world, &card), told(&world).await.1), ([2, 0, 0], 1));
+        world.pass(Duration::from_secs(61));
+    }
+    world.panels[1].behave();
+    world.settle().await;
+    assert_eq!((doors(&world, &card), told(&world).await.1), ([2, 0, 2], 0));
 }
 
 async fn of_a_mover_at_a_silent_panel_only_the_lost_door_is_exposed(world: World) {

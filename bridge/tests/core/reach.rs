@@ -217,7 +217,7 @@ async fn at_a_door_system_that_is_back_the_revocations_that_waited_go_before_the
     .await;
     working.stop().await;
     // Some attempts later the pauses are long: nothing is tried because it is its turn.
-    let later = sql!("UPDATE delivery SET due_at = due_at + 60000 WHERE last_error IS NOT NULL");
+    let later = sql!("UPDATE delivery SET due_at = due_at + 50000 WHERE last_error IS NOT NULL");
     world.db().change(Origin::system(), later, (), vec![]).await.unwrap();
     for panel in &world.panels {
         panel.forget_requests();
