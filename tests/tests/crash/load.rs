@@ -67,6 +67,12 @@ impl<'a> Load<'a> {
         );
     }
 
+    /// Not for ever: in a round without it the process is killed all the same.
+    async fn wait_for(&self, what: &Notify, happened: &str, did_not: &str) {
+        let waited = timeout(LONGEST, what.notified()).await;
+        self.story.tell(if waited.is_ok() { happened } else { did_not });
+    }
+
     async fn kill(&self, when: Kill, mut process: Child) {
         // A process that has done nothing has nothing to lose.
         if timeout(FIRST, self.answered.notified()).await.is_err() {
@@ -75,21 +81,11 @@ impl<'a> Load<'a> {
         let after = match when {
             Kill::At(after) => after,
             Kill::AfterEnd(after) => {
-                let waited = timeout(LONGEST, self.ended.notified()).await;
-                self.story.tell(if waited.is_ok() {
-                    "an end is acknowledged"
-                } else {
-                    "nobody's access ended"
-                });
+                self.wait_for(&self.ended, "an end is acknowledged", "nobody's access ended").await;
                 after
             }
             Kill::AfterParting(after) => {
-                let waited = timeout(LONGEST, self.parting.notified()).await;
-                self.story.tell(if waited.is_ok() {
-                    "an end is asked for"
-                } else {
-                    "nobody parts with anything"
-                });
+                self.wait_for(&self.parting, "an end is asked for", "nobody parts with anything").await;
                 after
             }
         };
